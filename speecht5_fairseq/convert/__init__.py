@@ -1,0 +1,1 @@
+"""Checkpoints of other layouts, name by name."""

@@ -1,0 +1,6 @@
+"""The registered criterions, one a job family; importing this package registers them."""
+
+from .pretrain import PretrainCriterion
+from .s2t import S2TCriterion
+
+__all__ = ["PretrainCriterion", "S2TCriterion"]

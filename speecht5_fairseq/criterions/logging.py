@@ -1,0 +1,28 @@
+"""Sums of logging outputs over steps and workers, and ratios of sums as metrics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from fairseq.logging import metrics
+
+LOG2 = math.log(2)  # fairseq reports losses in bits
+
+
+def total(outputs: list[dict[str, Any]], name: str):
+    """Sum of an entry over the logging outputs that have it; 0 when none does."""
+    values = [output[name] for output in outputs if name in output]
+    if values and torch.is_tensor(values[0]):
+        return torch.stack([value.detach().cpu() for value in values]).sum(0)
+    return sum(values)
+
+
+def log_ratio(
+    outputs: list[dict[str, Any]], key: str, numerator: str, denominator: str, *, scale: float = 1.0, round: int = 3
+) -> None:
+    """Log numerator / denominator of the sums, weighted by the denominator; nothing when the denominator is 0."""
+    weight = float(total(outputs, denominator))
+    if weight > 0:
+        metrics.log_scalar(key, scale * float(total(outputs, numerator)) / weight, weight, round=round)

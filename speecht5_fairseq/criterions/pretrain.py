@@ -1,0 +1,166 @@
+"""Criterion of joint pre-training: masked units and speech reconstruction on speech, infilling on text, and the
+diversity of the codebook that both share (SpeechT5, sections 2.2 and 2.3).
+
+Shapes: B batch, T encoder frames, P masked frames, L tokens, G groups, C entries.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+from torch import Tensor
+
+from ..losses.speech import speech_loss
+from ..losses.text import token_loss
+from ..losses.units import diversity_loss, unit_loss
+from ..modules.masks import valid_mask
+from ..outputs import ModelOutput, QuantizerOutput
+from .logging import LOG2, log_ratio, total
+
+MODALITIES = ("speech", "text")
+
+
+@dataclass
+class PretrainCriterionConfig(FairseqDataclass):
+    masked_weight: float = field(default=1.0, metadata={"help": "weight of the units of masked frames"})
+    unmasked_weight: float = field(
+        default=0.0, metadata={"help": "weight of the units of the other frames; at 0 they are not computed"}
+    )
+    feature_penalty_weight: float = field(
+        default=10.0, metadata={"help": "weight of the mean squared conv feature, a masked frame"}
+    )
+    diversity_weight: float = field(
+        default=0.1, metadata={"help": "weight of the codebook's diversity loss, a masked frame or token"}
+    )
+    reconstruction_weight: float = field(
+        default=1.0, metadata={"help": "weight of the L1 and stop losses of the speech decoder, a masked frame"}
+    )
+    text_weight: float = field(default=1.0, metadata={"help": "weight of text infilling"})
+
+
+@register_criterion("speecht5_pretrain", dataclass=PretrainCriterionConfig)
+class PretrainCriterion(FairseqCriterion):
+    """Sums over masked frames (speech) and tokens (text); the sample size is their number."""
+
+    def __init__(
+        self,
+        task,
+        masked_weight: float,
+        unmasked_weight: float,
+        feature_penalty_weight: float,
+        diversity_weight: float,
+        reconstruction_weight: float,
+        text_weight: float,
+    ) -> None:
+        super().__init__(task)
+        self.masked_weight, self.unmasked_weight = masked_weight, unmasked_weight
+        self.feature_penalty_weight = feature_penalty_weight
+        self.diversity_weight = diversity_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.text_weight = text_weight
+        self.padding = None if task.text_dictionary is None else task.text_dictionary.pad()
+
+    def forward(self, model, sample, reduce: bool = True):
+        """The parts of a joint sample, "speech" and "text", summed; a sample may hold either alone."""
+        compute = {"speech": self._speech, "text": self._text}
+        results = [compute[kind](model, sample[kind]) for kind in MODALITIES if kind in sample]
+        losses, sizes, logs = zip(*results, strict=True)
+        loss = sum(losses)
+        logging = {key: value for log in logs for key, value in log.items()}
+        logging |= {
+            "loss": loss.detach(),
+            "sample_size": sum(sizes),
+            "ntokens": sum(sample[kind]["ntokens"] for kind in MODALITIES if kind in sample),
+            "nsentences": sample["nsentences"],
+        }
+        return loss, sum(sizes), logging
+
+    def _speech(self, model, batch: dict) -> tuple[Tensor, int, dict]:
+        output = model(**batch["net_input"], predict_unmasked=self.unmasked_weight > 0)
+        loss, log = self._units(output, batch["target"]["units"])
+        size = log["masked_frames"]
+        penalty = output.encoded.feature_penalty
+        speech = speech_loss(output.speech, batch["net_input"]["target_frames"])
+        loss = loss + size * self.feature_penalty_weight * penalty
+        loss = loss + size * self.reconstruction_weight * (speech.l1 + speech.stop)
+        if output.quantized is not None:
+            loss = loss + size * self._diversity(output.quantized, "speech", size, log)
+        log |= {
+            "feature_penalty": size * penalty.detach(),
+            "l1": size * speech.l1.detach(),
+            "stop": size * speech.stop.detach(),
+        }
+        return loss, size, log
+
+    def _units(self, output: ModelOutput, units: Tensor) -> tuple[Tensor, dict]:
+        units = units[:, : output.encoded.states.size(1)]
+        masked = output.encoded.masked
+        valid = valid_mask(output.encoded.lengths, masked.size(1))
+        inside = unit_loss(output.unit_logits, units[valid & masked])
+        loss = self.masked_weight * inside.loss
+        log = {
+            "masked_frames": int(inside.frames),
+            "masked_units": inside.loss.detach(),
+            "masked_correct": inside.correct,
+            "frames": valid.sum(),
+        }
+        if output.unmasked_unit_logits is not None:
+            outside = unit_loss(output.unmasked_unit_logits, units[valid & ~masked])
+            loss = loss + self.unmasked_weight * outside.loss
+            log |= {"unmasked_frames": outside.frames, "unmasked_correct": outside.correct}
+        return loss, log
+
+    def _text(self, model, batch: dict) -> tuple[Tensor, int, dict]:
+        output = model(**batch["net_input"])
+        infilling = token_loss(output.text_logits, batch["target"], padding=self.padding, smoothing=0.0)
+        size = batch["ntokens"]
+        log = {"infilling": infilling.nll.detach(), "text_correct": infilling.correct, "text_tokens": size}
+        loss = self.text_weight * infilling.loss
+        if output.quantized is not None:
+            loss = loss + size * self._diversity(output.quantized, "text", size, log)
+        return loss, size, log
+
+    def _diversity(self, quantized: QuantizerOutput, kind: str, size: int, log: dict) -> Tensor:
+        """Weighted diversity loss; logs the codes of this modality."""
+        diversity = diversity_loss(quantized.prob_perplexity, quantized.code_counts)
+        log[f"codes_{kind}"] = quantized.code_counts
+        log[f"{kind}_prob_perplexity"] = size * quantized.prob_perplexity.detach()
+        log[f"{kind}_code_perplexity"] = size * quantized.code_perplexity.detach()
+        log["temperature"] = quantized.temperature
+        return self.diversity_weight * diversity
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs) -> None:
+        log_ratio(logging_outputs, "loss", "loss", "sample_size", scale=1 / LOG2)
+        log_ratio(logging_outputs, "unit_loss", "masked_units", "masked_frames", scale=1 / LOG2)
+        log_ratio(logging_outputs, "unit_accuracy", "masked_correct", "masked_frames", scale=100)
+        log_ratio(logging_outputs, "unmasked_unit_accuracy", "unmasked_correct", "unmasked_frames", scale=100)
+        log_ratio(logging_outputs, "l1_loss", "l1", "masked_frames")
+        log_ratio(logging_outputs, "stop_loss", "stop", "masked_frames")
+        log_ratio(logging_outputs, "feature_penalty", "feature_penalty", "masked_frames", round=5)
+        log_ratio(logging_outputs, "infilling_loss", "infilling", "text_tokens", scale=1 / LOG2)
+        log_ratio(logging_outputs, "infilling_accuracy", "text_correct", "text_tokens", scale=100)
+        for kind, size in (("speech", "masked_frames"), ("text", "text_tokens")):
+            log_ratio(logging_outputs, f"{kind}_prob_perplexity", f"{kind}_prob_perplexity", size)
+            log_ratio(logging_outputs, f"{kind}_code_perplexity", f"{kind}_code_perplexity", size)
+        _log_code_use(logging_outputs)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        return False  # the codes' histograms are vectors
+
+
+def _log_code_use(outputs: list[dict]) -> None:
+    """Share of the codebook's entries that speech, text, and both used in these steps."""
+    counts = {kind: total(outputs, f"codes_{kind}") for kind in MODALITIES}
+    used = {kind: count > 0 for kind, count in counts.items() if torch.is_tensor(count)}
+    for kind, entries in used.items():
+        metrics.log_scalar(f"codes_{kind}", 100 * entries.float().mean().item(), round=1)
+    if len(used) == len(MODALITIES):
+        shared = used["speech"] & used["text"]
+        metrics.log_scalar("codes_shared", 100 * shared.float().mean().item(), round=1)
+    temperatures = [output["temperature"] for output in outputs if "temperature" in output]
+    if temperatures:
+        metrics.log_scalar("gumbel_temperature", temperatures[-1], round=4)

@@ -1,0 +1,138 @@
+"""From the configuration and the job to modules: the only place that reads model options.
+
+V is the vocabulary (``<mask>`` and ``<ctc_blank>`` included), U the number of units.
+"""
+
+from __future__ import annotations
+
+from fairseq.modules.transformer_sentence_encoder import init_bert_params
+from torch import nn
+
+from ..constants import CONV_LAYERS
+from ..modules.ctc_head import CTCHead
+from ..modules.decoder import TransformerDecoder
+from ..modules.encoder import TransformerEncoder
+from ..modules.quantizer import Quantizer
+from ..modules.speech_decoder_postnet import SpeechDecoderPostnet
+from ..modules.speech_decoder_prenet import SpeechDecoderPrenet
+from ..modules.speech_encoder_prenet import SpeechEncoderPrenet
+from ..modules.text_decoder_postnet import TextDecoderPostnet
+from ..modules.text_decoder_prenet import TextDecoderPrenet
+from ..modules.text_encoder_prenet import TextEncoderPrenet
+from ..modules.unit_head import UnitHead
+from .config import SpeechT5Config
+from .jobs import Job
+
+
+def build_encoder(cfg: SpeechT5Config) -> TransformerEncoder:
+    return TransformerEncoder(
+        layers=cfg.encoder_layers,
+        dim=cfg.embed_dim,
+        hidden=cfg.ffn_dim,
+        heads=cfg.attention_heads,
+        dropout=cfg.dropout,
+        attention_dropout=cfg.attention_dropout,
+        activation_dropout=cfg.activation_dropout,
+        layerdrop=cfg.encoder_layerdrop,
+        max_distance=cfg.relative_distance,
+        pre_norm=cfg.pre_norm,
+    )
+
+
+def build_decoder(cfg: SpeechT5Config) -> TransformerDecoder:
+    return TransformerDecoder(
+        layers=cfg.decoder_layers,
+        dim=cfg.embed_dim,
+        hidden=cfg.ffn_dim,
+        heads=cfg.attention_heads,
+        dropout=cfg.dropout,
+        attention_dropout=cfg.attention_dropout,
+        activation_dropout=cfg.activation_dropout,
+        layerdrop=cfg.decoder_layerdrop,
+        pre_norm=cfg.pre_norm,
+    )
+
+
+def build_embedding(cfg: SpeechT5Config, vocabulary: int, padding: int) -> nn.Embedding:
+    """One table (V, D) for the text pre-nets and the text post-net."""
+    return nn.Embedding(vocabulary, cfg.embed_dim, padding_idx=padding)
+
+
+def _speech_encoder_prenet(cfg: SpeechT5Config) -> SpeechEncoderPrenet:
+    return SpeechEncoderPrenet(
+        dim=cfg.embed_dim,
+        conv_layers=[(cfg.conv_channels, kernel, stride) for _, kernel, stride in CONV_LAYERS],
+        conv_layer_norm=cfg.extractor_norm == "layer",
+        normalize_waveform=cfg.normalize_waveform,
+        feature_grad_mult=cfg.feature_grad_mult,
+        position_kernel=cfg.position_kernel,
+        position_groups=cfg.position_groups,
+        dropout=cfg.dropout,
+        mask_prob=cfg.mask_prob,
+        mask_length=cfg.mask_length,
+        mask_channel_prob=cfg.mask_channel_prob,
+        mask_channel_length=cfg.mask_channel_length,
+    )
+
+
+def build_prenets(cfg: SpeechT5Config, job: Job, embedding: nn.Embedding | None) -> dict[str, nn.Module]:
+    """The job's pre-nets by attribute name."""
+    nets: dict[str, nn.Module] = {}
+    if "speech" in job.sources:
+        nets["speech_encoder_prenet"] = _speech_encoder_prenet(cfg)
+    if "text" in job.sources:
+        nets["text_encoder_prenet"] = TextEncoderPrenet(embedding=embedding, dropout=cfg.dropout)
+    if "speech" in job.targets:
+        nets["speech_decoder_prenet"] = SpeechDecoderPrenet(
+            dim=cfg.embed_dim,
+            hidden=cfg.speech_prenet_dim,
+            layer_dropout=cfg.speech_prenet_dropout,
+            dropout=cfg.dropout,
+        )
+    if "text" in job.targets:
+        nets["text_decoder_prenet"] = TextDecoderPrenet(embedding=embedding, dropout=cfg.dropout)
+    return nets
+
+
+def build_postnets(cfg: SpeechT5Config, job: Job, embedding: nn.Embedding | None) -> dict[str, nn.Module]:
+    """The job's decoder post-nets by attribute name."""
+    nets: dict[str, nn.Module] = {}
+    if "speech" in job.targets:
+        nets["speech_decoder_postnet"] = SpeechDecoderPostnet(
+            dim=cfg.embed_dim,
+            reduction=cfg.reduction_factor,
+            channels=cfg.postnet_channels,
+            layers=cfg.postnet_layers,
+            dropout=cfg.postnet_dropout,
+        )
+    if "text" in job.targets:
+        nets["text_decoder_postnet"] = TextDecoderPostnet(embedding=embedding)
+    return nets
+
+
+def build_heads(cfg: SpeechT5Config, job: Job, vocabulary: int, units: int) -> dict[str, nn.Module]:
+    """The job's heads by attribute name."""
+    nets: dict[str, nn.Module] = {}
+    if "ctc" in job.heads and not cfg.no_ctc_head:
+        nets["ctc_head"] = CTCHead(dim=cfg.embed_dim, vocabulary=vocabulary, dropout=cfg.dropout)
+    if "units" in job.heads:
+        nets["unit_head"] = UnitHead(dim=cfg.embed_dim, final_dim=cfg.unit_dim, units=units)
+    if "quantizer" in job.heads and cfg.codebook_prob > 0:
+        nets["quantizer"] = Quantizer(
+            dim=cfg.embed_dim,
+            groups=cfg.codebook_groups,
+            entries=cfg.codebook_entries,
+            mix_probability=cfg.codebook_prob,
+            start_temperature=cfg.gumbel_start,
+            end_temperature=cfg.gumbel_end,
+            decay=cfg.gumbel_decay,
+        )
+    return nets
+
+
+def initialize(model: nn.Module) -> None:
+    """BERT's initialisation (normal, 0.02) of every Linear and Embedding; the quantizer keeps wav2vec 2.0's."""
+    model.apply(init_bert_params)
+    for module in model.modules():
+        if isinstance(module, Quantizer):
+            module.reset_projection()

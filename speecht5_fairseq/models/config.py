@@ -1,0 +1,100 @@
+"""Every option of the model, with the base size as default, and the presets that change some of them."""
+
+from dataclasses import dataclass, field
+
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+
+EXTRACTOR_NORMS = ChoiceEnum(["group", "layer"])
+
+
+def _option(default: object, text: str):
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class SpeechT5Config(FairseqDataclass):
+    """The base size with the settings of pre-training; fine-tuning recipes change dropout, masks and freezing."""
+
+    # sizes
+    embed_dim: int = _option(768, "width of the encoder and the decoder")
+    ffn_dim: int = _option(3072, "width inside the feed-forward nets")
+    attention_heads: int = _option(12, "attention heads of the encoder and the decoder")
+    encoder_layers: int = _option(12, "encoder layers")
+    decoder_layers: int = _option(6, "decoder layers")
+    pre_norm: bool = _option(False, "LayerNorm before each part and at the end (large) instead of after each part")
+    relative_distance: int = _option(160, "largest relative distance of the encoder's self-attention, in frames")
+    # speech encoder pre-net
+    conv_channels: int = _option(512, "channels of the convolutional extractor")
+    extractor_norm: EXTRACTOR_NORMS = _option("group", "norm of the extractor: group (layer 0 only) or layer (all)")
+    normalize_waveform: bool = _option(False, "zero mean and unit variance of each utterance's waveform (large)")
+    feature_grad_mult: float = _option(0.1, "scale of the extractor's gradient; 0 leaves the extractor as it is")
+    position_kernel: int = _option(128, "kernel of the position convolution, in frames")
+    position_groups: int = _option(16, "groups of the position convolution")
+    mask_prob: float = _option(0.8, "share of the frames in masked spans (pre-training, and ASR training); 0 for none")
+    mask_length: int = _option(10, "frames of a masked span")
+    mask_channel_prob: float = _option(0.0, "share of the channels in masked spans; 0 for none")
+    mask_channel_length: int = _option(64, "channels of a masked span")
+    # regularisation
+    dropout: float = _option(0.1, "dropout after each part and in the pre-nets")
+    attention_dropout: float = _option(0.1, "dropout of attention probabilities")
+    activation_dropout: float = _option(0.0, "dropout inside the feed-forward nets")
+    encoder_layerdrop: float = _option(0.05, "probability to skip an encoder layer in training")
+    decoder_layerdrop: float = _option(0.05, "probability to skip a decoder layer in training")
+    # speech decoder nets
+    reduction_factor: int = _option(2, "mel frames predicted in one decoder step")
+    speech_prenet_dim: int = _option(256, "width of the speech decoder pre-net")
+    speech_prenet_dropout: float = _option(0.5, "dropout of the speech decoder pre-net")
+    postnet_layers: int = _option(5, "convolutions of the speech decoder post-net")
+    postnet_channels: int = _option(256, "channels of the speech decoder post-net")
+    postnet_dropout: float = _option(0.5, "dropout of the speech decoder post-net")
+    # heads
+    unit_dim: int = _option(256, "width in which frames and units are compared (pre-training)")
+    codebook_groups: int = _option(2, "groups of the cross-modal quantizer (pre-training)")
+    codebook_entries: int = _option(100, "entries of each quantizer group")
+    codebook_prob: float = _option(0.1, "probability that a frame reaches the decoder as its code; 0 for no quantizer")
+    gumbel_start: float = _option(2.0, "first temperature of the quantizer's Gumbel softmax")
+    gumbel_end: float = _option(0.5, "last temperature of the quantizer's Gumbel softmax")
+    gumbel_decay: float = _option(0.999995, "factor on the quantizer's temperature an update")
+    no_ctc_head: bool = _option(False, "build no CTC head (speech translation)")
+    # fine-tuning
+    freeze_encoder_updates: int = _option(0, "updates for which the encoder and its pre-nets do not learn")
+    freeze_decoder_updates: int = _option(0, "updates for which the decoder and its nets do not learn")
+
+
+@dataclass
+class SpeechT5LargeConfig(SpeechT5Config):
+    """The large size: pre-norm, LayerNorm in the extractor, no dropout."""
+
+    embed_dim: int = _option(1024, "width of the encoder and the decoder")
+    ffn_dim: int = _option(4096, "width inside the feed-forward nets")
+    attention_heads: int = _option(16, "attention heads of the encoder and the decoder")
+    encoder_layers: int = _option(24, "encoder layers")
+    pre_norm: bool = _option(True, "LayerNorm before each part and at the end")
+    extractor_norm: EXTRACTOR_NORMS = _option("layer", "norm of the extractor: group (layer 0 only) or layer (all)")
+    normalize_waveform: bool = _option(True, "zero mean and unit variance of each utterance's waveform")
+    feature_grad_mult: float = _option(1.0, "scale of the extractor's gradient; 0 leaves the extractor as it is")
+    dropout: float = _option(0.0, "dropout after each part and in the pre-nets")
+    attention_dropout: float = _option(0.0, "dropout of attention probabilities")
+    encoder_layerdrop: float = _option(0.0, "probability to skip an encoder layer in training")
+    decoder_layerdrop: float = _option(0.0, "probability to skip a decoder layer in training")
+    unit_dim: int = _option(768, "width in which frames and units are compared (pre-training)")
+
+
+@dataclass
+class SpeechT5SmallConfig(SpeechT5Config):
+    """A size that two CPU cores train in minutes."""
+
+    embed_dim: int = _option(192, "width of the encoder and the decoder")
+    ffn_dim: int = _option(768, "width inside the feed-forward nets")
+    attention_heads: int = _option(4, "attention heads of the encoder and the decoder")
+    encoder_layers: int = _option(5, "encoder layers")
+    decoder_layers: int = _option(2, "decoder layers")
+    conv_channels: int = _option(96, "channels of the convolutional extractor")
+    feature_grad_mult: float = _option(1.0, "scale of the extractor's gradient; 0 leaves the extractor as it is")
+    position_kernel: int = _option(64, "kernel of the position convolution, in frames")
+    speech_prenet_dim: int = _option(128, "width of the speech decoder pre-net")
+    postnet_layers: int = _option(3, "convolutions of the speech decoder post-net")
+    postnet_channels: int = _option(96, "channels of the speech decoder post-net")
+    unit_dim: int = _option(96, "width in which frames and units are compared (pre-training)")
+    encoder_layerdrop: float = _option(0.0, "probability to skip an encoder layer in training")
+    decoder_layerdrop: float = _option(0.0, "probability to skip a decoder layer in training")

@@ -1,0 +1,202 @@
+"""SpeechT5: one encoder and one decoder for speech and text, with the nets of one job around them.
+
+Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins, D model width, V vocabulary, K beam.
+"""
+
+from __future__ import annotations
+
+import torch
+from fairseq.models import BaseFairseqModel, register_model
+from torch import Tensor, nn
+
+from ..modules.decoder import DecoderState
+from ..modules.masks import valid_mask
+from ..modules.randomness import fresh_seeds
+from ..modules.speech_decoder_prenet import previous_frames
+from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput
+from . import builder
+from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
+from .freezing import Freezing
+from .jobs import Job
+from .loading import load_nets
+from .vocabulary import Vocabulary
+
+
+@register_model("speecht5", dataclass=SpeechT5Config)
+class SpeechT5Model(BaseFairseqModel):
+    """The unified model with the nets of one job; nets that the job does not need are None."""
+
+    def __init__(self, cfg: SpeechT5Config, job: Job, *, symbols: list[str], padding: int, units: int) -> None:
+        """Build the nets of ``job``.
+
+        Args:
+            cfg: the model's options.
+            job: from ``jobs.JOBS``.
+            symbols: the V symbols of the text dictionary in order; empty where the job has no text.
+            padding: index of ``<pad>``.
+            units: number of k-means units (pre-training), else 0.
+        """
+        super().__init__()
+        texts = "text" in job.sources | job.targets
+        embedding = builder.build_embedding(cfg, len(symbols), padding) if texts else None
+        nets = {
+            **builder.build_prenets(cfg, job, embedding),
+            **builder.build_postnets(cfg, job, embedding),
+            **builder.build_heads(cfg, job, len(symbols), units),
+        }
+        self.speech_encoder_prenet = nets.get("speech_encoder_prenet")
+        self.text_encoder_prenet = nets.get("text_encoder_prenet")
+        self.encoder = builder.build_encoder(cfg)
+        self.quantizer = nets.get("quantizer")
+        self.speech_decoder_prenet = nets.get("speech_decoder_prenet")
+        self.text_decoder_prenet = nets.get("text_decoder_prenet")
+        self.decoder = builder.build_decoder(cfg)
+        self.speech_decoder_postnet = nets.get("speech_decoder_postnet")
+        self.text_decoder_postnet = nets.get("text_decoder_postnet")
+        self.ctc_head = nets.get("ctc_head")
+        self.unit_head = nets.get("unit_head")
+        self.vocabulary = Vocabulary(symbols) if texts else None
+        self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
+        self.reduction_factor = cfg.reduction_factor
+        builder.initialize(self)
+
+    @classmethod
+    def build_model(cls, cfg: SpeechT5Config, task) -> SpeechT5Model:
+        """fairseq's entry: the task tells the job, the dictionary and the units."""
+        dictionary = task.text_dictionary
+        symbols = list(dictionary.symbols) if dictionary is not None else []
+        padding = dictionary.pad() if dictionary is not None else 0
+        return cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units)
+
+    def forward(
+        self,
+        *,
+        waveform: Tensor | None = None,
+        sample_lengths: Tensor | None = None,
+        source_tokens: Tensor | None = None,
+        seeds: Tensor | None = None,
+        prev_output_tokens: Tensor | None = None,
+        target_frames: Tensor | None = None,
+        frame_lengths: Tensor | None = None,
+        speaker: Tensor | None = None,
+        predict_unmasked: bool = False,
+    ) -> ModelOutput:
+        """One pass from a speech or text source to a speech or text target, teacher forced.
+
+        Args:
+            waveform, sample_lengths: speech source (B, S) and (B,).
+            source_tokens: text source (B, L).
+            seeds: (B,) for masks and codebook noise; drawn afresh when None.
+            prev_output_tokens: text target shifted right (B, L).
+            target_frames, frame_lengths: speech target (B, N, M) and (B,).
+            speaker: (B, E) of the speech target, or None.
+            predict_unmasked: also give the unit logits of the frames that were not masked.
+        """
+        batch = waveform if waveform is not None else source_tokens
+        seeds = fresh_seeds(len(batch), batch.device) if seeds is None else seeds
+        mask = self.training or self.unit_head is not None
+        encoded = self.encode(
+            waveform=waveform, sample_lengths=sample_lengths, source_tokens=source_tokens, seeds=seeds, mask=mask
+        )
+        quantized = self.quantize(encoded, seeds)
+        memory = encoded.states if quantized is None else quantized.mixed
+        return ModelOutput(
+            encoded=encoded,
+            quantized=quantized,
+            text_logits=self.decode_text(memory, encoded.padding_mask, prev_output_tokens),
+            speech=self.decode_speech(memory, encoded.padding_mask, target_frames, frame_lengths, speaker),
+            ctc_logits=None if self.ctc_head is None else self.ctc_head(encoded.states),
+            unit_logits=self._unit_logits(encoded, masked=True),
+            unmasked_unit_logits=self._unit_logits(encoded, masked=False) if predict_unmasked else None,
+        )
+
+    def encode(
+        self,
+        *,
+        waveform: Tensor | None = None,
+        sample_lengths: Tensor | None = None,
+        source_tokens: Tensor | None = None,
+        seeds: Tensor | None = None,
+        mask: bool = False,
+        layer: int | None = None,
+    ) -> EncoderOutput:
+        """Encode speech (waveform, sample_lengths) or text (source_tokens); ``layer`` stops after that many layers."""
+        if waveform is not None:
+            seeds = fresh_seeds(len(waveform), waveform.device) if seeds is None else seeds
+            inputs = self.speech_encoder_prenet(waveform, sample_lengths, mask=mask, seeds=seeds)
+        else:
+            inputs = self.text_encoder_prenet(source_tokens)
+        return inputs._replace(states=self.encoder(inputs.states, inputs.padding_mask, layer=layer))
+
+    def quantize(self, encoded: EncoderOutput, seeds: Tensor) -> QuantizerOutput | None:
+        """Replace a share of the frames by their codes, where the job has a quantizer."""
+        return None if self.quantizer is None else self.quantizer(encoded.states, encoded.lengths, seeds)
+
+    def decode_text(self, memory: Tensor, padding_mask: Tensor | None, tokens: Tensor | None) -> Tensor | None:
+        """Previous tokens (B, L) -> logits (B, L, V); None without tokens."""
+        if tokens is None:
+            return None
+        return self.text_decoder_postnet(self.decoder(self.text_decoder_prenet(tokens), memory, padding_mask))
+
+    def decode_speech(
+        self,
+        memory: Tensor,
+        padding_mask: Tensor | None,
+        frames: Tensor | None,
+        frame_lengths: Tensor | None,
+        speaker: Tensor | None,
+    ) -> SpeechDecoderOutput | None:
+        """Target frames (B, N, M), trimmed to a multiple of r -> frames and stop logits; None without frames."""
+        if frames is None:
+            return None
+        lengths = frame_lengths - frame_lengths % self.reduction_factor
+        frames = frames[:, : int(lengths.max())]
+        states = self.speech_decoder_prenet(previous_frames(frames, self.reduction_factor), speaker)
+        return self.speech_decoder_postnet(self.decoder(states, memory, padding_mask), lengths)
+
+    def _unit_logits(self, encoded: EncoderOutput, *, masked: bool) -> Tensor | None:
+        if self.unit_head is None or encoded.masked is None:
+            return None
+        valid = valid_mask(encoded.lengths, encoded.states.size(1))
+        return self.unit_head(encoded.states[valid & (encoded.masked == masked)])
+
+    @property
+    def has_ctc(self) -> bool:
+        return self.ctc_head is not None
+
+    def ctc_log_probs(self, encoded: EncoderOutput) -> Tensor:
+        """(B, T, V) float32 log-probabilities of the CTC head."""
+        return self.ctc_head(encoded.states).float().log_softmax(-1)
+
+    def start_decoding(self, encoded: EncoderOutput) -> DecoderState:
+        """State for ``next_token_log_probs``; it serves any number of hypotheses an utterance."""
+        return self.decoder.start(encoded.states, encoded.padding_mask)
+
+    def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """Newest token of each row (B x K,) -> log-probabilities of the next (B x K, V), float32; ``state`` advances."""
+        inputs = self.text_decoder_prenet(tokens[:, None], offset=state.steps)
+        logits = self.text_decoder_postnet(self.decoder.step(inputs, state))
+        return logits[:, 0].float().log_softmax(-1)
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Called by the task before every update: the quantizer's temperature and what is frozen follow from it."""
+        super().set_num_updates(num_updates)  # reaches every module that has the method
+        self.freezing.apply(num_updates)
+
+    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
+        """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
+        return super().load_state_dict(load_nets(self, state_dict), strict, model_cfg, args)
+
+    def max_positions(self) -> None:
+        """No limit of the model's own."""
+        return None
+
+
+@register_model("speecht5_large", dataclass=SpeechT5LargeConfig)
+class SpeechT5Large(SpeechT5Model):
+    """The large size."""
+
+
+@register_model("speecht5_small", dataclass=SpeechT5SmallConfig)
+class SpeechT5Small(SpeechT5Model):
+    """A size for two CPU cores."""

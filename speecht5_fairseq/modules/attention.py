@@ -1,0 +1,98 @@
+"""Multi-head attention with an optional key-side relative term, and its memory of keys and values.
+
+Shapes: B batch (rows), L queries, T keys, D model width, H heads, d = D / H, R rows of the relative table.
+
+score(i, j) = (q_i . k_j + q_i . table[clip(i - j)]) / sqrt(d). There are only R distinct table vectors, so the relative
+term is one (L, R) product a head and a gather: no (L, T, d) tensor is built.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .positions import relative_rows
+from .relative_attention import RelativeAttention
+
+
+class KeyValue(NamedTuple):
+    key: Tensor  # (B, H, T, d)
+    value: Tensor  # (B, H, T, d)
+
+
+def padding_bias(padding_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """(B, T) True at padding -> additive (B, 1, 1, T) with -inf there; None stays None."""
+    if padding_mask is None:
+        return None
+    bias = torch.zeros(padding_mask.shape, dtype=dtype, device=padding_mask.device)
+    return bias.masked_fill(padding_mask, float("-inf"))[:, None, None, :]
+
+
+class MultiheadAttention(nn.Module):
+    """Attention whose keys and values are made apart from its queries, so that decoding can keep them."""
+
+    def __init__(self, *, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"embed_dim {dim} is no multiple of attention_heads {heads}; choose heads that divide it")
+        self.heads = heads
+        self.dropout = dropout
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(dim, dim)
+        self.v_proj = nn.Linear(dim, dim)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def _split(self, states: Tensor) -> Tensor:
+        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, L, D) -> (B, H, L, d)
+
+    def remember(self, states: Tensor) -> KeyValue:
+        """Keys and values of states (B, T, D)."""
+        return KeyValue(self._split(self.k_proj(states)), self._split(self.v_proj(states)))
+
+    def forward(
+        self,
+        states: Tensor,
+        memory: KeyValue,
+        *,
+        bias: Tensor | None = None,
+        causal: bool = False,
+        relative_table: Tensor | None = None,
+    ) -> Tensor:
+        """Attend from states to a memory.
+
+        Args:
+            states: (B, L, D) the queries' inputs.
+            memory: keys and values to attend to.
+            bias: additive, broadcastable to (B, H, L, T); -inf forbids.
+            causal: query i sees keys 0..i only (needs L = T).
+            relative_table: (R, d) vectors of relative positions; not together with ``causal``.
+
+        Returns:
+            (B, L, D)
+        """
+        query = self._split(self.q_proj(states))
+        dropout = self.dropout if self.training else 0.0
+        if relative_table is None:
+            mixed = F.scaled_dot_product_attention(
+                query, memory.key, memory.value, attn_mask=bias, dropout_p=dropout, is_causal=causal
+            )
+        else:
+            mixed = _relative_attention(query, memory, relative_table, bias, dropout)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def _relative_attention(
+    query: Tensor, memory: KeyValue, table: Tensor, bias: Tensor | None, dropout: float
+) -> Tensor:
+    query = query * query.size(-1) ** -0.5
+    rows = relative_rows(query.size(2), memory.key.size(2), table.size(0), query.device)
+    if torch.is_grad_enabled() and query.requires_grad:
+        return RelativeAttention.apply(query, memory.key, memory.value, table, rows, bias, dropout)
+    relative = torch.gather(query @ table.T, -1, rows.expand(*query.shape[:2], *rows.shape))
+    relative = relative if bias is None else relative.add_(bias)
+    return F.scaled_dot_product_attention(
+        query, memory.key, memory.value, attn_mask=relative, dropout_p=dropout, scale=1.0
+    )

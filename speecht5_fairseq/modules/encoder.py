@@ -1,0 +1,74 @@
+"""The shared Transformer encoder.
+
+Shapes: B batch, T frames or tokens, D model width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .attention import padding_bias
+from .positions import RelativePositions
+from .transformer_layer import EncoderLayer
+
+
+class TransformerEncoder(nn.Module):
+    """Post-norm: LayerNorm on the input and none at the end. Pre-norm: a final LayerNorm and none on the input."""
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        dim: int,
+        hidden: int,
+        heads: int,
+        dropout: float,
+        attention_dropout: float,
+        activation_dropout: float,
+        layerdrop: float,
+        max_distance: int,
+        pre_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.layerdrop = layerdrop
+        self.dropout = nn.Dropout(dropout)
+        self.relative_positions = RelativePositions(dim // heads, max_distance)
+        self.layer_norm = nn.LayerNorm(dim)
+        self.layers = nn.ModuleList(
+            EncoderLayer(
+                dim=dim,
+                hidden=hidden,
+                heads=heads,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                activation_dropout=activation_dropout,
+                pre_norm=pre_norm,
+            )
+            for _ in range(layers)
+        )
+
+    def forward(self, states: Tensor, padding_mask: Tensor | None, *, layer: int | None = None) -> Tensor:
+        """Encode.
+
+        Args:
+            states: (B, T, D) from a pre-net.
+            padding_mask: (B, T) True at padding, or None.
+            layer: stop after this many layers and return their plain output (for features); None runs all.
+
+        Returns:
+            (B, T, D)
+        """
+        if not self.pre_norm:
+            states = self.layer_norm(states)
+        states = self.dropout(states)
+        bias = padding_bias(padding_mask, states.dtype)
+        table = self.relative_positions()
+        for encoder_layer in self.layers[:layer]:
+            if self.training and torch.rand(()) < self.layerdrop:
+                continue
+            states = encoder_layer(states, bias=bias, relative_table=table)
+        if self.pre_norm and layer is None:
+            states = self.layer_norm(states)
+        return states

@@ -1,0 +1,47 @@
+"""Random draws that belong to an utterance and not to its batch.
+
+Masks and codebook noise are drawn from a generator seeded by the utterance (the dataset's hash of seed, epoch and
+index), so a run is the same on one process or several, alone or in a batch, and after a resume.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from torch import Tensor
+
+_SEED_MASK = (1 << 63) - 1  # torch.Generator takes a non-negative 64-bit seed
+
+
+def utterance_generators(seeds: Tensor, device: torch.device, *, stream: str) -> list[torch.Generator]:
+    """One generator an utterance; ``stream`` names the purpose, so that two purposes never share their numbers.
+
+    Args:
+        seeds: (B,) int64.
+        device: where the numbers are drawn.
+        stream: any short name.
+    """
+    salt = zlib.crc32(stream.encode()) << 20
+    return [torch.Generator(device).manual_seed((seed ^ salt) & _SEED_MASK) for seed in seeds.tolist()]
+
+
+def utterance_uniform(seeds: Tensor, lengths: Tensor, shape: tuple[int, ...], *, stream: str) -> Tensor:
+    """Uniform numbers in [0, 1) of shape (B, T, *rest) with ``shape`` = (T, *rest); past an utterance's length they are 0.
+
+    Args:
+        seeds: (B,) int64.
+        lengths: (B,) positions drawn for each utterance.
+        shape: (T, *rest) of one utterance.
+        stream: name of the purpose.
+    """
+    noise = torch.zeros(len(seeds), *shape, device=lengths.device)
+    generators = utterance_generators(seeds, lengths.device, stream=stream)
+    for row, length, generator in zip(noise, lengths.tolist(), generators, strict=True):
+        row[:length] = torch.rand((length, *shape[1:]), device=lengths.device, generator=generator)
+    return noise
+
+
+def fresh_seeds(count: int, device: torch.device) -> Tensor:
+    """(count,) seeds from torch's global generator, for callers that bring none."""
+    return torch.randint(_SEED_MASK, (count,), device=device)

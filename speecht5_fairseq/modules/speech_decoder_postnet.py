@@ -1,0 +1,69 @@
+"""Speech decoder post-net: states -> coarse mel, stop logits and refined mel.
+
+Shapes: B batch, N mel frames, r reduction factor, M mel bins, D model width, C post-net channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..constants import MEL_BINS
+from ..outputs import SpeechDecoderOutput
+from .masks import valid_mask
+
+
+class ValidBatchNorm(nn.BatchNorm1d):
+    """BatchNorm over the valid frames only, so that padding is in no statistic."""
+
+    def forward(self, states: Tensor, valid: Tensor) -> Tensor:
+        """states (B, C, N), valid (B, N) -> (B, C, N), zero at padding."""
+        rows = states.transpose(1, 2)
+        normed = torch.zeros_like(rows)
+        normed[valid] = super().forward(rows[valid]).to(normed.dtype)
+        return normed.transpose(1, 2)
+
+
+class SpeechDecoderPostnet(nn.Module):
+    """Linear to r frames of mel and r stop logits a step; convolutions refine the mel.
+
+    Args:
+        dim: D.
+        reduction: r.
+        channels: C.
+        layers: convolutions (kernel 5).
+        dropout: after every convolution.
+    """
+
+    KERNEL = 5
+
+    def __init__(self, *, dim: int, reduction: int, channels: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.reduction = reduction
+        self.feat_out = nn.Linear(dim, MEL_BINS * reduction)
+        self.prob_out = nn.Linear(dim, reduction)
+        widths = [MEL_BINS, *[channels] * (layers - 1), MEL_BINS]
+        self.convs = nn.ModuleList(
+            nn.Conv1d(before, after, self.KERNEL, padding=self.KERNEL // 2, bias=False)
+            for before, after in zip(widths, widths[1:], strict=False)
+        )
+        self.norms = nn.ModuleList(ValidBatchNorm(width) for width in widths[1:])
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor, frame_lengths: Tensor) -> SpeechDecoderOutput:
+        """states (B, N / r, D), frame_lengths (B,) valid mel frames -> mel (B, N, M) twice and stop logits (B, N)."""
+        batch = states.size(0)
+        coarse = self.feat_out(states).view(batch, -1, MEL_BINS)
+        stop_logits = self.prob_out(states).view(batch, -1)
+        return SpeechDecoderOutput(coarse, self.refine(coarse, frame_lengths), stop_logits, frame_lengths)
+
+    def refine(self, coarse: Tensor, frame_lengths: Tensor) -> Tensor:
+        """Add the convolutions' correction to coarse (B, N, M); frames past the end count as silence in them."""
+        valid = valid_mask(frame_lengths, coarse.size(1))
+        states = (coarse * valid[:, :, None]).transpose(1, 2)
+        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            states = norm(conv(states), valid)
+            if number < len(self.convs) - 1:
+                states = torch.tanh(states)
+            states = self.dropout(states)
+        return coarse + states.transpose(1, 2)

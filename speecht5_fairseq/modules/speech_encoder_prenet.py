@@ -1,0 +1,230 @@
+"""Speech encoder pre-net: waveform -> frames of model width, the same for an utterance alone and in a batch.
+
+Shapes: B batch, S samples, C channels of the extractor, T frames (20 ms), D model width.
+
+Two places would see padding: the extractor's GroupNorm, whose statistics run over time, and the position convolution,
+which reaches 64 frames ahead. The first runs over each utterance's own frames, the second sees zeros there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from fairseq.modules import GradMultiply
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..outputs import EncoderOutput
+from .masks import conv_lengths, padding_mask, span_mask, valid_mask, zero_padding
+from .positions import SinusoidalPositions
+
+ConvLayers = Sequence[tuple[int, int, int]]  # (channels, kernel, stride)
+
+
+class TimeGroupNorm(nn.GroupNorm):
+    """GroupNorm with a group a channel: every channel over the time of its own utterance."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels)
+
+    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:  # (B, C, T) -> (B, C, T)
+        if lengths is None:
+            return super().forward(states)
+        size = states.size(-1)
+        rows = [super(TimeGroupNorm, self).forward(row[None, :, :n]) for row, n in zip(states, lengths.tolist(), strict=True)]
+        return torch.cat([F.pad(row, (0, size - row.size(-1))) for row in rows])
+
+
+class ChannelLayerNorm(nn.LayerNorm):
+    """LayerNorm over the channels of (B, C, T)."""
+
+    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(states.transpose(1, 2)).transpose(1, 2)
+
+
+class PlainLayer(nn.Identity):
+    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return states
+
+
+class ConvExtractor(nn.Module):
+    """The wav2vec 2.0 extractor: convolutions without bias, a norm, GELU."""
+
+    def __init__(self, *, layers: ConvLayers, layer_norm: bool) -> None:
+        super().__init__()
+        self.layers = tuple(layers)
+        self.convs = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        previous = 1
+        for number, (channels, kernel, stride) in enumerate(layers):
+            conv = nn.Conv1d(previous, channels, kernel, stride, bias=False)
+            nn.init.kaiming_normal_(conv.weight)
+            self.convs.append(conv)
+            if layer_norm:
+                self.norms.append(ChannelLayerNorm(channels))
+            else:
+                self.norms.append(TimeGroupNorm(channels) if number == 0 else PlainLayer())
+            previous = channels
+
+    def forward(self, waveform: Tensor, lengths: Tensor, padded: bool) -> Tensor:
+        """waveform (B, S), lengths (B,) samples, padded: some row is shorter than S -> (B, T, C)."""
+        states = waveform[:, None]
+        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            here = conv_lengths(lengths, self.layers[: number + 1]) if padded else None
+            states = F.gelu(norm(conv(states), here))
+        return states.transpose(1, 2)
+
+
+class PositionConv(nn.Module):
+    """Convolutional positions: weight-normalised grouped convolution, its last frame dropped, GELU."""
+
+    def __init__(self, *, dim: int, kernel: int, groups: int) -> None:
+        super().__init__()
+        conv = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=groups)
+        nn.init.normal_(conv.weight, mean=0.0, std=(4.0 / (kernel * dim)) ** 0.5)
+        nn.init.zeros_(conv.bias)
+        self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
+        self.extra = 1 - kernel % 2  # an even kernel gives one frame too many
+
+    def forward(self, states: Tensor) -> Tensor:  # (B, T, D) -> (B, T, D)
+        moved = self.conv(states.transpose(1, 2))
+        return F.gelu(moved[..., : moved.size(-1) - self.extra]).transpose(1, 2)
+
+
+class SpeechEncoderPrenet(nn.Module):
+    """Conv extractor, projection, optional span mask, two kinds of positions.
+
+    Args:
+        dim: D.
+        conv_layers: (channels, kernel, stride) of the extractor.
+        conv_layer_norm: LayerNorm in every extractor layer ("large") instead of GroupNorm on the first ("base").
+        normalize_waveform: zero mean and unit variance of each utterance first ("large").
+        feature_grad_mult: scale of the extractor's gradient; 0 freezes it.
+        position_kernel, position_groups: of the position convolution.
+        dropout: after the projection.
+        mask_prob, mask_length: span mask over frames (masked frames become a learned vector).
+        mask_channel_prob, mask_channel_length: span mask over channels (masked channels become zero).
+    """
+
+    MIN_SPANS = 2  # the reference masks at least two spans an utterance
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        conv_layers: ConvLayers,
+        conv_layer_norm: bool,
+        normalize_waveform: bool,
+        feature_grad_mult: float,
+        position_kernel: int,
+        position_groups: int,
+        dropout: float,
+        mask_prob: float,
+        mask_length: int,
+        mask_channel_prob: float,
+        mask_channel_length: int,
+    ) -> None:
+        super().__init__()
+        channels = conv_layers[-1][0]
+        self.normalize_waveform = normalize_waveform
+        self.feature_grad_mult = feature_grad_mult
+        self.mask_prob, self.mask_length = mask_prob, mask_length
+        self.mask_channel_prob, self.mask_channel_length = mask_channel_prob, mask_channel_length
+        self.extractor = ConvExtractor(layers=conv_layers, layer_norm=conv_layer_norm)
+        self.layer_norm = nn.LayerNorm(channels)
+        self.projection = nn.Linear(channels, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.mask_embedding = nn.Parameter(torch.empty(dim).uniform_())
+        self.position_conv = PositionConv(dim=dim, kernel=position_kernel, groups=position_groups)
+        self.positions = SinusoidalPositions(dim)
+        if feature_grad_mult == 0:
+            self.extractor.requires_grad_(False)
+
+    def frame_lengths(self, sample_lengths: Tensor) -> Tensor:
+        """(B,) samples -> (B,) frames."""
+        return conv_lengths(sample_lengths, self.extractor.layers)
+
+    def forward(self, waveform: Tensor, sample_lengths: Tensor, *, mask: bool, seeds: Tensor) -> EncoderOutput:
+        """Frames before the encoder body.
+
+        Args:
+            waveform: (B, S) 16 kHz, padded at the end with anything.
+            sample_lengths: (B,).
+            mask: apply the span masks.
+            seeds: (B,) of the utterances, from which the masks are drawn.
+
+        Raises:
+            ValueError: an utterance too short for one frame.
+        """
+        features = self._extract(waveform, sample_lengths)
+        lengths = self.frame_lengths(sample_lengths)
+        padding = padding_mask(lengths, features.size(1))
+        penalty = _mean_square(features, lengths)
+        states = self.dropout(self.projection(self.layer_norm(features)))
+        masked = None
+        if mask:
+            states, masked = self._mask(states, lengths, seeds)
+        states = zero_padding(states, padding)
+        states = self.positions(states + self.position_conv(states))
+        return EncoderOutput(states, lengths, padding, masked, penalty)
+
+    def _extract(self, waveform: Tensor, sample_lengths: Tensor) -> Tensor:
+        padding = padding_mask(sample_lengths, waveform.size(1))
+        shortest = int(self.frame_lengths(sample_lengths).min())
+        if shortest < 1:
+            raise ValueError(
+                f"an utterance of {int(sample_lengths.min())} samples gives no encoder frame; leave out utterances "
+                "under 400 samples (25 ms), e.g. with --min-speech-samples"
+            )
+        if self.normalize_waveform:
+            waveform = _normalize(waveform, sample_lengths)
+        if padding is not None:
+            waveform = waveform.masked_fill(padding, 0.0)
+        waveform = waveform.to(self.projection.weight.dtype)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.feature_grad_mult > 0):
+            features = self.extractor(waveform, sample_lengths, padding is not None)
+        if features.requires_grad and self.feature_grad_mult != 1.0:
+            features = GradMultiply.apply(features, self.feature_grad_mult)
+        return features
+
+    def _mask(self, states: Tensor, lengths: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor | None]:
+        masked = None
+        if self.mask_prob > 0:
+            masked = span_mask(
+                lengths,
+                states.size(1),
+                probability=self.mask_prob,
+                span=self.mask_length,
+                min_spans=self.MIN_SPANS,
+                seeds=seeds,
+            )
+            states = torch.where(masked[:, :, None], self.mask_embedding.to(states.dtype), states)
+        if self.mask_channel_prob > 0:
+            dim = states.size(-1)
+            channels = span_mask(
+                torch.full_like(lengths, dim),
+                dim,
+                probability=self.mask_channel_prob,
+                span=self.mask_channel_length,
+                min_spans=0,
+                seeds=seeds,
+            )
+            states = states.masked_fill(channels[:, None, :], 0.0)
+        return states, masked
+
+
+def _mean_square(features: Tensor, lengths: Tensor) -> Tensor:
+    """Mean square of features (B, T, C) over the valid frames, in float32."""
+    squares = features.float().square().mean(-1)
+    valid = valid_mask(lengths, features.size(1))
+    return (squares * valid).sum() / valid.sum()
+
+
+def _normalize(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """Zero mean and unit variance of each utterance (B, S) over its own samples."""
+    valid = valid_mask(lengths, waveform.size(1))
+    count = lengths[:, None]
+    mean = (waveform * valid).sum(1, keepdim=True) / count
+    centred = (waveform - mean) * valid
+    return centred * torch.rsqrt(centred.square().sum(1, keepdim=True) / count + 1e-5)

@@ -1,0 +1,44 @@
+"""Named results that cross layers.
+
+Shapes: B batch, T encoder frames, L tokens, N mel frames (a multiple of the reduction factor r), M mel bins, D model
+width, V vocabulary, U units, P masked frames of the whole batch, G codebook groups, C entries of one group.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class EncoderOutput(NamedTuple):
+    states: Tensor  # (B, T, D); rows past an utterance's length hold no meaning
+    lengths: Tensor  # (B,) valid frames or tokens, int64
+    padding_mask: Tensor | None  # (B, T) True at padding; None when every row is full
+    masked: Tensor | None = None  # (B, T) True where the span mask replaced the input
+    feature_penalty: Tensor | None = None  # () mean squared conv feature over valid frames
+
+
+class QuantizerOutput(NamedTuple):
+    mixed: Tensor  # (B, T, D) states with a share of the frames replaced by their codes
+    code_perplexity: Tensor  # () of the codes chosen, summed over the groups: 1*G .. C*G
+    prob_perplexity: Tensor  # () of the mean code distribution, summed over the groups, with a gradient
+    code_counts: Tensor  # (G, C) how often each code was chosen, int64
+    temperature: float  # of the Gumbel softmax
+
+
+class SpeechDecoderOutput(NamedTuple):
+    coarse: Tensor  # (B, N, M) log-mel before the post-net
+    refined: Tensor  # (B, N, M) log-mel after the post-net
+    stop_logits: Tensor  # (B, N)
+    lengths: Tensor  # (B,) valid frames, a multiple of r
+
+
+class ModelOutput(NamedTuple):
+    encoded: EncoderOutput
+    quantized: QuantizerOutput | None = None
+    text_logits: Tensor | None = None  # (B, L, V)
+    speech: SpeechDecoderOutput | None = None
+    ctc_logits: Tensor | None = None  # (B, T, V)
+    unit_logits: Tensor | None = None  # (P, U) at the masked frames, in the order of encoded.masked
+    unmasked_unit_logits: Tensor | None = None  # (valid frames - P, U), only when asked for

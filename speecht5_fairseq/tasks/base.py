@@ -1,0 +1,152 @@
+"""What the tasks of all jobs share: options, manifests and their verification, training steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+from fairseq.data import Dictionary
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.optim.fp16_optimizer import FP16Optimizer
+from fairseq.tasks import FairseqTask
+from omegaconf import II, MISSING
+
+from ..constants import CTC_BLANK_SYMBOL
+from ..data.base import SpeechLimits
+from ..data.checks import verify
+from ..data.labels import TextLabels, UnitLabels
+from ..data.manifest import JOB_COLUMNS, Manifest
+from ..models.jobs import JOBS, Job
+
+VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
+
+
+@dataclass
+class SpeechTaskConfig(FairseqDataclass):
+    """Options of every job that reads speech manifests."""
+
+    data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
+    label_dir: Optional[str] = field(default=None, metadata={"help": "folder of the labels and dictionaries (default: data)"})
+    refuse_other_rates: bool = field(
+        default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
+    )
+    min_speech_samples: Optional[int] = field(
+        default=None, metadata={"help": "leave out rows under this many samples (16,000 a second)"}
+    )
+    max_speech_samples: Optional[int] = field(default=None, metadata={"help": "leave out rows over this many samples"})
+    allow_left_out: bool = field(
+        default=False, metadata={"help": "leave rows out of validation and test splits too (default: an error)"}
+    )
+    verify_data: VERIFY_LEVELS = field(
+        default="full",
+        metadata={"help": "before the first update check every row: full (reads the audio), quick (headers), off"},
+    )
+    seed: int = II("common.seed")
+    train_subset: str = II("dataset.train_subset")
+
+
+class SpeechT5Task(FairseqTask):
+    """A job: which nets, which data. Subclasses name the job and load its data sets.
+
+    Attributes:
+        job: the nets that the model builds.
+        columns: entry of ``JOB_COLUMNS`` for the manifests.
+        text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
+        units: k-means units that the model predicts; 0 outside pre-training.
+    """
+
+    columns: str
+
+    def __init__(self, cfg: SpeechTaskConfig, job: str) -> None:
+        super().__init__(cfg)
+        self.job: Job = JOBS[job]
+        self.text_dictionary: Dictionary | None = None
+        self.units = 0
+
+    @property
+    def source_dictionary(self) -> None:
+        return None
+
+    @property
+    def target_dictionary(self) -> Dictionary | None:
+        return self.text_dictionary
+
+    @property
+    def ctc_blank(self) -> int:
+        """Index of ``<ctc_blank>``."""
+        return self.text_dictionary.index(CTC_BLANK_SYMBOL)
+
+    @property
+    def label_dir(self) -> Path:
+        return Path(self.cfg.label_dir or self.cfg.data)
+
+    def open_manifest(self, split: str) -> Manifest:
+        return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns])
+
+    def verify(self, manifest: Manifest, *, text: TextLabels | None = None, units: UnitLabels | None = None) -> None:
+        """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error."""
+        resample = not self.cfg.refuse_other_rates
+        verify(manifest, text=text, units=units, level=str(self.cfg.verify_data), resample=resample).raise_problems()
+
+    def is_training(self, split: str) -> bool:
+        return split == self.cfg.train_subset
+
+    def limits(self, split: str) -> SpeechLimits:
+        """Keyword arguments of the split's speech data set."""
+        return {
+            "seed": self.cfg.seed,
+            "training": self.is_training(split),
+            "min_samples": self.cfg.min_speech_samples,
+            "max_samples": self.cfg.max_speech_samples,
+            "allow_left_out": self.cfg.allow_left_out,
+            "resample": not self.cfg.refuse_other_rates,
+        }
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """fairseq's step, on each part of a joint sample in turn: the graph of one is gone before the next is built."""
+        _check_freezing(model, optimizer)
+        parts = split_parts(sample)
+        results = [
+            super(SpeechT5Task, self).train_step(part, model, criterion, optimizer, update_num, ignore_grad)
+            for part in parts
+        ]
+        losses, sizes, logs = zip(*results, strict=True)
+        return sum(loss.detach() for loss in losses), sum(sizes), merge_logs(logs)
+
+    def max_positions(self) -> None:
+        """No limit but the task's own min and max samples."""
+        return None
+
+    def filter_indices_by_size(
+        self, indices: np.ndarray, dataset, max_positions=None, ignore_invalid_inputs: bool = False
+    ) -> np.ndarray:
+        """The data sets know their limits and report what they leave out."""
+        return indices
+
+
+def split_parts(sample: dict) -> Sequence[dict]:
+    """A joint sample as one sample for each modality; any other sample as it is."""
+    kinds = [kind for kind in ("speech", "text") if kind in sample]
+    if not kinds:
+        return [sample]
+    return [{kind: sample[kind], "nsentences": sample[kind]["nsentences"]} for kind in kinds]
+
+
+def merge_logs(logs: Sequence[dict]) -> dict:
+    """Logging outputs of the parts as one: what both report is added, but the temperature, which they share."""
+    merged = dict(logs[0])
+    for log in logs[1:]:
+        for key, value in log.items():
+            merged[key] = merged[key] + value if key in merged and key != "temperature" else value
+    return merged
+
+
+def _check_freezing(model, optimizer) -> None:
+    """fairseq's flat fp16/bf16 copies of the parameters lose their order when some have no gradient."""
+    inner = getattr(model, "module", model)
+    if inner.freezing.used and isinstance(optimizer, FP16Optimizer) and optimizer.has_flat_params:
+        raise ValueError(
+            "--freeze-encoder-updates and --freeze-decoder-updates need a gradient for each parameter of its own: "
+            "with --fp16 or --bf16 add --fp16-no-flatten-grads, or use --memory-efficient-fp16 / -bf16"
+        )

@@ -1,0 +1,85 @@
+"""Task of joint pre-training on unlabelled speech and text."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from fairseq.dataclass import ChoiceEnum
+from fairseq.tasks import register_task
+
+from ..constants import ENCODER_FRAME_RATE
+from ..data.dictionary import load_text_dictionary, load_unit_dictionary
+from ..data.interleave import JointPretrainDataset
+from ..data.labels import UnitLabels
+from ..data.pretrain_speech import PretrainSpeechDataset
+from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, open_text_binary
+from .base import SpeechT5Task, SpeechTaskConfig
+
+TEXT_BREAKS = ChoiceEnum(list(BREAK_MODES))
+
+
+@dataclass
+class PretrainTaskConfig(SpeechTaskConfig):
+    unit_rate: int = field(default=ENCODER_FRAME_RATE, metadata={"help": "units a second in {split}.km"})
+    crop_samples: int = field(default=250_000, metadata={"help": "longest crop of an utterance, in samples"})
+    text_data: Optional[str] = field(
+        default=None, metadata={"help": "folder of the text: fairseq-preprocess binary and dict.txt (default: no text)"}
+    )
+    tokens_per_text_sample: int = field(default=512, metadata={"help": "most tokens of a text, <s> and </s> counted"})
+    text_break: TEXT_BREAKS = field(
+        default="sentence", metadata={"help": "a text is one sentence, or as many complete ones as fit"}
+    )
+    text_batch_ratio: float = field(
+        default=0.0086, metadata={"help": "tokens of text in a batch, as a share of --max-tokens (samples of speech)"}
+    )
+    infilling_ratio: float = field(default=0.3, metadata={"help": "share of the tokens that infilling masks"})
+    infilling_span: float = field(default=3.5, metadata={"help": "mean tokens of a masked span (Poisson)"})
+    infilling_random: float = field(default=0.1, metadata={"help": "share of the masks that become a random token"})
+
+
+@register_task("speecht5_pretrain", dataclass=PretrainTaskConfig)
+class PretrainTask(SpeechT5Task):
+    """Speech with units (``{split}.tsv``, ``{split}.km``, ``dict.km.txt``) and, where given, text.
+
+    Without ``--text-data`` only the speech nets are built.
+    """
+
+    columns = "pretrain"
+
+    @classmethod
+    def setup_task(cls, cfg: PretrainTaskConfig, **kwargs) -> "PretrainTask":
+        task = cls(cfg, "pretrain_speech" if cfg.text_data is None else "pretrain")
+        units = load_unit_dictionary(task.label_dir / "dict.km.txt")
+        task.units = len(units) - units.nspecial
+        if cfg.text_data is not None:
+            task.text_dictionary = load_text_dictionary(Path(cfg.text_data) / "dict.txt")
+        return task
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
+        manifest = self.open_manifest(split)
+        labels = UnitLabels.open(self.label_dir, split, rate=self.cfg.unit_rate)
+        self.verify(manifest, units=labels)
+        speech = PretrainSpeechDataset(manifest, labels, crop_samples=self.cfg.crop_samples, **self.limits(split))
+        self.datasets[split] = JointPretrainDataset(
+            speech,
+            self._open_text(split),
+            seed=self.cfg.seed,
+            text_batch_ratio=self.cfg.text_batch_ratio,
+            cycle_text=self.is_training(split),
+        )
+
+    def _open_text(self, split: str) -> PretrainTextDataset | None:
+        if self.cfg.text_data is None:
+            return None
+        return PretrainTextDataset(
+            open_text_binary(self.cfg.text_data, split, self.text_dictionary),
+            self.text_dictionary,
+            name=f"{self.cfg.text_data}/{split}",
+            seed=self.cfg.seed,
+            training=self.is_training(split),
+            tokens_per_text_sample=self.cfg.tokens_per_text_sample,
+            break_mode=str(self.cfg.text_break),
+            ratio=self.cfg.infilling_ratio,
+            mean_span=self.cfg.infilling_span,
+            random_ratio=self.cfg.infilling_random,
+        )

@@ -1,0 +1,62 @@
+"""Task of speech to text: recognition and translation."""
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from fairseq.dataclass import ChoiceEnum
+from fairseq.tasks import register_task
+
+from ..data.dictionary import load_text_dictionary
+from ..data.labels import TextLabels
+from ..data.s2t import S2TDataset
+from ..generation.beam_search import JointBeamSearch
+from ..generation.ctc_greedy import CTCGreedySearch
+from .base import SpeechT5Task, SpeechTaskConfig
+
+DECODING = ChoiceEnum(["beam", "ctc-greedy"])
+
+
+@dataclass
+class S2TTaskConfig(SpeechTaskConfig):
+    spm_model: Optional[str] = field(
+        default=None,
+        metadata={"help": "sentencepiece model: the label lines are raw text (default: pieces with spaces between)"},
+    )
+    unlabelled: bool = field(default=False, metadata={"help": "decode speech that has no transcripts"})
+    decoding: DECODING = field(
+        default="beam", metadata={"help": "beam search with joint scores, or greedy CTC (one pass of the encoder)"}
+    )
+    ctc_decoding_weight: float = field(
+        default=0.0,
+        metadata={"help": "weight w of the CTC prefix score in beam search, beside 1 - w of the decoder; 1: CTC alone"},
+    )
+
+
+@register_task("speecht5_s2t", dataclass=S2TTaskConfig)
+class S2TTask(SpeechT5Task):
+    """Speech in, text out. ``label_dir`` holds ``dict.txt`` and ``{split}.txt``, one line an utterance."""
+
+    columns = "s2t"
+
+    @classmethod
+    def setup_task(cls, cfg: S2TTaskConfig, **kwargs) -> "S2TTask":
+        task = cls(cfg, "s2t")
+        task.text_dictionary = load_text_dictionary(task.label_dir / "dict.txt")
+        return task
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
+        manifest = self.open_manifest(split)
+        labels = None
+        if not self.cfg.unlabelled:
+            labels = TextLabels.open(self.label_dir, split, self.text_dictionary, self.cfg.spm_model)
+        self.verify(manifest, text=labels)
+        self.datasets[split] = S2TDataset(manifest, labels, self.text_dictionary, **self.limits(split))
+
+    def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
+        """The search that ``--decoding`` names, from fairseq's generation options."""
+        if self.cfg.decoding == "ctc-greedy":
+            return CTCGreedySearch.from_config(args, self.text_dictionary)
+        lm_model = (extra_gen_cls_kwargs or {}).get("lm_model")
+        return JointBeamSearch.from_config(
+            args, self.text_dictionary, ctc_weight=self.cfg.ctc_decoding_weight, lm_model=lm_model
+        )
