@@ -18,22 +18,9 @@ from torch.nn import functional as F
 from ..outputs import EncoderOutput
 from .masks import conv_lengths, padding_mask, span_mask, valid_mask, zero_padding
 from .positions import SinusoidalPositions
+from .time_norm import TimeGroupNorm
 
 ConvLayers = Sequence[tuple[int, int, int]]  # (channels, kernel, stride)
-
-
-class TimeGroupNorm(nn.GroupNorm):
-    """GroupNorm with a group a channel: every channel over the time of its own utterance."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels)
-
-    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:  # (B, C, T) -> (B, C, T)
-        if lengths is None:
-            return super().forward(states)
-        size = states.size(-1)
-        rows = [super(TimeGroupNorm, self).forward(row[None, :, :n]) for row, n in zip(states, lengths.tolist(), strict=True)]
-        return torch.cat([F.pad(row, (0, size - row.size(-1))) for row in rows])
 
 
 class ChannelLayerNorm(nn.LayerNorm):

@@ -1,0 +1,233 @@
+"""Beam search over text with joint scores: decoder, CTC prefix probabilities and language model.
+
+Source: Watanabe et al., "Hybrid CTC/Attention Architecture for End-to-End Speech Recognition", 2017; the rules of
+the search (which hypotheses end, when an utterance stops) are those of fairseq's SequenceGenerator.
+Shapes: B utterances still searched, A all utterances of the batch, K beam, L output tokens so far, V vocabulary,
+T encoder frames.
+"""
+
+import logging
+from typing import Any
+
+import torch
+from fairseq.data import Dictionary
+from torch import Tensor
+
+from ..outputs import EncoderOutput
+from .ctc_prefix import CTCPrefixScorer
+from .hypotheses import Candidates, FinishedHypotheses, LiveHypotheses, hypothesis
+from .language_model import FusedLanguageModel
+from .options import ctc_log_probs, encoder_inputs, only_model, reject_forced_output, reject_unsupported
+from .score_sources import CTCPrefixScores, DecoderScores, LanguageModelScores, ScoreSources
+from .symbols import text_symbols
+
+logger = logging.getLogger(__name__)
+
+
+class JointBeamSearch:
+    """A generator for fairseq-generate.
+
+    The score of a hypothesis is (1 - w) decoder + w CTC prefix + v language model, natural logarithms, summed over
+    its tokens. With w = 1 the decoder does not run at all; with w = 0 the CTC head does not. The result of an
+    utterance does not depend on the batch it is in.
+
+    Args:
+        dictionary: of the output text.
+        beam: K.
+        ctc_weight: w, 0 to 1.
+        language_model, lm_weight: a fairseq language model over the same symbols, and v.
+        max_len_a, max_len_b: an output of an utterance with T encoder frames (50 a second) has at most
+            max_len_a * T + max_len_b tokens before </s>, and never a lower limit than min_len. A hypothesis that
+            reaches the limit ends there, </s> scored as any other. Positions of the language model limit it too.
+        min_len: fewest tokens before </s>.
+        normalize_scores, len_penalty: hypotheses are ranked by score / tokens ** len_penalty, or by score.
+        unk_penalty: taken from the score at each <unk>.
+        temperature: divides the decoder's log-probabilities, which are then normalised again.
+
+    Raises:
+        ValueError: an option out of range or without effect, or a language model over other symbols.
+    """
+
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        *,
+        beam: int = 5,
+        ctc_weight: float = 0.0,
+        language_model: Any = None,
+        lm_weight: float = 0.0,
+        max_len_a: float = 0.0,
+        max_len_b: int = 200,
+        min_len: int = 1,
+        normalize_scores: bool = True,
+        len_penalty: float = 1.0,
+        unk_penalty: float = 0.0,
+        temperature: float = 1.0,
+    ) -> None:
+        _check_ranges(beam, ctc_weight, max_len_a, max_len_b, min_len, temperature)
+        _check_fusion(language_model, lm_weight)
+        self.symbols = text_symbols(dictionary)
+        self.symbols_to_strip_from_output = {self.symbols.eos, *self.symbols.never}
+        self.beam = beam
+        self.ctc_weight = ctc_weight
+        self.language_model = FusedLanguageModel(language_model, dictionary) if language_model is not None else None
+        if self.language_model is not None and self.language_model.max_output < min_len:
+            raise ValueError(
+                f"--min-len {min_len} is more than the language model's positions allow: at most "
+                f"{self.language_model.max_output}"
+            )
+        self.lm_weight = lm_weight
+        self.max_len_a = max_len_a
+        self.max_len_b = max_len_b
+        self.min_len = min_len
+        self.len_penalty = len_penalty if normalize_scores else 0.0
+        self.unk_penalty = unk_penalty
+        self.temperature = temperature
+        self._warned_of_positions = False
+
+    @classmethod
+    def from_config(
+        cls, cfg: Any, dictionary: Dictionary, *, ctc_weight: float, lm_model: Any = None
+    ) -> "JointBeamSearch":
+        """Build from fairseq's generation options.
+
+        Raises:
+            ValueError: an option that has no effect is set, or one is out of range.
+        """
+        reject_unsupported(cfg)
+        return cls(
+            dictionary,
+            beam=cfg.beam,
+            ctc_weight=ctc_weight,
+            language_model=lm_model,
+            lm_weight=cfg.lm_weight,
+            max_len_a=cfg.max_len_a,
+            max_len_b=cfg.max_len_b,
+            min_len=cfg.min_len,
+            normalize_scores=not cfg.unnormalized,
+            len_penalty=cfg.lenpen,
+            unk_penalty=cfg.unkpen,
+            temperature=cfg.temperature,
+        )
+
+    @torch.no_grad()
+    def generate(
+        self, models: list, sample: dict, prefix_tokens: Tensor | None = None, constraints: Tensor | None = None
+    ) -> list[list[dict]]:
+        """Decode a batch.
+
+        Args:
+            models: a list of one model.
+            sample: a batch with `net_input`.
+            prefix_tokens, constraints: fairseq passes them; must be None.
+
+        Returns: for each utterance, up to K hypotheses, best first (see `hypotheses.hypothesis`), on the CPU.
+
+        Raises:
+            ValueError: several models, forced output, or a CTC weight for a model without CTC head.
+        """
+        reject_forced_output(prefix_tokens, constraints)
+        model = only_model(models)
+        encoded = model.encode(**encoder_inputs(sample))
+        results = self._search(self._sources(model, encoded), self._length_limits(encoded.lengths))
+        return [found or [self._nothing_found(sample, place)] for place, found in enumerate(results)]
+
+    def _search(self, sources: ScoreSources, limits: Tensor) -> list[list[dict]]:
+        """The step loop. `limits` (A,) int64: most tokens of each utterance before </s>."""
+        eos, beam = self.symbols.eos, self.beam
+        longest = int(limits.max())
+        live = LiveHypotheses.start(len(limits), beam, eos, limits.device)
+        finished = FinishedHypotheses(len(limits), beam, longest + 1, self.symbols.pad, eos, limits.device)
+        for step in range(longest + 1):
+            at_limit = limits[live.utterance] <= step
+            partial, joint = sources.score(live)
+            self._forbid(joint, step, at_limit)
+            best = Candidates.best_of(joint, 2 * beam)
+            finished.add(live, best)
+            growing = best.growing(eos, beam)
+            full = finished.count[live.utterance] >= beam
+            kept = (~full & ~at_limit & growing.joint.isfinite().any(1)).nonzero().squeeze(1)
+            if len(kept) == 0:
+                break
+            growing = growing.keep_utterances(kept)
+            sources.follow(kept, growing.parent, growing.token, utterances=len(live.utterance))
+            live = live.grow(kept, growing, partial)
+        return finished.results(self.len_penalty)
+
+    def _forbid(self, joint: Tensor, step: int, at_limit: Tensor) -> None:
+        """Rule out, in place, what may not come next; joint (B, K, V), at_limit (B,)."""
+        if step < self.min_len:
+            joint[:, :, self.symbols.eos] = -torch.inf
+        for symbol in self.symbols.never:
+            joint[:, :, symbol] = -torch.inf
+        ends = joint[:, :, self.symbols.eos].clone()
+        joint.masked_fill_(at_limit[:, None, None], -torch.inf)
+        joint[:, :, self.symbols.eos] = ends
+
+    def _sources(self, model: Any, encoded: EncoderOutput) -> ScoreSources:
+        """Start the sources that have a weight; the others do not run."""
+        stepwise: list[tuple[float, DecoderScores | LanguageModelScores]] = []
+        prefix = None
+        if self.ctc_weight < 1:
+            stepwise.append((1 - self.ctc_weight, DecoderScores(model, encoded, self.temperature)))
+        if self.language_model is not None:
+            stepwise.append((self.lm_weight, LanguageModelScores(self.language_model)))
+        if self.ctc_weight > 0:
+            blank = self.symbols.require_blank()
+            log_probs = ctc_log_probs(model, encoded)
+            scorer = CTCPrefixScorer(log_probs, encoded.lengths, blank, self.symbols.eos, forbidden=self.symbols.never)
+            prefix = (self.ctc_weight, CTCPrefixScores(scorer, self.beam))
+        return ScoreSources(self.symbols.size, stepwise, prefix, self.symbols.unk, self.unk_penalty)
+
+    def _length_limits(self, frames: Tensor) -> Tensor:
+        """Most tokens before </s> of utterances with `frames` (A,) encoder frames: (A,) int64."""
+        limits = (self.max_len_a * frames.double() + self.max_len_b).long().clamp(min=self.min_len)
+        if self.language_model is None:
+            return limits
+        positions = self.language_model.max_output
+        if not self._warned_of_positions and bool((limits > positions).any()):
+            self._warned_of_positions = True
+            logger.warning(
+                f"outputs are limited to {positions} tokens, the positions of the language model, where --max-len-a "
+                f"{self.max_len_a} and --max-len-b {self.max_len_b} allow up to {int(limits.max())}"
+            )
+        return limits.clamp(max=positions)
+
+    def _nothing_found(self, sample: dict, place: int) -> dict:
+        """An empty hypothesis for an utterance of which every hypothesis had probability zero."""
+        name = sample["id"][place].item() if "id" in sample else place
+        logger.warning(
+            f"utterance {name} has no possible hypothesis: --min-len {self.min_len} is more than its frames can "
+            "spell, or the model's scores are not numbers (NaN); its output is empty"
+        )
+        return hypothesis(torch.tensor([self.symbols.eos]), torch.tensor(-torch.inf), torch.tensor([-torch.inf]))
+
+
+def _check_ranges(
+    beam: int, ctc_weight: float, max_len_a: float, max_len_b: int, min_len: int, temperature: float
+) -> None:
+    checks = (
+        ("--beam", beam, beam >= 1, "at least 1"),
+        ("--ctc-decoding-weight", ctc_weight, 0 <= ctc_weight <= 1, "0 (decoder only) to 1 (CTC only)"),
+        ("--max-len-a", max_len_a, max_len_a >= 0, "tokens a frame of 20 ms, at least 0"),
+        ("--max-len-b", max_len_b, max_len_b >= 0, "at least 0 tokens"),
+        ("--min-len", min_len, min_len >= 0, "at least 0 tokens"),
+        ("--temperature", temperature, temperature > 0, "above 0"),
+    )
+    for option, value, fits, choices in checks:
+        if not fits:
+            raise ValueError(f"{option} is {value}, it must be {choices}")
+    if ctc_weight == 1 and temperature != 1:
+        raise ValueError(
+            f"--temperature {temperature} has no effect with --ctc-decoding-weight 1, which runs no decoder: leave it "
+            "at 1, or lower the CTC weight"
+        )
+
+
+def _check_fusion(language_model: Any, lm_weight: float) -> None:
+    if (language_model is None) != (lm_weight == 0):
+        given = "without" if language_model is None else "with"
+        raise ValueError(
+            f"--lm-weight {lm_weight} {given} a language model has no effect: give --lm-path and a weight other than "
+            "0, or neither"
+        )
