@@ -1,0 +1,214 @@
+"""Audio files in and out, and the one log-mel of the package."""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+
+from ..constants import MEL_BINS, MEL_FLOOR, MEL_HOP, MEL_MAX_HZ, MEL_MIN_HZ, MEL_WINDOW, SAMPLE_RATE, SPEAKER_DIM
+from .errors import AudioError
+
+_RESAMPLE_ZEROS = 6  # zero crossings each side of torchaudio's windowed-sinc kernel (its default)
+_RESAMPLE_ROLLOFF = 0.99  # cut-off as a share of the lower Nyquist frequency (its default)
+
+
+class AudioInfo(NamedTuple):
+    """What a file's header says. `samples` counts at 16 kHz, whatever the file's own `rate` (Hz)."""
+
+    samples: int
+    rate: int
+    channels: int
+
+
+def audio_info(path: str | Path) -> AudioInfo:
+    """Read the header of an audio file.
+
+    Raises:
+        AudioError: the file is missing or in no format that soundfile reads.
+    """
+    with _open(path) as file:
+        return AudioInfo(_samples_at_16k(file.frames, file.samplerate), file.samplerate, file.channels)
+
+
+def read_audio(path: str | Path, *, start: int = 0, frames: int = -1, resample: bool = True) -> np.ndarray:
+    """Read a stretch of an audio file as 16 kHz mono; channels are averaged before anything else.
+
+    Args:
+        start: first sample, counted at 16 kHz.
+        frames: samples to read at 16 kHz; -1 for all that follow. Only these are read from disk.
+        resample: convert files of other rates; otherwise they are refused.
+
+    Returns:
+        float32 (S,), nominally in [-1, 1].
+
+    Raises:
+        AudioError: unreadable file, another rate and `resample` off, or fewer samples than asked for.
+    """
+    with _open(path) as file:
+        rate = file.samplerate
+        total = _samples_at_16k(file.frames, rate)
+        frames = total - start if frames < 0 else frames
+        if start < 0 or start + frames > total:
+            raise AudioError(
+                f"{path}: has {total} samples at {SAMPLE_RATE} Hz, not the {start + frames} asked for; "
+                "correct the manifest's sample count"
+            )
+        if rate == SAMPLE_RATE:
+            return _read_mono(file, path, start, frames)
+        if not resample:
+            raise AudioError(
+                f"{path}: the sample rate is {rate} Hz, not {SAMPLE_RATE}; "
+                f"allow resampling, or convert the file (`sox IN -r {SAMPLE_RATE} OUT`)"
+            )
+        return _read_resampled(file, path, start, frames)
+
+
+def write_audio(path: str | Path, wave: np.ndarray | torch.Tensor) -> None:
+    """Write a (S,) waveform in [-1, 1] as 16 kHz mono, 16-bit; the format follows the suffix. Atomic."""
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        soundfile.write(partial, np.asarray(wave, dtype=np.float32), SAMPLE_RATE, subtype="PCM_16")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_speaker(path: str | Path) -> np.ndarray:
+    """Read a speaker vector: float32 (512,) from a .npy file.
+
+    Raises:
+        AudioError: missing, not a .npy array, of another shape, all zero or not finite.
+    """
+    mend = "make it with `python -m manifest_tools.speaker_vectors`"
+    try:
+        vector = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise AudioError(f"{path}: no readable speaker vector ({error}); {mend}") from error
+    if not isinstance(vector, np.ndarray) or vector.shape != (SPEAKER_DIM,):
+        shape = getattr(vector, "shape", type(vector).__name__)
+        raise AudioError(f"{path}: a speaker vector of shape {shape}, not ({SPEAKER_DIM},); {mend}")
+    vector = vector.astype(np.float32)
+    if not np.isfinite(vector).all() or not vector.any():
+        raise AudioError(f"{path}: the speaker vector is all zero or holds NaN or infinity; {mend}")
+    return vector
+
+
+def mel_frames(samples: torch.Tensor | int) -> torch.Tensor | int:
+    """Log-mel frames of a waveform of that many samples: one at every hop, the first centred on sample 0."""
+    return 1 + samples // MEL_HOP
+
+
+def log_mel(
+    waveform: torch.Tensor, lengths: torch.Tensor | None = None
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """Log10 mel spectrogram, librosa's to 1e-4: centred periodic Hann frames, reflected at the utterance's own ends.
+
+    Args:
+        waveform: (S,), or (B, S) with `lengths`, in which row b is valid up to lengths[b]. 16 kHz.
+        lengths: (B,) int64.
+
+    Returns:
+        (N, M) for one waveform; for a batch ((B, N, M), (B,) frames), zero after each utterance's own frames.
+    """
+    if lengths is None:
+        if waveform.dim() != 1:
+            raise ValueError(f"a batch of shape {tuple(waveform.shape)} needs lengths (B,)")
+        return _log_mel(waveform[None], waveform.new_tensor([len(waveform)], dtype=torch.long))[0]
+    mel = _log_mel(waveform, lengths)
+    frames = mel_frames(lengths)
+    valid = torch.arange(mel.size(1), device=mel.device) < frames[:, None]
+    return mel * valid[..., None], frames
+
+
+def _log_mel(waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """(B, S), (B,) -> (B, N, M); frames past an utterance's own end hold anything finite.
+
+    Computed in float64: a float32 FFT is off by up to 0.7 in log10 beside a loud pure tone.
+    """
+    if lengths.numel() == 0 or int(lengths.min()) < 1:
+        raise ValueError(f"log_mel needs at least one sample for each utterance, not lengths {lengths.tolist()}")
+    filters, window = _mel_tables(waveform.device)
+    padded = waveform.double().gather(1, _reflected_index(lengths, waveform.size(1)))
+    spectrum = torch.stft(padded, MEL_WINDOW, MEL_HOP, window=window, center=False, return_complex=True)
+    mel = spectrum.abs().transpose(1, 2) @ filters
+    return mel.clamp(min=MEL_FLOOR).log10().to(waveform.dtype)
+
+
+def _reflected_index(lengths: torch.Tensor, longest: int) -> torch.Tensor:
+    """Where each padded sample comes from: int64 (B, longest + MEL_WINDOW).
+
+    Reflection about the first and last sample is a triangle wave of period 2 (S - 1), which also covers utterances
+    shorter than the half window, where the reflection is reflected again as in numpy's and librosa's padding.
+    """
+    half = MEL_WINDOW // 2
+    position = torch.arange(-half, longest + half, device=lengths.device).abs()
+    period = (2 * (lengths - 1)).clamp(min=1)[:, None]
+    phase = position % period
+    return torch.minimum(phase, period - phase) * (lengths > 1)[:, None]
+
+
+@lru_cache(maxsize=8)
+def _mel_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mel filters (MEL_WINDOW / 2 + 1, M) and Hann window (MEL_WINDOW,), float64, kept for each device."""
+    filters = torchaudio.functional.melscale_fbanks(
+        n_freqs=MEL_WINDOW // 2 + 1,
+        f_min=MEL_MIN_HZ,
+        f_max=MEL_MAX_HZ,
+        n_mels=MEL_BINS,
+        sample_rate=SAMPLE_RATE,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return filters.to(device, torch.float64), torch.hann_window(MEL_WINDOW, dtype=torch.float64, device=device)
+
+
+def _open(path: str | Path) -> soundfile.SoundFile:
+    if not os.path.isfile(path):  # libsndfile calls this a "System error"
+        raise AudioError(f"{path}: no such audio file; correct the path or the audio root")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
+
+
+def _samples_at_16k(frames: int, rate: int) -> int:
+    """Length after resampling: torchaudio gives ceil(frames * new / old)."""
+    return -(-frames * SAMPLE_RATE // rate)
+
+
+def _read_mono(file: soundfile.SoundFile, path: str | Path, start: int, frames: int) -> np.ndarray:
+    try:
+        file.seek(start)
+        wave = file.read(frames, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"{path}: cannot be decoded ({error}); copy or convert the file again") from error
+    if len(wave) != frames:
+        raise AudioError(f"{path}: ends {frames - len(wave)} samples early; copy or convert the file again")
+    return wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1)
+
+
+def _read_resampled(file: soundfile.SoundFile, path: str | Path, start: int, frames: int) -> np.ndarray:
+    """Resample only what the stretch and the filter's reach need; the same values as from the whole file.
+
+    Reading starts on a multiple of `old` input samples, where output and input instants coincide.
+    """
+    divisor = math.gcd(file.samplerate, SAMPLE_RATE)
+    old, new = file.samplerate // divisor, SAMPLE_RATE // divisor
+    reach = math.ceil(_RESAMPLE_ZEROS * old / (min(old, new) * _RESAMPLE_ROLLOFF))  # input samples each side
+    lead = math.ceil(reach / old) + 1
+    first = max(start // new - lead, 0)
+    last = min(-(-(start + frames) // new) * old + lead * old, file.frames)
+    wave = torch.from_numpy(_read_mono(file, path, first * old, last - first * old))
+    wave = torchaudio.functional.resample(
+        wave, old, new, lowpass_filter_width=_RESAMPLE_ZEROS, rolloff=_RESAMPLE_ROLLOFF
+    )
+    return wave[start - first * new :][:frames].numpy()

@@ -1,0 +1,190 @@
+"""What all datasets share: order, batches, epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+from fairseq.data import FairseqDataset, data_utils
+
+from ..constants import ENCODER_WINDOW
+from .audio import read_audio
+from .errors import AudioError, DataError, ManifestError
+from .left_out import LeftOutRows
+from .manifest import Manifest
+from .seeding import EpochSeeds
+
+if TYPE_CHECKING:
+    from typing_extensions import Required
+
+
+class SizedDataset(FairseqDataset):
+    """A dataset of items whose sizes are known: batches by size, the same after a resume as in a straight run.
+
+    Attributes:
+        sizes: int64 (items,), in the unit that --max-tokens counts.
+        kept: int64 indices that take part; the others were left out for their length.
+    """
+
+    def __init__(self, *, sizes: np.ndarray, kept: np.ndarray, seed: int, training: bool) -> None:
+        self.sizes = sizes
+        self.kept = kept
+        self.training = training
+        self.seeds = EpochSeeds(seed, training=training)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def num_tokens(self, index: int) -> int:
+        return int(self.sizes[index])
+
+    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
+        return self.sizes[indices]
+
+    def size(self, index: int) -> int:
+        return int(self.sizes[index])
+
+    def set_epoch(self, epoch: int) -> None:
+        self.seeds.set_epoch(epoch)
+
+    @property
+    def can_reuse_epoch_itr_across_epochs(self) -> bool:
+        """Not in training: batches made once would depend on the epoch at which a resumed run began."""
+        return not self.training
+
+    def ordered_indices(self) -> np.ndarray:
+        """Kept indices, longest first (too large a batch fails at once); ties in random order in training."""
+        ties = np.random.permutation(len(self.kept)) if self.training else np.arange(len(self.kept))[::-1]
+        return self.kept[np.lexsort((ties, self.sizes[self.kept]))[::-1]]
+
+    def batch_by_size(
+        self,
+        indices: np.ndarray,
+        max_tokens: int | None = None,
+        max_sentences: int | None = None,
+        required_batch_size_multiple: int = 1,
+    ) -> list[np.ndarray]:
+        """fairseq's batches, plus the last one, which fairseq drops when it is no multiple (a test set would shrink).
+
+        Raises:
+            DataError: no index, no limit, or an item larger than `max_tokens`.
+        """
+        if not len(indices):
+            raise DataError(f"{self.describe()}: no item is left to make batches of; widen the length limits")
+        if max_tokens is None and max_sentences is None:
+            raise DataError("batches need a limit; give --max-tokens or --batch-size")
+        sizes = self.num_tokens_vec(indices)
+        if max_tokens is not None and sizes.max() > max_tokens:
+            index = int(indices[sizes.argmax()])
+            problem = f"its size is {sizes.max()}, more than the {max_tokens} that a batch may hold"
+            raise DataError(f"{self.describe(index)}: {problem}; {self.smaller_items}")
+        batches = data_utils.batch_by_size(
+            indices,
+            num_tokens_fn=self.num_tokens,
+            num_tokens_vec=sizes,
+            max_tokens=max_tokens,
+            max_sentences=max_sentences,
+            required_batch_size_multiple=required_batch_size_multiple,
+        )
+        batched = sum(map(len, batches))
+        return batches if batched == len(indices) else [*batches, indices[batched:]]
+
+    smaller_items = "raise --max-tokens"  # the mend for an item that is larger than a batch
+
+    def describe(self, index: int | None = None) -> str:
+        """Where the dataset, or one of its items, stands: the start of an error message."""
+        raise NotImplementedError
+
+
+class SpeechLimits(TypedDict, total=False):
+    """Keyword arguments that every speech dataset hands on to `SpeechDataset`, which explains them."""
+
+    seed: Required[int]
+    training: Required[bool]
+    min_samples: int | None
+    max_samples: int | None
+    allow_left_out: bool
+    resample: bool
+
+
+class SpeechDataset(SizedDataset):
+    """Rows of a manifest: index i is row i in every split, and a batch's `id`. Sizes are in samples.
+
+    Rows outside [min_samples, max_samples] are not among `ordered_indices`: in training they are counted, logged and
+    listed; in other splits they are an error unless `allow_left_out`.
+
+    Args:
+        min_samples: shortest row; at least one encoder window in any case.
+        max_samples: longest row; None for no limit.
+        allow_left_out: let a split other than train shrink.
+        resample: convert audio of other rates than 16 kHz, else refuse it.
+        crop_samples: longest stretch of a row that an item holds; None for whole rows.
+
+    Raises:
+        ManifestError: rows of a split other than train are out of range, or none is left.
+    """
+
+    smaller_items = "raise --max-tokens, or leave the row out with --max-speech-samples"
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        seed: int,
+        training: bool,
+        min_samples: int | None = None,
+        max_samples: int | None = None,
+        allow_left_out: bool = False,
+        resample: bool = True,
+        crop_samples: int | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.resample = resample
+        self.crop_samples = crop_samples
+        self.left_out = LeftOutRows(manifest, allowed=training or allow_left_out)
+        kept = self._within(max(min_samples or 0, ENCODER_WINDOW), max_samples)
+        sizes = manifest.samples if crop_samples is None else np.minimum(manifest.samples, crop_samples)
+        super().__init__(sizes=sizes, kept=kept, seed=seed, training=training)
+
+    def _within(self, shortest: int, longest: int | None) -> np.ndarray:
+        samples = self.manifest.samples
+        self.left_out.note(np.flatnonzero(samples < shortest), f"shorter than {shortest} samples")
+        good = samples >= shortest
+        if longest is not None:
+            self.left_out.note(np.flatnonzero(samples > longest), f"longer than {longest} samples")
+            good &= samples <= longest
+        if not good.any():
+            raise ManifestError(f"{self.manifest.file}: no row has {shortest} to {longest} samples; widen the limits")
+        self.left_out.remove_stale()
+        return np.flatnonzero(good)
+
+    def filter_indices_by_size(self, indices: np.ndarray, max_sizes) -> tuple[np.ndarray, list[int]]:
+        """Take out rows of more samples than `max_sizes` (of a tuple, its first entry; None for no limit)."""
+        longest = max_sizes[0] if isinstance(max_sizes, tuple | list) else max_sizes
+        if longest is None:
+            return indices, []
+        fits = self.sizes[indices] <= longest
+        self.left_out.note(np.sort(indices[~fits]), f"larger than the {longest} samples that the model or batch takes")
+        return indices[fits], indices[~fits].tolist()
+
+    def read(self, index: int, start: int = 0, frames: int = -1) -> np.ndarray:
+        """Waveform of row `index`, whole or a stretch of it: float32 (S,).
+
+        Raises:
+            ManifestError: with the row's line, when the file is gone, broken or of another length than the row says.
+        """
+        try:
+            wave = read_audio(self.manifest.path(index), start=start, frames=frames, resample=self.resample)
+        except AudioError as error:
+            raise self.manifest.blame(index, error) from error
+        expected = int(self.manifest.samples[index]) if frames < 0 else frames
+        if len(wave) != expected:
+            problem = f"the audio has {len(wave)} samples, the row says {expected}"
+            raise self.manifest.error(index, problem, "correct the row's sample count")
+        if not np.isfinite(wave).all():
+            raise self.manifest.error(index, "the audio holds NaN or infinity", "convert the file again")
+        return wave
+
+    def describe(self, index: int | None = None) -> str:
+        line = "" if index is None else f":{self.manifest.line_number(index)}"
+        return f"{self.manifest.file}{line}"

@@ -1,0 +1,203 @@
+"""Verification of a split before its first use: every row that would fail later, or worse, teach nonsense silently."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from ..constants import SAMPLE_RATE
+from .errors import DataError, ManifestError, listed
+from .labels import TextLabels, UnitLabels, check_count
+from .manifest import Manifest
+from .row_checks import LabelCounts, check_audio, check_speaker, check_text, check_units
+from .stamp import Stamp
+
+logger = logging.getLogger(__name__)
+
+LEVELS = ("full", "quick", "off")
+QUICK_ROWS = 256  # evenly spaced rows that the level "quick" checks
+_CHUNK = 1024  # rows handed to the thread pool at a time
+_COMMON = 20  # unknown symbols that a report names
+
+
+@dataclass
+class Report:
+    """What a verification found.
+
+    Attributes:
+        name: the manifest file.
+        checked: rows checked; 0 at level "off".
+        hours: of audio, by the rows' sample counts.
+        units, tokens: of the checked rows' labels.
+        unknown: symbols that the dictionary lacks, with their counts; the commonest 20.
+        problems: `FILE:LINE: what is wrong (value); mend`, in order; the first thousand.
+        total_problems: all of them.
+        from_stamp: nothing was read, an earlier verification still holds.
+    """
+
+    name: str
+    rows: int
+    hours: float
+    checked: int = 0
+    units: int = 0
+    tokens: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    total_problems: int = 0
+    from_stamp: bool = False
+
+    def add(self, problems: Sequence[str]) -> None:
+        """Take problems in; beyond a thousand they are only counted."""
+        self.total_problems += len(problems)
+        self.problems.extend(problems[: max(0, 1000 - len(self.problems))])
+
+    def raise_problems(self) -> None:
+        """Raises:
+        ManifestError: lists the problems, if there are any.
+        """
+        if self.total_problems:
+            raise ManifestError(listed(self.problems, self.total_problems))
+
+    def summary(self) -> str:
+        """One line for the log."""
+        parts = [f"{self.name}: {self.rows:,} rows, {self.hours:.2f} h"]
+        parts += [f"{count:,} {what}" for what, count in (("units", self.units), ("tokens", self.tokens)) if count]
+        if self.unknown:
+            common = ", ".join(f"{symbol!r} x {count}" for symbol, count in self.unknown.items())
+            parts.append(f"unknown symbols: {common}")
+        parts.append("verified before" if self.from_stamp else f"{self.checked:,} rows verified")
+        if self.total_problems:
+            parts.append(f"{self.total_problems:,} problems")
+        return "; ".join(parts)
+
+
+def verify(
+    manifest: Manifest,
+    *,
+    text: TextLabels | None = None,
+    units: UnitLabels | None = None,
+    level: str = "full",
+    resample: bool = True,
+    max_target_tokens: int | None = None,
+    use_stamp: bool = True,
+    progress: bool = True,
+    threads: int | None = None,
+) -> Report:
+    """Check a split. A split that passes gets a stamp, and is not checked again until a file of it changes.
+
+    Args:
+        text, units: the labels that the job needs.
+        level: "full" decodes every file; "quick" checks 256 rows in the same way; "off" only compares the counts.
+        resample: whether other sample rates than 16 kHz pass.
+        max_target_tokens: most tokens of a text, </s> counted, that the model takes.
+        use_stamp: honour and leave a stamp.
+        threads: that decode audio; by default one a core, at most 16.
+
+    Returns:
+        A report, with the problems in it: call `raise_problems()` to stop at them.
+
+    Raises:
+        ManifestError: the number of labels is not the number of rows, or the audio root does not exist.
+        DataError: an unknown `level`.
+    """
+    if level not in LEVELS:
+        raise DataError(f"verify_data is {level!r}; choose one of {', '.join(LEVELS)}")
+    labels = [part for part in (text, units) if part is not None]
+    for part in labels:
+        check_count(manifest, part)
+    report = Report(str(manifest.file), len(manifest), float(manifest.samples.sum()) / SAMPLE_RATE / 3600)
+    if level == "off":
+        return report
+    if not manifest.root.is_dir():
+        mend = "correct the first line, or give the folder that the data was moved to"
+        raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
+    checker = _Checker(manifest, text, units, resample, max_target_tokens)
+    stamp = checker.stamp()
+    passed = stamp.load(LEVELS[: LEVELS.index(level) + 1]) if use_stamp else None
+    if passed is not None:
+        report = replace(report, from_stamp=True, **passed)
+        logger.info(report.summary())
+        return report
+    rows = np.arange(len(manifest))
+    if level == "quick" and len(rows) > QUICK_ROWS:
+        rows = np.unique(np.linspace(0, len(rows) - 1, QUICK_ROWS).astype(np.int64))
+    checker.run(rows, report, threads or min(16, os.cpu_count() or 1), progress)
+    logger.info(report.summary())
+    if use_stamp and not report.total_problems:
+        stored = ("checked", "units", "tokens", "unknown")
+        stamp.save(level, {name: getattr(report, name) for name in stored})
+    return report
+
+
+class _Checker:
+    """Checks rows: labels in the calling thread, files in a pool (soundfile decodes without Python's lock)."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        text: TextLabels | None,
+        units: UnitLabels | None,
+        resample: bool,
+        max_target_tokens: int | None,
+    ) -> None:
+        self.manifest = manifest
+        self.text = text
+        self.units = units
+        self.resample = resample
+        self.max_target_tokens = max_target_tokens
+        self.counts = LabelCounts()
+
+    def run(self, rows: np.ndarray, report: Report, threads: int, progress: bool) -> None:
+        bar = tqdm(total=len(rows), desc=f"verify {self.manifest.file.name}", unit="row", disable=not progress)
+        with bar, ThreadPoolExecutor(threads) as pool:
+            for chunk in _chunks(rows):
+                for index, problems in zip(chunk, pool.map(self.files, chunk), strict=True):
+                    report.add(problems + self.labels(index))
+                    bar.update()
+        report.checked = len(rows)
+        report.units, report.tokens = self.counts.units, self.counts.tokens
+        report.unknown = dict(self.counts.unknown.most_common(_COMMON))
+
+    def files(self, index: int) -> list[str]:
+        problems = []
+        for path_column, samples_column in self.manifest.columns.audio:
+            problems += check_audio(self.manifest, index, path_column, samples_column, self.resample)
+        if self.manifest.has("speaker"):
+            problems += check_speaker(self.manifest, index)
+        return problems
+
+    def labels(self, index: int) -> list[str]:
+        problems = []
+        if self.units is not None:
+            problems += check_units(self.manifest, self.units, index, self.counts)
+        if self.text is not None:
+            problems += check_text(self.text, index, self.counts, self.max_target_tokens)
+        return problems
+
+    def stamp(self) -> Stamp:
+        """The stamp of exactly these checks on exactly these files."""
+        settings = {
+            "root": str(self.manifest.root),
+            "columns": list(self.manifest.columns.names),
+            "resample": self.resample,
+            "max_target_tokens": self.max_target_tokens,
+            "unit_rate": self.units.rate if self.units else None,
+            "text_symbols": _fingerprint(self.text.dictionary.symbols) if self.text else None,
+        }
+        files = [file for labels in (self.text, self.units) if labels is not None for file in labels.files]
+        return Stamp(self.manifest.file, files, settings)
+
+
+def _fingerprint(symbols: list[str]) -> int:
+    return zlib.crc32("\n".join(symbols).encode())
+
+
+def _chunks(rows: np.ndarray) -> Iterator[list[int]]:
+    return (rows[start : start + _CHUNK].tolist() for start in range(0, len(rows), _CHUNK))

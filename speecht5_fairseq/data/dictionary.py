@@ -1,0 +1,91 @@
+"""Dictionaries: text pieces (with the two symbols that SpeechT5 appends) and speech units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from fairseq.data import Dictionary
+
+from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
+from .errors import DictionaryError, listed, located
+
+_OVERWRITE = " #fairseq:overwrite"  # fairseq's flag that lets a line replace an earlier one
+
+
+def load_text_dictionary(path: str | Path) -> Dictionary:
+    """Load `dict.txt` and append `<mask>`, then `<ctc_blank>`, where they are absent.
+
+    Raises:
+        DictionaryError: a line is not `symbol count`, a symbol comes twice, the file is missing or empty, or it holds
+            `<mask>` or `<ctc_blank>` anywhere but at its end in that order.
+    """
+    dictionary = _load(path)
+    dictionary.add_symbol(MASK_SYMBOL)
+    dictionary.add_symbol(CTC_BLANK_SYMBOL)
+    if dictionary.symbols[-2:] != [MASK_SYMBOL, CTC_BLANK_SYMBOL]:
+        wrong = CTC_BLANK_SYMBOL if dictionary.symbols[-1] != CTC_BLANK_SYMBOL else MASK_SYMBOL
+        line = dictionary.index(wrong) - dictionary.nspecial + 1
+        problem = f"{wrong} stands before other symbols"
+        mend = f"delete the {MASK_SYMBOL} and {CTC_BLANK_SYMBOL} lines: both are appended after the file's own symbols"
+        raise DictionaryError(located(path, line, problem, mend))
+    return dictionary
+
+
+def load_unit_dictionary(path: str | Path) -> Dictionary:
+    """Load `dict.km.txt`. The class of a unit is its index less `dictionary.nspecial`: specials are no classes.
+
+    Raises:
+        DictionaryError: the file breaks its format or holds no integer unit.
+    """
+    dictionary = _load(path)
+    if not (unit_classes(dictionary) >= 0).any():
+        raise DictionaryError(
+            located(path, 1, "no unit in the dictionary", "write one line `UNIT COUNT` for each k-means unit")
+        )
+    return dictionary
+
+
+def unit_classes(dictionary: Dictionary) -> np.ndarray:
+    """The class of each unit number: int64 (highest unit + 1,), with -1 for numbers that the dictionary lacks."""
+    symbols = dictionary.symbols[dictionary.nspecial :]
+    units = {int(symbol): number for number, symbol in enumerate(symbols) if symbol.isascii() and symbol.isdigit()}
+    classes = np.full(max(units, default=-1) + 1, -1, dtype=np.int64)
+    for unit, number in units.items():
+        classes[unit] = number
+    return classes
+
+
+def _load(path: str | Path) -> Dictionary:
+    """fairseq's own loader after a check that names the line of every mistake."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError as error:
+        mend = "make it with `python -m manifest_tools.vocabulary` (text) or `manifest_tools.units`"
+        raise DictionaryError(f"{path}: no such dictionary; {mend}") from error
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 ({error.reason} at byte {error.start})"
+        raise DictionaryError(f"{path}: {problem}; convert it to UTF-8") from error
+    if lines[-1] == "":
+        lines.pop()
+    problems = _problems(path, lines)
+    if problems:
+        raise DictionaryError(listed(problems))
+    return Dictionary.load(str(path))
+
+
+def _problems(path: str | Path, lines: list[str]) -> list[str]:
+    if not lines:
+        return [located(path, 1, "the dictionary is empty", "write one line `SYMBOL COUNT` for each symbol")]
+    problems = []
+    seen = set(Dictionary().symbols)
+    for number, line in enumerate(lines, start=1):
+        text = line.rstrip()
+        replaces = text.endswith(_OVERWRITE)
+        symbol, space, count = text.removesuffix(_OVERWRITE).rpartition(" ")
+        if not (symbol and space and count.isascii() and count.isdigit()):
+            problems.append(located(path, number, f"not a symbol, a space and a count ({line!r})", "rewrite the line"))
+        elif symbol in seen and not replaces:
+            problems.append(located(path, number, f"symbol given before or reserved ({symbol!r})", "delete the line"))
+        seen.add(symbol)
+    return problems

@@ -1,0 +1,176 @@
+"""What belongs to each row of a manifest: a text as token indices, or speech units as classes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..constants import ENCODER_FRAME_RATE, IGNORED_LABEL, SAMPLE_RATE
+from .dictionary import load_unit_dictionary, unit_classes
+from .errors import DataError, ManifestError, located
+from .manifest import Manifest, TextLines
+
+if TYPE_CHECKING:
+    from fairseq.data import Dictionary
+
+
+class TextLabels:
+    """`<labels>/<split>.txt`, one line an utterance: pieces and spaces, or raw text with a sentencepiece model.
+
+    Attributes:
+        files: what the labels were made from, for the stamp of a verification.
+    """
+
+    def __init__(self, lines: TextLines, dictionary: Dictionary, spm_model: str | Path | None = None) -> None:
+        self.lines = lines
+        self.dictionary = dictionary
+        self.spm_model = Path(spm_model) if spm_model else None
+        self.files = [lines.path] + ([self.spm_model] if self.spm_model else [])
+        self._encoder = _load_sentencepiece(self.spm_model) if self.spm_model else None
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, split: str, dictionary: Dictionary, spm_model: str | Path | None = None
+    ) -> TextLabels:
+        """Open `<folder>/<split>.txt`.
+
+        Raises:
+            ManifestError: the file is missing.
+        """
+        path = _existing(Path(folder) / f"{split}.txt", "text labels", "write one line of text for each manifest row")
+        return cls(TextLines(path), dictionary, spm_model)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def pieces(self, index: int) -> list[str]:
+        """The symbols of row `index`, with neither `<s>` nor `</s>`."""
+        line = self.lines[index]
+        return line.split() if self._encoder is None else self._encoder.encode(line, out_type=str)
+
+    def tokens(self, index: int) -> torch.Tensor:
+        """pieces </s> of row `index`: int64 (L,).
+
+        Raises:
+            ManifestError: the line is empty or not UTF-8.
+        """
+        indices = [self.dictionary.index(piece) for piece in self.pieces(index)]
+        if not indices:
+            raise self.error(index, f"no text ({self.lines[index]!r})", "write the text or delete the row")
+        return torch.tensor([*indices, self.dictionary.eos()], dtype=torch.int64)
+
+    def error(self, index: int, problem: str, mend: str) -> ManifestError:
+        """A ManifestError about the label of row `index`."""
+        return ManifestError(located(self.lines.path, self.lines.line_number(index), problem, mend))
+
+
+class UnitLabels:
+    """`<labels>/<split>.km`, one line an utterance: k-means units separated by spaces, `rate` of them a second."""
+
+    def __init__(self, lines: TextLines, dictionary: Dictionary, rate: int = ENCODER_FRAME_RATE) -> None:
+        if rate < 1:
+            raise DataError(f"unit_rate must be a positive number of units a second, not {rate}")
+        self.lines = lines
+        self.dictionary = dictionary
+        self.rate = rate
+        self.files = [lines.path]
+
+    @classmethod
+    def open(cls, folder: str | Path, split: str, *, rate: int = ENCODER_FRAME_RATE) -> UnitLabels:
+        """Open `<folder>/<split>.km` and `<folder>/dict.km.txt`.
+
+        Raises:
+            ManifestError: a file is missing.
+            DictionaryError: dict.km.txt breaks its format.
+        """
+        mend = "make it with `python -m manifest_tools.units`"
+        dictionary = _existing(Path(folder) / "dict.km.txt", "dictionary of units", mend)
+        labels = cls(
+            TextLines(_existing(Path(folder) / f"{split}.km", "unit labels", mend)),
+            load_unit_dictionary(dictionary),
+            rate,
+        )
+        labels.files.append(dictionary)
+        return labels
+
+    @cached_property
+    def _classes(self) -> np.ndarray:
+        return unit_classes(self.dictionary)
+
+    @property
+    def num_classes(self) -> int:
+        """Units that the dictionary holds."""
+        return len(self.dictionary) - self.dictionary.nspecial
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def classes(self, index: int) -> np.ndarray:
+        """Classes of row `index`, one a unit: int64 (units,).
+
+        Raises:
+            ManifestError: a unit is no integer or not in the dictionary.
+        """
+        fields = self.lines[index].split()
+        try:
+            units = np.array([int(field) for field in fields], dtype=np.int64)
+        except (ValueError, OverflowError) as error:
+            raise self.error(index, f"a unit is no integer ({error})", "make the units again") from error
+        known = (units >= 0) & (units < len(self._classes))
+        classes = self._classes[np.where(known, units, 0)]
+        known &= classes >= 0
+        if not known.all():
+            wrong = units[~known][0]
+            raise self.error(index, f"unit {wrong} is not in dict.km.txt", "take the dictionary of these units")
+        return classes
+
+    def frame_classes(self, index: int, first_frame: int, frames: int) -> torch.Tensor:
+        """Class of each encoder frame of a crop: int64 (T,), IGNORED_LABEL past the last unit.
+
+        Args:
+            first_frame: encoder frame of the utterance at which the crop starts.
+            frames: T.
+        """
+        classes = self.classes(index)
+        wanted = (first_frame + np.arange(frames)) * self.rate // ENCODER_FRAME_RATE
+        inside = wanted < len(classes)
+        aligned = np.full(frames, IGNORED_LABEL, dtype=np.int64)
+        aligned[inside] = classes[wanted[inside]]
+        return torch.from_numpy(aligned)
+
+    def expected(self, samples: int) -> float:
+        """Units that an utterance of that many samples should have."""
+        return samples * self.rate / SAMPLE_RATE
+
+    def error(self, index: int, problem: str, mend: str) -> ManifestError:
+        """A ManifestError about the label of row `index`."""
+        return ManifestError(located(self.lines.path, self.lines.line_number(index), problem, mend))
+
+
+def check_count(manifest: Manifest, labels: TextLabels | UnitLabels) -> None:
+    """Check that there is one label line for each row.
+
+    Raises:
+        ManifestError: the counts differ.
+    """
+    if len(labels) != len(manifest):
+        problem = f"{len(labels)} label lines for the {len(manifest)} rows of {manifest.file}"
+        mend = "label line N belongs to manifest line N + 1: write exactly one for each row"
+        raise ManifestError(located(labels.lines.path, min(len(labels), len(manifest)) + 1, problem, mend))
+
+
+def _existing(path: Path, what: str, mend: str) -> Path:
+    if not path.is_file():
+        raise ManifestError(f"{path}: no {what}; {mend}")
+    return path
+
+
+def _load_sentencepiece(path: Path):
+    import sentencepiece  # only jobs with raw text need it
+
+    _existing(path, "sentencepiece model", "make it with `python -m manifest_tools.vocabulary`")
+    return sentencepiece.SentencePieceProcessor(model_file=str(path))

@@ -1,0 +1,133 @@
+"""Manifests: the only code that knows the TSV format.
+
+The first line is the audio root; every other line is one utterance, its fields separated by tabs, its paths relative
+to the root. A relative root is taken from the manifest's own folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .columns import JOB_COLUMNS, Columns
+from .errors import DataError, ManifestError, located
+from .lines import MappedLines, TextLines, atomic_text
+from .row_reader import RowReader
+
+__all__ = ["JOB_COLUMNS", "Columns", "Manifest", "ManifestError", "TextLines", "atomic_text", "write_manifest"]
+
+
+class Manifest:
+    """A manifest kept on disk: in memory are the rows' offsets and sample counts, 16 bytes a row and column of counts.
+
+    Attributes:
+        root: folder that the rows' paths are relative to.
+        width: columns of this file.
+        counts: int64 (rows,) for each samples column.
+    """
+
+    def __init__(self, lines: MappedLines, columns: Columns, root: Path, width: int, counts: dict[str, np.ndarray]):
+        self.lines = lines
+        self.columns = columns
+        self.root = root
+        self.width = width
+        self.counts = counts
+
+    @classmethod
+    def open(cls, path: str | Path, columns: Columns, *, root: str | Path | None = None) -> Manifest:
+        """Open and check the structure of every row (not the audio: see `checks.verify`).
+
+        Args:
+            columns: `JOB_COLUMNS[job]`.
+            root: replaces the audio root of the first line, for a data set that was moved.
+
+        Raises:
+            ManifestError: lists the first rows that break the format, as `FILE:LINE: problem (value); mend`.
+        """
+        lines = MappedLines(path)
+        folder = Path(root) if root is not None else _read_root(lines)
+        if len(lines) < 2:
+            raise ManifestError(located(lines.path, 2, "the manifest has no row", "write one line for each utterance"))
+        reader = RowReader(lines, columns)
+        counts = reader.read()
+        return cls(lines, columns, lines.path.absolute().parent / folder, reader.width, counts)
+
+    @property
+    def file(self) -> Path:
+        """The manifest file itself."""
+        return self.lines.path
+
+    @property
+    def samples(self) -> np.ndarray:
+        """Samples (at 16 kHz) of each row's first audio file: int64 (rows,)."""
+        return self.counts[self.columns.audio[0][1]]
+
+    def __len__(self) -> int:
+        return len(self.lines) - 1
+
+    def has(self, column: str) -> bool:
+        """Whether the rows of this file have the column."""
+        return column in self.columns.names[: self.width]
+
+    def row(self, index: int) -> dict[str, str | int]:
+        """The fields of row `index` by column name; sample counts as int."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.file} has {len(self)} rows; there is no row index {index}")
+        fields = dict(zip(self.columns.names, self.lines[index + 1].split("\t"), strict=False))
+        return {name: int(value) if name in self.counts else value for name, value in fields.items()}
+
+    def path(self, index: int, column: str = "path") -> Path:
+        """Absolute path in a path column (audio or speaker vector) of row `index`."""
+        return self.root / str(self.row(index)[column])
+
+    def line_number(self, index: int) -> int:
+        """The line of row `index` as an editor counts it (the first row stands on line 2)."""
+        return index + 2
+
+    def error(self, index: int, problem: str, mend: str) -> ManifestError:
+        """A ManifestError about row `index`."""
+        return ManifestError(located(self.file, self.line_number(index), problem, mend))
+
+    def blame(self, index: int, error: DataError) -> ManifestError:
+        """`error`, which names a file and its mend, with the line of row `index` in front."""
+        return ManifestError(f"{self.file}:{self.line_number(index)}: {error}")
+
+
+def write_manifest(path: str | Path, root: str | Path, rows: Iterable[Sequence[str | int | Path]]) -> int:
+    """Write a manifest atomically: it appears under `path` complete or not at all.
+
+    Args:
+        rows: fields in the job's column order; paths relative to `root`.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ManifestError: a field is empty or holds a tab or a line end.
+    """
+    count = 0
+    with atomic_text(path) as file:
+        file.write(_field(path, 1, root) + "\n")
+        for count, row in enumerate(rows, start=1):
+            file.write("\t".join(_field(path, count + 1, field) for field in row) + "\n")
+    return count
+
+
+def _field(path: str | Path, line: int, value: str | int | Path) -> str:
+    text = str(value)
+    if not text or any(separator in text for separator in "\t\n\r"):
+        mend = "rename the file: a field must not be empty or hold a tab or a line end"
+        raise ManifestError(located(path, line, f"the field {text!r} cannot be written", mend))
+    return text
+
+
+def _read_root(lines: MappedLines) -> Path:
+    mend = "put the folder that the paths are relative to on the first line, alone"
+    root = lines[0] if len(lines) else ""
+    if not root.strip():
+        raise ManifestError(located(lines.path, 1, f"no audio root ({root!r})", mend))
+    if "\t" in root:
+        raise ManifestError(located(lines.path, 1, f"a row stands where the audio root should be ({root!r})", mend))
+    return Path(root)

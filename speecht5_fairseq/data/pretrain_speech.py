@@ -1,0 +1,97 @@
+"""Speech for joint pre-training: random crops with their units, mel frames and speaker vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..constants import ENCODER_STRIDE, ENCODER_WINDOW
+from .audio import log_mel, read_speaker
+from .base import SpeechDataset, SpeechLimits
+from .collate import UnitSpeechItem, collate_unit_speech
+from .errors import AudioError, DataError
+from .labels import UnitLabels, check_count
+from .manifest import Manifest
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class PretrainSpeechDataset(SpeechDataset):
+    """Crops of utterances. B utterances, S samples, T encoder frames, N mel frames, M mel bins.
+
+    | key | shape, type | content |
+    |---|---|---|
+    | id | (B,) int64 | manifest row, from 0 |
+    | nsentences | int | B |
+    | ntokens | int | units in the batch |
+    | net_input.waveform | (B, S) float32 | 16 kHz, zero padded |
+    | net_input.sample_lengths | (B,) int64 | samples |
+    | net_input.seeds | (B,) int64 | seed of each utterance in this epoch |
+    | net_input.target_frames | (B, N, M) float32 | log-mel of the same crop, zero padded |
+    | net_input.frame_lengths | (B,) int64 | mel frames |
+    | net_input.speaker | (B, 512) float32 | speaker vector; absent when the manifest has no such column |
+    | target.units | (B, T) int64 | class of each encoder frame, -100 where padded or unknown |
+
+    A crop starts at a multiple of the encoder's stride, so that encoder frame t of the crop is frame start / stride + t
+    of the utterance and its unit is the utterance's own.
+
+    Args:
+        crop_samples: longest crop; --max-tokens counts the samples that remain.
+        limits: see `SpeechDataset`.
+
+    Raises:
+        DataError: crop_samples is smaller than one encoder window.
+        ManifestError: the labels are not one line a row, or see `SpeechDataset`.
+    """
+
+    def __init__(
+        self, manifest: Manifest, labels: UnitLabels, *, crop_samples: int = 250_000, **limits: Unpack[SpeechLimits]
+    ) -> None:
+        if crop_samples < ENCODER_WINDOW:
+            raise DataError(f"crop_samples is {crop_samples}; give at least one encoder window ({ENCODER_WINDOW})")
+        check_count(manifest, labels)
+        super().__init__(manifest, crop_samples=crop_samples, **limits)
+        self.labels = labels
+
+    def __getitem__(self, index: int) -> UnitSpeechItem:
+        index = int(index)
+        length = int(self.sizes[index])
+        first_frame = self._first_frame(index)
+        waveform = torch.from_numpy(self._read_crop(index, first_frame * ENCODER_STRIDE, length))
+        return UnitSpeechItem(
+            id=index,
+            seed=self.seeds.seed(index),
+            waveform=waveform,
+            target_frames=log_mel(waveform),
+            units=self.labels.frame_classes(index, first_frame, encoder_frames(length)),
+            speaker=self._speaker(index),
+        )
+
+    def _first_frame(self, index: int) -> int:
+        """Encoder frame at which this epoch's crop of row `index` starts."""
+        spare = int(self.manifest.samples[index] - self.sizes[index])
+        return int(self.seeds.rng(index).integers(spare // ENCODER_STRIDE + 1))
+
+    def _read_crop(self, index: int, start: int, length: int):
+        """A crop, or the whole row where it is no longer than a crop, whose length can then be checked."""
+        whole = length == int(self.manifest.samples[index])
+        return self.read(index) if whole else self.read(index, start, length)
+
+    def _speaker(self, index: int) -> torch.Tensor | None:
+        if not self.manifest.has("speaker"):
+            return None
+        try:
+            return torch.from_numpy(read_speaker(self.manifest.path(index, "speaker")))
+        except AudioError as error:
+            raise self.manifest.blame(index, error) from error
+
+    def collater(self, samples: Sequence[UnitSpeechItem]) -> dict:
+        return collate_unit_speech(samples)
+
+
+def encoder_frames(samples: int) -> int:
+    """T for a waveform of that many samples: the extractor pads nothing, so its layers act as one of their product."""
+    return (samples - ENCODER_WINDOW) // ENCODER_STRIDE + 1

@@ -1,0 +1,93 @@
+"""The checks of one manifest row each: audio, speaker vector, units, text. They return problems, they never raise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..constants import SAMPLE_RATE
+from .audio import audio_info, read_audio, read_speaker
+from .errors import AudioError, ManifestError
+from .labels import TextLabels, UnitLabels
+from .manifest import Manifest
+
+SILENT_PEAK = 1e-4  # full scale is 1: quieter than -80 dB, three steps of 16 bits
+UNIT_SLACK = 2.5  # units that a count may differ from the samples' own: the extractor's edge and rounding
+
+
+@dataclass
+class LabelCounts:
+    """What the labels hold, summed over the rows."""
+
+    units: int = 0
+    tokens: int = 0
+    unknown: Counter = field(default_factory=Counter)  # symbol that the dictionary lacks -> times
+
+
+def check_audio(manifest: Manifest, index: int, path_column: str, samples_column: str, resample: bool) -> list[str]:
+    """One audio file of a row: it exists, decodes, has the row's length, and is neither silent nor NaN."""
+    path = manifest.path(index, path_column)
+    expected = int(manifest.counts[samples_column][index])
+    try:
+        info = audio_info(path)
+        if info.samples != expected:
+            problem = f"{samples_column} is {expected}, the audio has {info.samples} at 16 kHz ({path})"
+            return [str(manifest.error(index, problem, "correct the row's sample count"))]
+        wave = read_audio(path, resample=resample)
+    except AudioError as error:
+        return [str(manifest.blame(index, error))]
+    if not np.isfinite(wave).all():
+        return [str(manifest.error(index, f"the audio holds NaN or infinity ({path})", "convert it again"))]
+    peak = float(np.abs(wave).max())
+    if peak < SILENT_PEAK:
+        problem = f"the audio is silent: its peak is {peak:.1g} of full scale ({path})"
+        return [str(manifest.error(index, problem, "record or convert it again, or delete the row"))]
+    return []
+
+
+def check_speaker(manifest: Manifest, index: int) -> list[str]:
+    """The speaker vector of a row: a finite (512,) array."""
+    try:
+        read_speaker(manifest.path(index, "speaker"))
+    except AudioError as error:
+        return [str(manifest.blame(index, error))]
+    return []
+
+
+def check_units(manifest: Manifest, labels: UnitLabels, index: int, counts: LabelCounts) -> list[str]:
+    """The units of a row: all in the dictionary, and as many as the audio has encoder frames."""
+    try:
+        found = len(labels.classes(index))
+    except ManifestError as error:
+        return [str(error)]
+    counts.units += found
+    samples = int(manifest.samples[index])
+    expected = labels.expected(samples)
+    if abs(found - expected) <= UNIT_SLACK:
+        return []
+    rate = found / samples * SAMPLE_RATE
+    problem = f"{found} units for {samples} samples, about {expected:.0f} expected ({rate:.1f} a second)"
+    return [str(labels.error(index, problem, f"make the units at {labels.rate} a second, or set unit_rate to theirs"))]
+
+
+def check_text(labels: TextLabels, index: int, counts: LabelCounts, max_tokens: int | None) -> list[str]:
+    """The text of a row: not empty, not of unknown symbols only, not too long; unknown symbols are counted."""
+    try:
+        pieces = labels.pieces(index)
+    except ManifestError as error:
+        return [str(error)]
+    unk = labels.dictionary.unk()
+    unknown = [piece for piece in pieces if labels.dictionary.index(piece) == unk]
+    counts.tokens += len(pieces)
+    counts.unknown.update(unknown)
+    if not pieces:
+        return [str(labels.error(index, f"no text ({labels.lines[index]!r})", "write the text or delete the row"))]
+    if len(unknown) == len(pieces):
+        problem = f"every symbol is unknown to the dictionary ({' '.join(pieces[:10])!r})"
+        return [str(labels.error(index, problem, "encode the text with the dictionary's own sentencepiece model"))]
+    if max_tokens is not None and len(pieces) + 1 > max_tokens:
+        problem = f"{len(pieces) + 1} tokens with </s>, more than the {max_tokens} that the model takes"
+        return [str(labels.error(index, problem, "split the utterance or raise the model's limit"))]
+    return []

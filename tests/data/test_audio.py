@@ -1,0 +1,111 @@
+"""Audio files and the log-mel, against librosa."""
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+import torchaudio
+
+from speecht5_fairseq.data.audio import audio_info, log_mel, read_audio, read_speaker, write_audio
+from speecht5_fairseq.data.errors import AudioError
+
+
+def librosa_mel(wave):
+    spectrum = np.abs(librosa.stft(wave, n_fft=1024, hop_length=256, pad_mode="reflect"))
+    filters = librosa.filters.mel(sr=16000, n_fft=1024, n_mels=80, fmin=80, fmax=7600)
+    return np.log10(np.maximum(1e-10, filters @ spectrum)).T
+
+
+def signal(kind, length):
+    time = np.arange(length) / 16000
+    return {
+        "noise": 0.1 * np.random.default_rng(0).standard_normal(length),
+        "tone": 0.9 * np.sin(2 * np.pi * 440 * time),
+        "silence": np.zeros(length),
+    }[kind].astype(np.float32)
+
+
+@pytest.mark.filterwarnings("ignore:n_fft=:UserWarning")
+@pytest.mark.parametrize("kind", ["noise", "tone", "silence"])
+@pytest.mark.parametrize("length", [1, 2, 3, 255, 256, 511, 512, 513, 1024, 16000, 16001])
+def test_mel_is_librosas(kind, length):
+    wave = signal(kind, length)
+    ours, theirs = log_mel(torch.from_numpy(wave)).numpy(), librosa_mel(wave)
+    assert ours.shape == theirs.shape == (1 + length // 256, 80) and ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_batched_mel_is_that_of_each_alone():
+    lengths = torch.tensor([30000, 12345, 400, 1])
+    waves = 0.1 * torch.randn(4, 30000, generator=torch.Generator().manual_seed(0))
+    batch, frames = log_mel(waves, lengths)
+    assert frames.tolist() == [118, 49, 2, 1] and batch.shape == (4, 118, 80)
+    for row, length, mel, count in zip(waves, lengths, batch, frames, strict=True):
+        torch.testing.assert_close(mel[:count], log_mel(row[:length]), rtol=0, atol=1e-6)
+        assert not mel[count:].any()
+
+
+def test_mel_refuses_nothing_and_unknown_lengths():
+    with pytest.raises(ValueError, match="at least one sample"):
+        log_mel(torch.zeros(0))
+    with pytest.raises(ValueError, match="needs lengths"):
+        log_mel(torch.zeros(2, 1000))
+
+
+def test_stereo_is_averaged(tmp_path):
+    wave = np.stack([np.full(1000, 0.5), np.full(1000, -0.25)], axis=1)
+    soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav"), np.full(1000, 0.125, np.float32))
+    assert audio_info(tmp_path / "a.wav") == (1000, 16000, 2)
+
+
+def test_stretch(tmp_path):
+    wave = signal("noise", 5000)
+    soundfile.write(tmp_path / "a.flac", wave, 16000)
+    whole = read_audio(tmp_path / "a.flac")
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.flac", start=700, frames=300), whole[700:1000])
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.flac", start=700), whole[700:])
+    with pytest.raises(AudioError, match="has 5000 samples.*not the 5001.*correct"):
+        read_audio(tmp_path / "a.flac", start=1, frames=5000)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000])
+def test_resampling(tmp_path, rate):
+    wave = 0.1 * np.random.default_rng(0).standard_normal((rate + 37, 2))
+    soundfile.write(tmp_path / "a.wav", wave, rate, subtype="FLOAT")
+    mono = torch.from_numpy(wave.astype(np.float32).mean(axis=1))
+    expected = torchaudio.functional.resample(mono, rate, 16000).numpy()
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), expected, atol=1e-6)
+    assert audio_info(tmp_path / "a.wav").samples == len(expected)
+    for start, frames in [(0, 100), (777, 5000), (len(expected) - 300, 300)]:
+        part = read_audio(tmp_path / "a.wav", start=start, frames=frames)
+        np.testing.assert_allclose(part, expected[start : start + frames], atol=1e-6)
+    with pytest.raises(AudioError, match=rf"a.wav: the sample rate is {rate} Hz.*allow resampling"):
+        read_audio(tmp_path / "a.wav", resample=False)
+
+
+def test_unreadable_files(tmp_path):
+    (tmp_path / "a.wav").write_text("no audio")
+    for name, problem in [("a.wav", "not readable as audio.*convert"), ("b.wav", "no such audio file; correct")]:
+        with pytest.raises(AudioError, match=f"{name}: {problem}"):
+            read_audio(tmp_path / name)
+
+
+def test_write_audio_round_trip(tmp_path):
+    wave = signal("tone", 1000)
+    write_audio(tmp_path / "a.wav", torch.from_numpy(wave))
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), wave, atol=1e-4)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("vector", "problem"),
+    [(np.ones(256), "shape .256"), (np.ones((1, 512)), "shape .1, 512"), (np.zeros(512), "all zero"),
+     (np.full(512, np.nan), "NaN"), (None, "no readable")],
+)  # fmt: skip
+def test_speaker_vector_errors(tmp_path, vector, problem):
+    if vector is not None:
+        np.save(tmp_path / "v.npy", vector)
+    with pytest.raises(AudioError, match=f"v.npy: .*{problem}.*manifest_tools.speaker_vectors"):
+        read_speaker(tmp_path / "v.npy")

@@ -1,0 +1,181 @@
+"""Tiny data and tiny models for tests: made-up audio with everything that a job's manifest needs, and random weights."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from fairseq.data import Dictionary, indexed_dataset
+
+from speecht5_fairseq.constants import ENCODER_STRIDE, ENCODER_WINDOW, MEL_BINS, SAMPLE_RATE, SPEAKER_DIM
+from speecht5_fairseq.data.manifest import write_manifest
+from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
+from speecht5_fairseq.models.jobs import JOBS
+
+SYMBOLS = "▁ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
+UNITS = 20
+# Odd sizes find mixed-up dimensions; the relative distance is short, so that both ends are clipped; no dropout at all.
+TINY_SIZES = {
+    "embed_dim": 24,
+    "ffn_dim": 40,
+    "attention_heads": 3,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "relative_distance": 5,
+    "conv_channels": 12,
+    "feature_grad_mult": 1.0,
+    "position_kernel": 8,
+    "position_groups": 4,
+    "mask_length": 3,
+    "mask_channel_length": 4,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0,
+    "speech_prenet_dim": 14,
+    "speech_prenet_dropout": 0.0,
+    "postnet_layers": 3,
+    "postnet_channels": 10,
+    "postnet_dropout": 0.0,
+    "unit_dim": 9,
+    "codebook_entries": 7,
+}
+LARGE_LAYOUT = {"pre_norm": True, "extractor_norm": "layer", "normalize_waveform": True}
+
+
+def write_speech(folder: Path, n: int, *, samples: list[int] | None = None, rate: int = SAMPLE_RATE, seed: int = 0):
+    """Write n noisy tones `folder/I.wav`; returns [(name, samples)]. Lengths: `samples`, else about half a second."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(n):
+        length = samples[number] if samples else int(rng.integers(rate // 3, rate * 2 // 3))
+        tone = 0.3 * np.sin(2 * np.pi * rng.uniform(100, 1000) * np.arange(length) / rate)
+        wave = tone + 0.05 * rng.standard_normal(length)
+        soundfile.write(folder / f"{number}.wav", wave, rate, subtype="PCM_16")
+        rows.append((f"{number}.wav", length))
+    return rows
+
+
+def tiny_manifest(
+    folder: Path, n: int = 4, *, job: str = "s2t", split: str = "train", samples: list[int] | None = None, seed: int = 0
+) -> Path:
+    """Write audio, labels, dictionaries and `folder/SPLIT.tsv` of a job ("s2t" or "pretrain"); returns the manifest."""
+    rng = np.random.default_rng(seed + 1)
+    audio = folder / f"audio_{split}"
+    rows = write_speech(audio, n, samples=samples, seed=seed)
+    if job == "s2t":
+        words = ["".join(rng.choice(list(SYMBOLS[1:]), size=rng.integers(2, 6))) for _ in rows]
+        write_lines(folder / f"{split}.txt", [" ".join("▁" + word) for word in words])
+        write_lines(folder / "dict.txt", [f"{symbol} 1" for symbol in SYMBOLS])
+    else:
+        units = [rng.integers(UNITS, size=(length - ENCODER_WINDOW) // ENCODER_STRIDE + 1) for _, length in rows]
+        write_lines(folder / f"{split}.km", [" ".join(map(str, row)) for row in units])
+        write_lines(folder / "dict.km.txt", [f"{unit} 1" for unit in range(UNITS)])
+        for name, _ in rows:
+            np.save(audio / f"{name}.npy", rng.standard_normal(SPEAKER_DIM).astype(np.float32))
+        rows = [(name, length, f"{name}.npy") for name, length in rows]
+    write_manifest(folder / f"{split}.tsv", audio, rows)
+    return folder / f"{split}.tsv"
+
+
+def tiny_text_binary(folder: Path, sentences: list[list[int]], *, split: str = "train") -> Path:
+    """Write token indices as fairseq-preprocess does, each sentence with </s> after it; returns `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    builder = indexed_dataset.make_builder(str(folder / f"{split}.bin"), impl="mmap", vocab_size=len(SYMBOLS) + 4)
+    for sentence in sentences:
+        builder.add_item(torch.tensor([*sentence, Dictionary().eos()]))
+    builder.finalize(str(folder / f"{split}.idx"))
+    write_lines(folder / "dict.txt", [f"{symbol} 1" for symbol in SYMBOLS])
+    return folder
+
+
+def write_lines(path: Path, lines: list[str]) -> Path:
+    """Write text lines; returns the file."""
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def tiny_dictionary() -> Dictionary:
+    """The text dictionary of `tiny_manifest`, with `<mask>` and `<ctc_blank>`."""
+    dictionary = Dictionary()
+    for symbol in (*SYMBOLS, "<mask>", "<ctc_blank>"):
+        dictionary.add_symbol(symbol)
+    return dictionary
+
+
+def tiny_config(**options: object) -> SpeechT5Config:
+    """`TINY_SIZES` with some options changed."""
+    return SpeechT5Config(**{**TINY_SIZES, **options})
+
+
+def tiny_model(job: str, *, seed: int = 0, **options: object) -> SpeechT5Model:
+    """A model of a job with random weights everywhere: no bias is 0, no norm is 1, all far from BERT's small start."""
+    torch.manual_seed(seed)
+    dictionary = tiny_dictionary()
+    units = UNITS if "units" in JOBS[job].heads else 0
+    model = SpeechT5Model(
+        tiny_config(**options), JOBS[job], symbols=list(dictionary.symbols), padding=dictionary.pad(), units=units
+    )
+    return scramble(model)
+
+
+def scramble(model: torch.nn.Module, scale: float = 0.1) -> torch.nn.Module:
+    """Add noise to every parameter and to BatchNorm's statistics; the padding embedding stays zero."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(scale * torch.randn_like(parameter))
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm1d):
+                module.running_mean.normal_(std=scale)
+                module.running_var.uniform_(0.5, 2.0)
+            elif isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx] = 0.0
+    return model
+
+
+def speech_source(*samples: int, seed: int = 0, garbage: float = 0.0) -> dict[str, torch.Tensor]:
+    """Noise of so many samples an utterance, as `encode` and `forward` take it; `garbage` fills the padding."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.tensor(samples)
+    waveform = torch.full((len(samples), max(samples)), garbage)
+    for row, length in zip(waveform, samples, strict=True):
+        row[:length] = 0.1 * torch.randn(length, generator=generator) + 0.05
+    return {"waveform": waveform, "sample_lengths": lengths, "seeds": 1000 + torch.arange(len(samples))}
+
+
+def text_tokens(*lengths: int, seed: int = 0, start: int | None = None) -> torch.Tensor:
+    """(B, L) random pieces, right padded; `start` replaces the first token of each row."""
+    dictionary, generator = tiny_dictionary(), torch.Generator().manual_seed(seed)
+    tokens = torch.full((len(lengths), max(lengths)), dictionary.pad())
+    for row, length in zip(tokens, lengths, strict=True):
+        row[:length] = torch.randint(dictionary.nspecial, len(dictionary) - 2, (length,), generator=generator)
+        if start is not None:
+            row[0] = start
+    return tokens
+
+
+def mel_target(*frames: int, seed: int = 0, garbage: float = 0.0) -> dict[str, torch.Tensor]:
+    """Random log-mel targets of so many frames, with speaker vectors, as `forward` takes them."""
+    generator = torch.Generator().manual_seed(seed)
+    mel = torch.full((len(frames), max(frames), MEL_BINS), garbage)
+    for row, length in zip(mel, frames, strict=True):
+        row[:length] = torch.randn(length, MEL_BINS, generator=generator) - 2
+    speaker = torch.randn(len(frames), SPEAKER_DIM, generator=generator)
+    return {"target_frames": mel, "frame_lengths": torch.tensor(frames), "speaker": speaker}
+
+
+def alone(batch: dict[str, torch.Tensor], row: int) -> dict[str, torch.Tensor]:
+    """One utterance of a batch of net inputs, without its padding."""
+    lengths = {
+        "waveform": "sample_lengths",
+        "target_frames": "frame_lengths",
+    }
+    single = {key: value[row : row + 1] for key, value in batch.items()}
+    for name, length in lengths.items():
+        if name in single:
+            single[name] = single[name][:, : int(batch[length][row])]
+    for name in ("source_tokens", "prev_output_tokens"):
+        if name in single:
+            single[name] = single[name][:, : int((single[name] != tiny_dictionary().pad()).sum())]
+    return single
