@@ -1,0 +1,208 @@
+"""Everything a job reads, checked before it starts: manifests, audio, labels, dictionaries, text data.
+
+    python -m manifest_tools.check --job s2t --data data --spm-model vocabulary/spm.model
+    python -m manifest_tools.check --job pretrain --data data --text-data text
+
+The checks are those of the training task itself, which does not repeat them while no file changes. Exit code 1, and a
+list of `FILE:LINE: problem; mend`, when something is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from speecht5_fairseq.constants import ENCODER_FRAME_RATE
+from speecht5_fairseq.data.checks import Report, verify
+from speecht5_fairseq.data.dictionary import load_text_dictionary
+from speecht5_fairseq.data.errors import MAX_LISTED
+from speecht5_fairseq.data.labels import TextLabels, UnitLabels
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
+from speecht5_fairseq.data.pretrain_text import check_text_binary, open_text_binary
+
+from .command import run
+from .files import SPLITS, hash_fraction
+from .summary import table
+
+JOBS = ("s2t", "pretrain")
+LEVELS = ("full", "quick")
+MAX_COMPARED = 5_000_000  # rows whose paths are compared between splits
+
+
+@dataclass
+class Findings:
+    """What a check found: a report for each split, rows of the text data, and messages."""
+
+    reports: list[Report] = field(default_factory=list)
+    texts: list[tuple[str, int, int, str]] = field(default_factory=list)  # split, sentences, tokens, share unknown
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    total_errors: int = 0
+
+    def fail(self, message: str, count: int = 1) -> None:
+        """Take in a message about `count` problems."""
+        self.errors.append(message)
+        self.total_errors += count
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Run one part of the check; what stops it is one more finding, and the other parts go on."""
+        try:
+            action()
+        except (ValueError, AssertionError, ImportError, OSError) as error:  # assertions: fairseq on a torn .idx
+            self.fail(str(error))
+
+
+def existing_splits(data: Path) -> list[str]:
+    """Those of train, valid and test that have a manifest; train and valid even if they have none."""
+    return [split for split in SPLITS if split != "test" or (data / f"{split}.tsv").is_file()]
+
+
+def check_data(
+    job: str,
+    data: Path,
+    *,
+    label_dir: Path | None = None,
+    splits: Sequence[str] = (),
+    spm_model: Path | None = None,
+    text_data: Path | None = None,
+    unit_rate: int = ENCODER_FRAME_RATE,
+    refuse_other_rates: bool = False,
+    level: str = "full",
+    progress: bool = True,
+) -> Findings:
+    """Check what job "s2t" or "pretrain" reads. Data that is wrong is in the findings; nothing is raised for it.
+
+    splits: default train, valid, and test where there is one. level: "quick" looks at 256 rows of each split.
+    Raises ValueError for options that do not go together.
+    """
+    if job not in JOBS:
+        raise ValueError(f"--job {job!r}: choose one of {', '.join(JOBS)}")
+    if job == "pretrain" and spm_model is not None:
+        raise ValueError(
+            "--spm-model has no effect with --job pretrain, whose text data are pieces already: leave it out"
+        )
+    if job == "s2t" and (text_data is not None or unit_rate != ENCODER_FRAME_RATE):
+        raise ValueError("--text-data and --unit-rate have no effect with --job s2t: leave them out")
+    labels, findings = label_dir or data, Findings()
+    manifests: dict[str, Manifest] = {}
+
+    def check_split(split: str) -> None:
+        manifests[split] = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job])
+        text = units = None
+        if job == "s2t":
+            text = TextLabels.open(labels, split, load_text_dictionary(labels / "dict.txt"), spm_model)
+        else:
+            units = UnitLabels.open(labels, split, rate=unit_rate)
+        report = verify(
+            manifests[split], text=text, units=units, level=level, resample=not refuse_other_rates, progress=progress
+        )
+        findings.reports.append(report)
+        if report.total_problems:
+            findings.fail("\n".join(report.problems[:MAX_LISTED]), report.total_problems)
+
+    for split in splits or existing_splits(data):
+        findings.attempt(lambda split=split: check_split(split))
+    if text_data is not None:
+        for split in ("train", "valid"):
+            findings.attempt(lambda split=split: _check_text(findings, text_data, split))
+    _warn_of_shared_audio(findings, manifests)
+    return findings
+
+
+def _check_text(findings: Findings, folder: Path, split: str) -> None:
+    dictionary = load_text_dictionary(folder / "dict.txt")
+    binary = open_text_binary(folder, split, dictionary)
+    share = check_text_binary(binary, dictionary, name=f"{folder}/{split}")
+    findings.texts.append((split, len(binary), int(np.sum(binary.sizes)), f"{100 * share:.2f}%"))
+
+
+def _warn_of_shared_audio(findings: Findings, manifests: dict[str, Manifest]) -> None:
+    """The same recording in two splits makes the held-out score worthless."""
+    if sum(len(manifest) for manifest in manifests.values()) > MAX_COMPARED:
+        findings.warnings.append(f"more than {MAX_COMPARED:,} rows: not compared whether splits share recordings")
+        return
+    keys = {
+        split: np.array([hash_fraction(str(manifest.path(i)), "path") for i in range(len(manifest))])
+        for split, manifest in manifests.items()
+    }
+    splits = list(keys)
+    for number, first in enumerate(splits):
+        for second in splits[number + 1 :]:
+            shared = len(np.intersect1d(keys[first], keys[second]))
+            if shared:
+                findings.warnings.append(f"{shared} recordings are in both {first} and {second}")
+
+
+def _report_rows(reports: Sequence[Report]) -> list[tuple[str, ...]]:
+    return [
+        (
+            Path(report.name).stem,
+            f"{report.rows:,}",
+            f"{report.hours:.3f}",
+            f"{report.checked:,}" + (" (before)" if report.from_stamp else ""),
+            f"{report.units:,}",
+            f"{report.tokens:,}",
+            f"{sum(report.unknown.values()):,}",
+            f"{report.total_problems:,}",
+        )
+        for report in reports
+    ]
+
+
+def summary(findings: Findings) -> str:
+    """Tables of the splits and of the text data, the commonest unknown symbols, warnings and errors."""
+    header = ("split", "rows", "hours", "rows checked", "units", "tokens", "unknown", "problems")
+    parts = [table(header, _report_rows(findings.reports))] if findings.reports else []
+    for report in findings.reports:
+        if report.unknown:
+            symbols = ", ".join(f"{symbol!r} ({count})" for symbol, count in report.unknown.items())
+            parts.append(f"unknown symbols in {Path(report.name).stem}: {symbols}")
+    if findings.texts:
+        parts.append(table(("text", "sentences", "tokens", "unknown"), findings.texts))
+    parts += [f"warning: {warning}" for warning in findings.warnings]
+    parts += [f"error: {error}" for error in findings.errors]
+    parts.append(f"{findings.total_errors} problems" if findings.total_errors else "all good")
+    return "\n\n".join(parts)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m manifest_tools.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--job", choices=JOBS, required=True, help="the job that will read the data")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of {split}.tsv")
+    parser.add_argument(
+        "--label-dir", type=Path, metavar="DIR", help="folder of labels and dictionaries (default: --data)"
+    )
+    parser.add_argument("--splits", nargs="+", default=[], help="default: train, valid, and test where there is one")
+    parser.add_argument("--spm-model", type=Path, help="s2t: the labels are raw text for this sentencepiece model")
+    parser.add_argument("--text-data", type=Path, metavar="DIR", help="pretrain: fairseq binary text with dict.txt")
+    parser.add_argument(
+        "--unit-rate", type=int, default=ENCODER_FRAME_RATE, help="pretrain: units a second (default: %(default)s)"
+    )
+    parser.add_argument("--refuse-other-rates", action="store_true", help="audio that is not 16 kHz is an error")
+    parser.add_argument(
+        "--level",
+        choices=LEVELS,
+        default="full",
+        help="full decodes every file, quick 256 rows a split (default: full)",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line, check, print the findings; exit code 1 when there are errors."""
+    findings = check_data(**vars(build_parser().parse_args(argv)))
+    print(summary(findings))
+    if findings.total_errors:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,215 @@
+"""A sentencepiece model and the fairseq dictionary that goes with it; raw text to pieces.
+
+    python -m manifest_tools.vocabulary train --text train.txt --type char --out vocabulary
+    python -m manifest_tools.vocabulary encode --model vocabulary/spm.model --text raw.txt --out pieces.txt
+
+The same text and options give the same files, byte for byte. `<mask>` and `<ctc_blank>` are not in them: loading the
+dictionary appends both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from speecht5_fairseq.constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
+
+from .command import run
+from .files import file_hash, read_lines, replacing, write_lines, write_text
+
+logger = logging.getLogger(__name__)
+
+MODEL_TYPES = ("char", "unigram", "bpe")
+MAX_LINE_BYTES = 1 << 20  # sentencepiece drops longer lines without a word unless told otherwise
+
+
+def load_sentencepiece(model: Path) -> Any:
+    """The sentencepiece processor of a model file. Raises FileNotFoundError or ImportError with the mend."""
+    try:
+        from sentencepiece import SentencePieceProcessor
+    except ImportError as error:
+        raise ImportError("sentencepiece is not installed: `pip install sentencepiece`") from error
+    if not Path(model).is_file():
+        raise FileNotFoundError(
+            f"{model}: no such sentencepiece model; make one with `manifest_tools.vocabulary train`"
+        )
+    return SentencePieceProcessor(model_file=str(model))
+
+
+def encode(model: Path, lines: Iterable[str]) -> Iterator[str]:
+    """Raw lines -> their pieces, separated by spaces. A character the model lacks stays as it is (fairseq: <unk>)."""
+    processor = load_sentencepiece(model)
+    for line in lines:
+        yield " ".join(processor.encode(line.strip(), out_type=str))
+
+
+def _settings(
+    texts: Sequence[Path], model_type: str, size: int | None, coverage: float, symbols: Sequence[str]
+) -> dict[str, Any]:
+    if model_type not in MODEL_TYPES:
+        raise ValueError(f"--type {model_type!r}: choose one of {', '.join(MODEL_TYPES)}")
+    if size is None and model_type != "char":
+        raise ValueError(
+            f"--size is needed for --type {model_type} (pieces, for example 1000); only char finds its own"
+        )
+    if not 0.9 <= coverage <= 1.0:
+        raise ValueError(f"--coverage {coverage}: a share of all characters, from 0.9 to 1")
+    for symbol in symbols:
+        if symbol in (MASK_SYMBOL, CTC_BLANK_SYMBOL):
+            raise ValueError(f"--symbols {symbol}: it is appended when the dictionary is loaded; leave it out")
+    missing = [str(path) for path in texts if not path.is_file()]
+    if missing or not texts:
+        raise FileNotFoundError(f"--text: no such file: {', '.join(missing) or '(none given)'}")
+    return {
+        "type": model_type,
+        "size": size,
+        "coverage": coverage,
+        "symbols": list(symbols),
+        "texts": [file_hash(path) for path in texts],
+    }
+
+
+def _train_sentencepiece(texts: Sequence[Path], settings: dict[str, Any]) -> bytes:
+    """The model file's content. It holds no path: trained from lines, not from files, it depends on the text alone."""
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=(line for path in texts for line in read_lines(path)),
+            model_writer=model,
+            model_type=settings["type"],
+            vocab_size=settings["size"] or 100_000,  # for char a bound that is never reached: see hard_vocab_limit
+            hard_vocab_limit=settings["size"] is not None and settings["type"] != "char",
+            character_coverage=settings["coverage"],
+            user_defined_symbols=settings["symbols"],
+            max_sentence_length=MAX_LINE_BYTES,
+            num_threads=1,  # the sums of several threads come in any order: the model would differ from run to run
+            minloglevel=1,
+        )
+    except (RuntimeError, OSError) as error:  # its messages name the bound that --size breaks
+        raise ValueError(f"sentencepiece cannot train on this text with --size {settings['size']}: {error}") from error
+    return model.getvalue()
+
+
+def _piece_lines(model: Path, texts: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Lines of spm.vocab, `piece<TAB>score` for all pieces, and of dict.txt, `piece count`, both in the model's order.
+
+    dict.txt lacks the model's own <unk>, <s> and </s>, because fairseq has them.
+    """
+    processor = load_sentencepiece(model)
+    counts: Counter[str] = Counter()
+    for path in texts:
+        for line in read_lines(path):
+            counts.update(processor.encode(line.strip(), out_type=str))
+    vocabulary, dictionary = [], []
+    for index in range(processor.get_piece_size()):
+        piece = processor.id_to_piece(index)
+        vocabulary.append(f"{piece}\t{processor.get_score(index):g}")
+        if not (processor.is_control(index) or processor.is_unknown(index)):
+            dictionary.append(f"{piece} {max(counts[piece], 1)}")
+    return vocabulary, dictionary
+
+
+def _copy_dictionary(content: str, target: Path) -> None:
+    if target.is_file():
+        if target.read_text(encoding="utf-8") != content:
+            raise ValueError(f"--label-dirs: {target} is another dictionary; delete it if nothing was trained with it")
+        return
+    write_text(target, content)
+
+
+def train_vocabulary(
+    texts: Sequence[Path],
+    out: Path,
+    *,
+    model_type: str = "char",
+    size: int | None = None,
+    coverage: float = 1.0,
+    symbols: Sequence[str] = (),
+    label_dirs: Sequence[Path] = (),
+) -> int:
+    """Train on `texts` (one sentence a line) and write spm.model, spm.vocab, dict.txt and vocabulary.json to `out`.
+
+    size: pieces, sentencepiece's three specials included; None (char only) takes every character.
+    coverage: share of all characters that get a piece of their own. symbols: strings that stay one piece.
+    label_dirs: folders that get a copy of dict.txt, where fine-tuning looks for it.
+    Returns the entries of dict.txt. Does nothing when `out` was made with the same options and text; raises
+    ValueError when it was made with others, because models may have been trained with it.
+    """
+    settings = _settings(texts, model_type, size, coverage, symbols)
+    record = out / "vocabulary.json"
+    if record.is_file():
+        if json.loads(record.read_text()) != settings:
+            raise ValueError(f"{record}: this folder holds a vocabulary of other text or options; choose another --out")
+        logger.info("%s is up to date", out)
+    elif (out / "dict.txt").is_file():
+        raise ValueError(f"{out / 'dict.txt'} was not made here, or not finished; choose another --out, or delete it")
+    else:
+        content = _train_sentencepiece(texts, settings)
+        with replacing(out / "spm.model") as temporary:
+            temporary.write_bytes(content)
+        vocabulary, entries = _piece_lines(out / "spm.model", texts)
+        write_lines(out / "spm.vocab", vocabulary)
+        write_lines(out / "dict.txt", entries)
+        write_text(record, json.dumps(settings, indent=1) + "\n")  # last: it says that the rest is whole
+    dictionary = (out / "dict.txt").read_text(encoding="utf-8")
+    for folder in label_dirs:
+        _copy_dictionary(dictionary, folder / "dict.txt")
+    return dictionary.count("\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m manifest_tools.vocabulary",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train a sentencepiece model and write its fairseq dictionary")
+    train.add_argument("--text", nargs="+", type=Path, required=True, help="raw text files, one sentence a line")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where spm.model and dict.txt go")
+    train.add_argument("--type", choices=MODEL_TYPES, default="char", help="kind of pieces (default: %(default)s)")
+    train.add_argument("--size", type=int, help="pieces, with sentencepiece's three specials (char: all, if not given)")
+    train.add_argument("--coverage", type=float, default=1.0, help="share of characters covered (default: %(default)s)")
+    train.add_argument("--symbols", nargs="*", default=[], help="strings that always stay one piece")
+    train.add_argument("--label-dirs", nargs="*", type=Path, default=[], metavar="DIR", help="copy dict.txt there too")
+    encoder = commands.add_parser("encode", help="raw text to pieces separated by spaces")
+    encoder.add_argument("--model", type=Path, required=True, help="spm.model")
+    encoder.add_argument("--text", type=Path, help="raw text, one sentence a line (default: standard input)")
+    encoder.add_argument("--out", type=Path, help="pieces, line by line (default: standard output)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and train or encode."""
+    arguments = build_parser().parse_args(argv)
+    if arguments.command == "train":
+        entries = train_vocabulary(
+            arguments.text,
+            arguments.out,
+            model_type=arguments.type,
+            size=arguments.size,
+            coverage=arguments.coverage,
+            symbols=arguments.symbols,
+            label_dirs=arguments.label_dirs,
+        )
+        print(f"{arguments.out / 'dict.txt'}: {entries} entries")
+        return
+    pieces = encode(arguments.model, read_lines(arguments.text) if arguments.text else sys.stdin)
+    if arguments.out:
+        write_lines(arguments.out, pieces)
+    else:
+        sys.stdout.writelines(line + "\n" for line in pieces)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,180 @@
+"""Manifests of one's own recordings, and manifests joined."""
+
+import numpy as np
+import pytest
+import soundfile
+from helpers import write_lines, write_speech
+
+from manifest_tools.combine import combine_manifests
+from manifest_tools.recordings import prepare_recordings
+from speecht5_fairseq.data.errors import AudioError
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    folder = tmp_path / "corpus"
+    for number in range(30):
+        write_speech(folder / f"speaker{number % 10}/session{number}", 1, samples=[4000 + number])
+    return folder
+
+
+def names_of(path):
+    manifest = Manifest.open(path, JOB_COLUMNS["s2t"])
+    return [manifest.row(index)["path"] for index in range(len(manifest))]
+
+
+def table_of(corpus, path, skip=0):
+    names = sorted(file.relative_to(corpus).as_posix() for file in corpus.rglob("*.wav"))
+    return write_lines(path, [f"{name}\tText of {name.split('/')[1]}." for name in names[skip:]])
+
+
+def test_transcribed_recordings(corpus, tmp_path):
+    table = table_of(corpus, tmp_path / "table.tsv")
+    out = tmp_path / "out"
+    sizes = prepare_recordings(corpus, out, transcripts=table, valid_fraction=0.2, test_fraction=0.2)
+    assert sum(size.rows for size in sizes) == 30 and [size.split for size in sizes] == ["train", "valid", "test"]
+    seen = []
+    for split in ("train", "valid", "test"):
+        names = names_of(out / f"{split}.tsv")
+        texts = (out / f"{split}.txt").read_text().splitlines()
+        assert texts == [f"Text of {name.split('/')[1]}." for name in names]
+        seen += names
+    assert len(set(seen)) == 30
+    manifest = Manifest.open(out / "train.tsv", JOB_COLUMNS["s2t"])
+    assert soundfile.info(manifest.path(0)).frames == manifest.samples[0]
+    assert (out / "left_out.tsv").read_text() == ""
+
+
+def test_more_recordings_never_move_the_others(corpus, tmp_path):
+    prepare_recordings(corpus, tmp_path / "a", valid_fraction=0.2, test_fraction=0.2)
+    write_speech(corpus / "new", 12)
+    prepare_recordings(corpus, tmp_path / "b", valid_fraction=0.2, test_fraction=0.2)
+    for split in ("train", "valid", "test"):
+        assert set(names_of(tmp_path / f"a/{split}.tsv")) <= set(names_of(tmp_path / f"b/{split}.tsv"))
+    assert not (tmp_path / "a/train.txt").exists()
+
+
+def test_whole_speakers_are_held_out(corpus, tmp_path):
+    prepare_recordings(corpus, tmp_path / "out", valid_fraction=0.3, test_fraction=0.3, split_level=1)
+    speakers = [
+        {name.split("/")[0] for name in names_of(path)}
+        for path in sorted((tmp_path / "out").glob("*.tsv"))
+        if path.stem != "left_out"
+    ]
+    assert sum(map(len, speakers)) == 10 == len(set().union(*speakers))
+    with pytest.raises(ValueError, match="--split-level 3: .* lies in 2 folders; choose 0 to 2"):
+        prepare_recordings(corpus, tmp_path / "deep", split_level=3)
+
+
+def test_what_is_left_out_is_listed(corpus, tmp_path):
+    write_speech(corpus / "short", 1, samples=[500])
+    soundfile.write(corpus / "short/long.wav", np.full(40000, 0.1), 8000)  # 5 s at 8 kHz
+    table = table_of(corpus, tmp_path / "table.tsv", skip=4)
+    lines = table.read_text().splitlines()
+    write_lines(table, [*lines[:-1], lines[-1].split("\t")[0] + "\t..."])
+    prepare_recordings(
+        corpus,
+        tmp_path / "out",
+        transcripts=table,
+        normaliser="en",
+        max_seconds=2.0,
+        min_seconds=0.1,
+        valid_fraction=0.2,
+    )
+    listed = dict(line.split("\t") for line in (tmp_path / "out/left_out.tsv").read_text().splitlines())
+    assert sorted(listed.values()) == [
+        "0.031 s is not within 0.1 to 2 s", "5.000 s is not within 0.1 to 2 s",
+        *["no transcript"] * 2, "the transcript has no words",
+    ]  # fmt: skip
+
+
+def test_transcripts_beside_and_normalised(tmp_path):
+    write_speech(tmp_path / "corpus", 3)
+    for number in range(3):
+        write_lines(tmp_path / f"corpus/{number}.txt", ["Hello,", "World!"])
+    sizes = prepare_recordings(
+        tmp_path / "corpus", tmp_path / "out", transcripts="beside", normaliser="en", valid_fraction=0, test_fraction=0
+    )
+    assert [(size.split, size.rows) for size in sizes] == [("train", 3)]
+    assert (tmp_path / "out/train.txt").read_text() == "hello world\n" * 3
+
+
+def test_mistakes_are_named(corpus, tmp_path):
+    (corpus / "broken.wav").write_bytes(b"not audio")
+    with pytest.raises(AudioError, match="broken.wav"):
+        prepare_recordings(corpus, tmp_path / "out")
+    (corpus / "broken.wav").unlink()
+    for lines, message in (
+        (["a.wav Hello"], "table.tsv:1: 'a.wav Hello' is not a path, a tab and a text"),
+        (["a.wav\tHello", "a.wav\tBye"], "table.tsv:2: a second text for 'a.wav'"),
+        (["a.wav\tHello"], "1 of 1 paths are not below"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            prepare_recordings(corpus, tmp_path / "out", transcripts=write_lines(tmp_path / "table.tsv", lines))
+    with pytest.raises(FileNotFoundError, match="no file ends in .opus"):
+        prepare_recordings(corpus, tmp_path / "out", extensions=["opus"])
+    with pytest.raises(ValueError, match="--valid-fraction 0.6"):
+        prepare_recordings(corpus, tmp_path / "out", valid_fraction=0.6, test_fraction=0.6)
+    with pytest.raises(ValueError, match="no recording for the train split: 30 of 30 were left out"):
+        prepare_recordings(corpus, tmp_path / "out", min_seconds=5.0)
+
+
+def folder_of(path, prefix, count, root="../audio"):
+    rows = [(f"{prefix}/{name}", samples) for name, samples in write_speech(path.parent / "audio" / prefix, count)]
+    path.mkdir(parents=True, exist_ok=True)
+    write_manifest(path / "train.tsv", root, rows)
+    write_lines(path / "train.txt", [f"{prefix} {number}" for number in range(count)])
+    return path
+
+
+def test_manifests_are_joined_with_their_labels(tmp_path):
+    en, fr = folder_of(tmp_path / "en", "en", 3), folder_of(tmp_path / "fr", "fr", 2, root=str(tmp_path / "audio"))
+    sizes = combine_manifests([en, fr], tmp_path / "all")
+    assert [(size.split, size.rows) for size in sizes] == [("train", 5)]
+    manifest = Manifest.open(tmp_path / "all/train.tsv", JOB_COLUMNS["s2t"])
+    assert all(manifest.path(index).is_file() for index in range(5))
+    assert (tmp_path / "all/train.txt").read_text().splitlines() == ["en 0", "en 1", "en 2", "fr 0", "fr 1"]
+    assert manifest.row(3)["path"] == "fr/0.wav"
+
+
+def test_near_data_stays_movable(tmp_path):
+    combine_manifests(
+        [folder_of(tmp_path / "a/en", "en", 2), folder_of(tmp_path / "a/fr", "fr", 2)], tmp_path / "a/all"
+    )
+    (tmp_path / "a").rename(tmp_path / "b")
+    manifest = Manifest.open(tmp_path / "b/all/train.tsv", JOB_COLUMNS["s2t"])
+    assert manifest.path(3).is_file()
+
+
+def test_manifests_that_do_not_fit_are_errors(tmp_path):
+    en, fr = folder_of(tmp_path / "en", "en", 2), folder_of(tmp_path / "fr", "fr", 2)
+    with pytest.raises(ValueError, match="is one of --inputs"):
+        combine_manifests([en, fr], en)
+    write_lines(fr / "train.txt", ["one line"])
+    with pytest.raises(ValueError, match="has 1 lines"):
+        combine_manifests([en, fr], tmp_path / "all")
+    (fr / "train.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="fr/train.txt: missing"):
+        combine_manifests([en, fr], tmp_path / "all")
+    write_manifest(fr / "train.tsv", "../audio", [("fr/0.wav", 5000, "speaker.npy")])
+    with pytest.raises(ValueError, match="3 columns.*2"):
+        combine_manifests([en, fr], tmp_path / "all")
+    (fr / "train.tsv").unlink()
+    with pytest.raises(FileNotFoundError, match="fr/train.tsv: missing, while"):
+        combine_manifests([en, fr], tmp_path / "all")
+    with pytest.raises(FileNotFoundError, match="no other.tsv"):
+        combine_manifests([en, fr], tmp_path / "all", splits=["other"])
+
+
+def test_units_of_two_models_are_never_joined(tmp_path):
+    inputs = [folder_of(tmp_path / name, name, 1) for name in ("en", "fr")]
+    for folder in inputs:
+        write_lines(folder / "train.km", ["1 2 3"])
+        write_lines(folder / "dict.km.txt", [f"{unit} 1" for unit in range(4)])
+        (folder / "kmeans.joblib").write_bytes(b"same")
+    combine_manifests(inputs, tmp_path / "all")
+    assert (tmp_path / "all/train.km").read_text() == "1 2 3\n" * 2 and (tmp_path / "all/dict.km.txt").is_file()
+    (inputs[1] / "kmeans.joblib").write_bytes(b"other")
+    with pytest.raises(ValueError, match="unit 5 of one is not unit 5 of the other"):
+        combine_manifests(inputs, tmp_path / "all")
