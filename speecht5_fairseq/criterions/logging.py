@@ -22,7 +22,12 @@ def total(outputs: list[dict[str, Any]], name: str):
 def log_ratio(
     outputs: list[dict[str, Any]], key: str, numerator: str, denominator: str, *, scale: float = 1.0, round: int = 3
 ) -> None:
-    """Log numerator / denominator of the sums, weighted by the denominator; nothing when the denominator is 0."""
+    """Log numerator / denominator of the sums, weighted by the denominator.
+
+    Nothing is logged when the denominator is 0 or no output has the numerator (a loss that the job does not compute).
+    """
+    if not any(numerator in output for output in outputs):
+        return
     weight = float(total(outputs, denominator))
     if weight > 0:
         metrics.log_scalar(key, scale * float(total(outputs, numerator)) / weight, weight, round=round)

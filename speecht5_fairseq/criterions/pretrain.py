@@ -19,7 +19,11 @@ from ..modules.masks import valid_mask
 from ..outputs import ModelOutput, QuantizerOutput
 from .logging import LOG2, log_ratio, total
 
-MODALITIES = ("speech", "text")
+SIZES = {"speech": "masked_frames", "text": "text_tokens"}  # modality -> what its sums are divided by
+MODALITIES = tuple(SIZES)
+# Sums that a batch without the modality reports as zero: workers add their logs name by name.
+SUMS = ("masked_units", "masked_correct", "frames", "feature_penalty", "l1", "stop", "infilling", "text_correct")
+UNMASKED_SUMS = ("unmasked_frames", "unmasked_correct")
 
 
 @dataclass
@@ -68,14 +72,28 @@ class PretrainCriterion(FairseqCriterion):
         results = [compute[kind](model, sample[kind]) for kind in MODALITIES if kind in sample]
         losses, sizes, logs = zip(*results, strict=True)
         loss = sum(losses)
-        logging = {key: value for log in logs for key, value in log.items()}
+        logging = self._zeros(model, loss)
+        for log in logs:
+            logging |= log
         logging |= {
             "loss": loss.detach(),
             "sample_size": sum(sizes),
             "ntokens": sum(sample[kind]["ntokens"] for kind in MODALITIES if kind in sample),
             "nsentences": sample["nsentences"],
         }
+        if model.quantizer is not None:
+            logging["temperature"] = sum(sizes) * model.quantizer.temperature
         return loss, sum(sizes), logging
+
+    def _zeros(self, model, loss: Tensor) -> dict:
+        """Every name that a batch may log, with the type and shape that it has there."""
+        names = [*SUMS, *(UNMASKED_SUMS if self.unmasked_weight > 0 else ())]
+        log: dict = dict.fromkeys(SIZES.values(), 0)
+        if model.quantizer is not None:
+            names += [f"{kind}_{part}_perplexity" for kind in MODALITIES for part in ("prob", "code")]
+            groups, entries = model.quantizer.groups, model.quantizer.entries
+            log |= {f"codes_{kind}": torch.zeros(groups, entries, device=loss.device) for kind in MODALITIES}
+        return log | {name: loss.new_zeros(()) for name in names}
 
     def _speech(self, model, batch: dict) -> tuple[Tensor, int, dict]:
         output = model(**batch["net_input"], predict_unmasked=self.unmasked_weight > 0)
@@ -128,7 +146,6 @@ class PretrainCriterion(FairseqCriterion):
         log[f"codes_{kind}"] = quantized.code_counts
         log[f"{kind}_prob_perplexity"] = size * quantized.prob_perplexity.detach()
         log[f"{kind}_code_perplexity"] = size * quantized.code_perplexity.detach()
-        log["temperature"] = quantized.temperature
         return self.diversity_weight * diversity
 
     @classmethod
@@ -142,25 +159,23 @@ class PretrainCriterion(FairseqCriterion):
         log_ratio(logging_outputs, "feature_penalty", "feature_penalty", "masked_frames", round=5)
         log_ratio(logging_outputs, "infilling_loss", "infilling", "text_tokens", scale=1 / LOG2)
         log_ratio(logging_outputs, "infilling_accuracy", "text_correct", "text_tokens", scale=100)
-        for kind, size in (("speech", "masked_frames"), ("text", "text_tokens")):
+        log_ratio(logging_outputs, "gumbel_temperature", "temperature", "sample_size", round=4)
+        for kind, size in SIZES.items():
             log_ratio(logging_outputs, f"{kind}_prob_perplexity", f"{kind}_prob_perplexity", size)
             log_ratio(logging_outputs, f"{kind}_code_perplexity", f"{kind}_code_perplexity", size)
         _log_code_use(logging_outputs)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
-        return False  # the codes' histograms are vectors
+        return True
 
 
 def _log_code_use(outputs: list[dict]) -> None:
     """Share of the codebook's entries that speech, text, and both used in these steps."""
-    counts = {kind: total(outputs, f"codes_{kind}") for kind in MODALITIES}
-    used = {kind: count > 0 for kind, count in counts.items() if torch.is_tensor(count)}
+    present = [kind for kind, size in SIZES.items() if total(outputs, size) > 0 and f"codes_{kind}" in outputs[0]]
+    used = {kind: total(outputs, f"codes_{kind}") > 0 for kind in present}
     for kind, entries in used.items():
         metrics.log_scalar(f"codes_{kind}", 100 * entries.float().mean().item(), round=1)
     if len(used) == len(MODALITIES):
         shared = used["speech"] & used["text"]
         metrics.log_scalar("codes_shared", 100 * shared.float().mean().item(), round=1)
-    temperatures = [output["temperature"] for output in outputs if "temperature" in output]
-    if temperatures:
-        metrics.log_scalar("gumbel_temperature", temperatures[-1], round=4)

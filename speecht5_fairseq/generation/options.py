@@ -113,7 +113,8 @@ def only_model(models: list) -> Any:
             f"decoding takes one model, --path names {len(models)}: average the checkpoints first "
             "(fairseq's scripts/average_checkpoints.py) and give the averaged file"
         )
-    return models[0].eval()
+    models[0].eval()  # after fairseq's prepare_for_inference_, eval() returns nothing
+    return models[0]
 
 
 def encoder_inputs(sample: dict) -> dict:

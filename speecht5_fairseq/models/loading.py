@@ -76,7 +76,9 @@ def _check_vocabulary(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> 
     if ours == theirs:
         return
     place = next((i for i, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
-    first = "" if place is None else f"; first difference at index {place}: {ours[place]!r} here, {theirs[place]!r} there"
+    first = ""
+    if place is not None:
+        first = f"; first difference at index {place}: {ours[place]!r} here, {theirs[place]!r} there"
     raise CheckpointError(
         f"the dictionary does not fit the checkpoint: {len(ours)} symbols here, {len(theirs)} in the checkpoint "
         f"({_names(set(ours) ^ set(theirs))} on one side only){first}. Use the dict.txt that the checkpoint was "

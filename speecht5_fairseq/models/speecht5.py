@@ -5,9 +5,8 @@ Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins
 
 from __future__ import annotations
 
-import torch
 from fairseq.models import BaseFairseqModel, register_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..modules.decoder import DecoderState
 from ..modules.masks import valid_mask
@@ -173,7 +172,7 @@ class SpeechT5Model(BaseFairseqModel):
         return self.decoder.start(encoded.states, encoded.padding_mask)
 
     def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
-        """Newest token of each row (B x K,) -> log-probabilities of the next (B x K, V), float32; ``state`` advances."""
+        """Newest token of each row (B x K,) -> float32 log-probabilities of the next (B x K, V); ``state`` advances."""
         inputs = self.text_decoder_prenet(tokens[:, None], offset=state.steps)
         logits = self.text_decoder_postnet(self.decoder.step(inputs, state))
         return logits[:, 0].float().log_softmax(-1)

@@ -14,7 +14,7 @@ from .transformer_layer import DecoderLayer, SelfMemory
 
 
 class DecoderState:
-    """What step-by-step decoding keeps: the encoder's keys and values once an utterance, the decoder's own once a row."""
+    """What step-by-step decoding keeps: the encoder's keys and values once an utterance, the decoder's once a row."""
 
     def __init__(self, memories: list[KeyValue], bias: Tensor | None) -> None:
         self.memories = memories  # a layer: (B, H, T, d)

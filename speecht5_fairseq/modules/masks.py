@@ -39,7 +39,7 @@ def conv_lengths(lengths: Tensor, layers: Sequence[tuple[int, int, int]]) -> Ten
 def span_mask(
     lengths: Tensor, size: int, *, probability: float, span: int, min_spans: int, seeds: Tensor
 ) -> Tensor:
-    """Choose spans of ``span`` positions so that about ``probability`` of an utterance would be covered without overlap.
+    """Choose spans of ``span`` positions; without overlap about ``probability`` of an utterance would be covered.
 
     An utterance of n positions gets round(probability * n / span) spans, at least ``min_spans``, whose starts are drawn
     without replacement (wav2vec 2.0's static spans; they may overlap). Drawn from the utterance's own seed: the mask of

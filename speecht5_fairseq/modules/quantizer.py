@@ -41,7 +41,9 @@ class Quantizer(nn.Module):
     ) -> None:
         super().__init__()
         if dim % groups:
-            raise ValueError(f"embed_dim {dim} is no multiple of codebook_groups {groups}; choose groups that divide it")
+            raise ValueError(
+                f"embed_dim {dim} is no multiple of codebook_groups {groups}; choose groups that divide it"
+            )
         self.groups, self.entries = groups, entries
         self.mix_probability = mix_probability
         self.start_temperature, self.end_temperature, self.decay = start_temperature, end_temperature, decay

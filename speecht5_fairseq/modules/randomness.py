@@ -27,7 +27,7 @@ def utterance_generators(seeds: Tensor, device: torch.device, *, stream: str) ->
 
 
 def utterance_uniform(seeds: Tensor, lengths: Tensor, shape: tuple[int, ...], *, stream: str) -> Tensor:
-    """Uniform numbers in [0, 1) of shape (B, T, *rest) with ``shape`` = (T, *rest); past an utterance's length they are 0.
+    """Uniform numbers in [0, 1), (B, T, *rest) for ``shape`` = (T, *rest); past an utterance's length they are 0.
 
     Args:
         seeds: (B,) int64.

@@ -10,7 +10,6 @@ Shapes: B batch, H heads, L queries, T keys, d width of a head, R rows of the re
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 

@@ -1,6 +1,7 @@
 """What the tasks of all jobs share: options, manifests and their verification, training steps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -11,6 +12,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.optim.fp16_optimizer import FP16Optimizer
 from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
+from torch import distributed
 
 from ..constants import CTC_BLANK_SYMBOL
 from ..data.base import SpeechLimits
@@ -32,15 +34,15 @@ class SpeechTaskConfig(FairseqDataclass):
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
     )
     min_speech_samples: Optional[int] = field(
-        default=None, metadata={"help": "leave out rows under this many samples (16,000 a second)"}
+        default=None, metadata={"help": "leave rows under this many samples (16,000 a second) out of training"}
     )
-    max_speech_samples: Optional[int] = field(default=None, metadata={"help": "leave out rows over this many samples"})
+    max_speech_samples: Optional[int] = field(default=None, metadata={"help": "leave rows over this many samples out of training"})
     allow_left_out: bool = field(
-        default=False, metadata={"help": "leave rows out of validation and test splits too (default: an error)"}
+        default=False, metadata={"help": "leave rows too short for one encoder frame out of validation and test splits (default: an error)"}
     )
     verify_data: VERIFY_LEVELS = field(
         default="full",
-        metadata={"help": "before the first update check every row: full (reads the audio), quick (headers), off"},
+        metadata={"help": "before the first update: full (read every row's audio and labels), quick (256 rows), off"},
     )
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
@@ -85,20 +87,28 @@ class SpeechT5Task(FairseqTask):
         return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns])
 
     def verify(self, manifest: Manifest, *, text: TextLabels | None = None, units: UnitLabels | None = None) -> None:
-        """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error."""
+        """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error.
+
+        The first process checks and leaves a stamp, which spares the others the work.
+        """
         resample = not self.cfg.refuse_other_rates
-        verify(manifest, text=text, units=units, level=str(self.cfg.verify_data), resample=resample).raise_problems()
+        with first_process_first() as first:
+            report = verify(
+                manifest, text=text, units=units, level=str(self.cfg.verify_data), resample=resample, progress=first
+            )
+        report.raise_problems()
 
     def is_training(self, split: str) -> bool:
         return split == self.cfg.train_subset
 
     def limits(self, split: str) -> SpeechLimits:
-        """Keyword arguments of the split's speech data set."""
+        """Keyword arguments of the split's speech data set; only training leaves rows out for their length."""
+        training = self.is_training(split)
         return {
             "seed": self.cfg.seed,
-            "training": self.is_training(split),
-            "min_samples": self.cfg.min_speech_samples,
-            "max_samples": self.cfg.max_speech_samples,
+            "training": training,
+            "min_samples": self.cfg.min_speech_samples if training else None,
+            "max_samples": self.cfg.max_speech_samples if training else None,
             "allow_left_out": self.cfg.allow_left_out,
             "resample": not self.cfg.refuse_other_rates,
         }
@@ -125,6 +135,20 @@ class SpeechT5Task(FairseqTask):
         return indices
 
 
+@contextmanager
+def first_process_first() -> Iterator[bool]:
+    """The block runs in the first process, then in the others of the group; tells whether this is the first."""
+    group = distributed.is_available() and distributed.is_initialized()
+    first = not group or distributed.get_rank() == 0
+    if not first:
+        distributed.barrier()
+    try:
+        yield first
+    finally:
+        if group and first:
+            distributed.barrier()
+
+
 def split_parts(sample: dict) -> Sequence[dict]:
     """A joint sample as one sample for each modality; any other sample as it is."""
     kinds = [kind for kind in ("speech", "text") if kind in sample]
@@ -134,18 +158,17 @@ def split_parts(sample: dict) -> Sequence[dict]:
 
 
 def merge_logs(logs: Sequence[dict]) -> dict:
-    """Logging outputs of the parts as one: what both report is added, but the temperature, which they share."""
+    """Logging outputs of the parts as one, name by name added."""
     merged = dict(logs[0])
     for log in logs[1:]:
         for key, value in log.items():
-            merged[key] = merged[key] + value if key in merged and key != "temperature" else value
+            merged[key] = merged.get(key, 0) + value
     return merged
 
 
 def _check_freezing(model, optimizer) -> None:
     """fairseq's flat fp16/bf16 copies of the parameters lose their order when some have no gradient."""
-    inner = getattr(model, "module", model)
-    if inner.freezing.used and isinstance(optimizer, FP16Optimizer) and optimizer.has_flat_params:
+    if model.freezing.used and isinstance(optimizer, FP16Optimizer) and optimizer.has_flat_params:
         raise ValueError(
             "--freeze-encoder-updates and --freeze-decoder-updates need a gradient for each parameter of its own: "
             "with --fp16 or --bf16 add --fp16-no-flatten-grads, or use --memory-efficient-fp16 / -bf16"
