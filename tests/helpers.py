@@ -1,4 +1,4 @@
-"""Tiny data and tiny models for tests: made-up audio with everything that a job's manifest needs, and random weights."""
+"""Tiny data and tiny models: made-up audio with everything that a job's manifest needs, and random weights."""
 
 from pathlib import Path
 

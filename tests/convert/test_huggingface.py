@@ -1,0 +1,196 @@
+"""Numerics against the SpeechT5 of `transformers`, an implementation of its own, with random weights.
+
+Both speech models of `transformers` let padding reach the extractor's GroupNorm, the position convolution and the
+post-net, so a padded batch of ours is held against its utterances alone there; text is held against its batch too.
+"""
+
+import pytest
+import torch
+from helpers import (
+    TINY_SIZES,
+    mel_target,
+    scramble,
+    speech_source,
+    text_tokens,
+    tiny_config,
+    tiny_dictionary,
+)
+from transformers import SpeechT5Config as TheirConfig
+from transformers import SpeechT5ForSpeechToSpeech, SpeechT5ForSpeechToText, SpeechT5ForTextToSpeech
+
+from speecht5_fairseq.constants import CONV_LAYERS
+from speecht5_fairseq.convert.huggingface import from_huggingface, huggingface_name
+from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
+from speecht5_fairseq.models.jobs import JOBS
+
+CLASSES = {"s2t": SpeechT5ForSpeechToText, "t2s": SpeechT5ForTextToSpeech, "s2s": SpeechT5ForSpeechToSpeech}
+SHORT = (4000, 9117, 16000)  # samples; 12, 28 and 49 frames
+
+
+def their_config(cfg: SpeechT5Config) -> TheirConfig:
+    dictionary = tiny_dictionary()
+    return TheirConfig(
+        vocab_size=len(dictionary),
+        hidden_size=cfg.embed_dim,
+        encoder_layers=cfg.encoder_layers,
+        encoder_attention_heads=cfg.attention_heads,
+        encoder_ffn_dim=cfg.ffn_dim,
+        decoder_layers=cfg.decoder_layers,
+        decoder_attention_heads=cfg.attention_heads,
+        decoder_ffn_dim=cfg.ffn_dim,
+        encoder_max_relative_position=cfg.relative_distance,
+        conv_dim=[cfg.conv_channels] * len(CONV_LAYERS),
+        feat_extract_norm=str(cfg.extractor_norm),
+        num_conv_pos_embeddings=cfg.position_kernel,
+        num_conv_pos_embedding_groups=cfg.position_groups,
+        speech_decoder_prenet_units=cfg.speech_prenet_dim,
+        speech_decoder_postnet_layers=cfg.postnet_layers,
+        speech_decoder_postnet_units=cfg.postnet_channels,
+        reduction_factor=cfg.reduction_factor,
+        pad_token_id=dictionary.pad(),
+        bos_token_id=dictionary.bos(),
+        eos_token_id=dictionary.eos(),
+        decoder_start_token_id=dictionary.eos(),
+        scale_embedding=False,
+    )
+
+
+def pair(job: str, cfg: SpeechT5Config, seed: int = 0, noise: float = 0.1):
+    """Our model and theirs with the same random weights, both in evaluation and theirs without pre-net dropout."""
+    torch.manual_seed(seed)
+    theirs = scramble(CLASSES[job](their_config(cfg)), noise).eval()
+    if job != "s2t":
+        theirs.speecht5.decoder.prenet._consistent_dropout = lambda inputs, p: inputs  # theirs stays on in evaluation
+    dictionary = tiny_dictionary()
+    ours = SpeechT5Model(cfg, JOBS[job], symbols=list(dictionary.symbols), padding=dictionary.pad(), units=0)
+    names = [name for name in ours.state_dict() if huggingface_name(name)]
+    ours.load_state_dict(from_huggingface(theirs.state_dict(), names))
+    return ours.eval(), theirs
+
+
+def worst(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    assert ours.shape == theirs.shape
+    return (ours - theirs).abs().max().item()
+
+
+@pytest.mark.parametrize("job", CLASSES)
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_the_table_covers_both_sides(job, norm):
+    cfg = tiny_config(extractor_norm=norm)
+    dictionary = tiny_dictionary()
+    ours = SpeechT5Model(cfg, JOBS[job], symbols=list(dictionary.symbols), padding=dictionary.pad(), units=0)
+    names = {name: huggingface_name(name) for name in ours.state_dict()}
+    without = {name for name, theirs in names.items() if theirs is None}
+    ctc = {"ctc_head.projection.weight", "ctc_head.projection.bias"} if job == "s2t" else set()
+    assert without == ctc | ({"vocabulary.symbols"} if job != "s2s" else set())
+    theirs = CLASSES[job](their_config(cfg)).state_dict()
+    assert set(names.values()) - {None} == set(theirs)
+    assert all(ours.state_dict()[name].shape == theirs[other].shape for name, other in names.items() if other)
+
+
+def test_a_tensor_without_counterpart_is_named():
+    with pytest.raises(KeyError, match="2 tensors .*ctc_head.projection.bias .no counterpart.*encoder.layer_norm.bias"):
+        from_huggingface({}, ["ctc_head.projection.bias", "encoder.layer_norm.bias"])
+    assert huggingface_name("encoder.layers.0.norm_k.weight") is None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("samples", [400, 719, *SHORT])
+def test_recognition_alone(norm, samples):
+    ours, theirs = pair("s2t", tiny_config(extractor_norm=norm))
+    source, previous = speech_source(samples), text_tokens(6, start=2)
+    expected = theirs(input_values=source["waveform"], decoder_input_ids=previous)
+    output = ours(**source, prev_output_tokens=previous)
+    assert worst(output.encoded.states, expected.encoder_last_hidden_state) < 2e-5
+    assert worst(output.text_logits, expected.logits) < 2e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_recognition_in_a_padded_batch_is_theirs_alone(norm):
+    ours, theirs = pair("s2t", tiny_config(extractor_norm=norm))
+    source, previous = speech_source(*SHORT, garbage=7.0), text_tokens(4, 7, 5, start=2)
+    output = ours(**source, prev_output_tokens=previous)
+    for row, samples in enumerate(SHORT):
+        tokens = int((previous[row] != tiny_dictionary().pad()).sum())
+        wave = source["waveform"][row : row + 1, :samples]
+        expected = theirs(input_values=wave, decoder_input_ids=previous[row : row + 1, :tokens])
+        frames = int(output.encoded.lengths[row])
+        assert worst(output.encoded.states[row : row + 1, :frames], expected.encoder_last_hidden_state) < 2e-5
+        assert worst(output.text_logits[row : row + 1, :tokens], expected.logits) < 2e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("reduction", [1, 2, 3])
+def test_synthesis_in_a_padded_batch(reduction):
+    """Text is padding-exact on both sides; frames past an utterance's end reach only their post-net."""
+    ours, theirs = pair("t2s", tiny_config(reduction_factor=reduction))
+    tokens, target = text_tokens(5, 17, 11), mel_target(12, 30, 18)
+    previous = shifted(target["target_frames"], reduction)
+    expected = theirs.speecht5(
+        input_values=tokens,
+        attention_mask=(tokens != tiny_dictionary().pad()).long(),
+        decoder_input_values=previous,
+        speaker_embeddings=target["speaker"],
+    )
+    coarse, refined, stop = theirs.speech_decoder_postnet(expected.last_hidden_state)
+    output = ours(source_tokens=tokens, **target)
+    for row, (length, frames) in enumerate(zip((5, 17, 11), (12, 30, 18), strict=True)):
+        states = expected.encoder_last_hidden_state
+        assert worst(output.encoded.states[row, :length], states[row, :length]) < 2e-5
+        assert worst(output.speech.coarse[row, :frames], coarse[row, :frames]) < 2e-5
+        assert worst(output.speech.stop_logits[row, :frames], stop[row, :frames]) < 2e-5
+        alone = theirs.speech_decoder_postnet.postnet(coarse[row : row + 1, :frames])[0]
+        assert worst(output.speech.refined[row, :frames], alone) < 2e-5
+    assert worst(output.speech.refined[1], refined[1]) < 2e-5  # the longest has no padding
+
+
+@torch.no_grad()
+def test_conversion_alone():
+    ours, theirs = pair("s2s", tiny_config())
+    source, target = speech_source(9117), mel_target(14)
+    expected = theirs.speecht5(
+        input_values=source["waveform"],
+        decoder_input_values=shifted(target["target_frames"], 2),
+        speaker_embeddings=target["speaker"],
+    )
+    coarse, refined, stop = theirs.speech_decoder_postnet(expected.last_hidden_state)
+    output = ours(**source, **target).speech
+    assert max(worst(output.coarse, coarse), worst(output.refined, refined), worst(output.stop_logits, stop)) < 2e-5
+
+
+@torch.no_grad()
+def test_recognition_at_base_size():
+    """12 and 6 layers of width 768, as released: a 2 s waveform."""
+    cfg = SpeechT5Config()
+    ours, theirs = pair("s2t", cfg, noise=0.02)
+    source, previous = speech_source(32_000), text_tokens(12, start=2)
+    expected = theirs(input_values=source["waveform"], decoder_input_ids=previous)
+    output = ours(**source, prev_output_tokens=previous)
+    assert worst(output.encoded.states, expected.encoder_last_hidden_state) < 1e-4
+    assert worst(output.text_logits, expected.logits) < 1e-4
+
+
+@torch.no_grad()
+def test_masked_input_is_theirs():
+    """The learned vector stands where the span mask says: theirs takes our mask."""
+    ours, theirs = pair("s2t", tiny_config(mask_prob=0.5))
+    source = speech_source(16_000)
+    encoded = ours.encode(**source, mask=True)
+    hidden, _ = theirs.speecht5.encoder.prenet(source["waveform"], mask_time_indices=encoded.masked)
+    prenet = ours.speech_encoder_prenet(source["waveform"], source["sample_lengths"], mask=True, seeds=source["seeds"])
+    assert encoded.masked.any() and not encoded.masked.all()
+    assert worst(prenet.states, hidden) < 2e-5
+
+
+def shifted(frames: torch.Tensor, reduction: int) -> torch.Tensor:
+    """Their decoder's input: the last of every `reduction` frames, a zero frame first."""
+    last = frames[:, reduction - 1 :: reduction]
+    return torch.cat([torch.zeros_like(last[:, :1]), last[:, :-1]], dim=1)
+
+
+def test_tiny_sizes_differ_from_each_other():
+    """Equal sizes would hide a mixed-up dimension in every test above."""
+    widths = [TINY_SIZES[name] for name in ("embed_dim", "ffn_dim", "conv_channels", "speech_prenet_dim")]
+    assert len(set(widths)) == len(widths)

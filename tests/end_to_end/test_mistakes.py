@@ -1,0 +1,49 @@
+"""What goes wrong ends the command with a message that names the file, the line or the option, and the mend."""
+
+import shutil
+
+import pytest
+from commands import pretraining, recognition, run
+from helpers import write_lines
+
+
+@pytest.fixture
+def copy(data, tmp_path):
+    """The session's folders once more, to be spoilt."""
+    for place in (data.pretrain, data.s2t):
+        shutil.copytree(place, tmp_path / place.name)
+    return data._replace(pretrain=tmp_path / "pretrain", s2t=tmp_path / "s2t")
+
+
+def test_a_missing_unit_file(copy, tmp_path):
+    (copy.pretrain / "valid.km").unlink()
+    output = run("fairseq-train", *pretraining(copy, "--save-dir", tmp_path / "out"), fails=True)
+    assert f"{copy.pretrain / 'valid.km'}: no unit labels; make it with `python -m manifest_tools.units`" in output
+
+
+def test_units_of_another_rate(copy, tmp_path):
+    """Units at 100 a second where 50 are expected: the row's line is named, and how to say the rate."""
+    units = copy.pretrain / "train.km"
+    doubled = [" ".join(unit for unit in line.split() for _ in range(2)) for line in units.read_text().splitlines()]
+    write_lines(units, doubled)
+    output = run("fairseq-train", *pretraining(copy, "--save-dir", tmp_path / "out"), fails=True)
+    assert f"{units}, line 1" in output or f"{units}:1" in output
+    assert "unit_rate" in output or "--unit-rate" in output
+
+
+def test_a_dictionary_that_does_not_fit_the_checkpoint(copy, pretrained, tmp_path):
+    dictionary = copy.s2t / "dict.txt"
+    lines = dictionary.read_text(encoding="utf-8").splitlines()
+    write_lines(dictionary, [lines[1], lines[0], *lines[2:]])
+    start = ["--finetune-from-model", pretrained / "checkpoint_last.pt", "--save-dir", tmp_path / "out"]
+    output = run("fairseq-train", *recognition(copy, *start), fails=True)
+    assert "the dictionary does not fit the checkpoint" in output
+    assert "first difference at index 4: 'A' here, '▁' there" in output
+    assert "Use the dict.txt that the checkpoint was trained with" in output
+
+
+def test_an_unknown_value_of_an_option(data, tmp_path):
+    options = ["--extractor-norm", "batch", "--save-dir", tmp_path / "out"]
+    output = run("fairseq-train", *recognition(data, *options), fails=True)
+    assert "argument --extractor-norm: invalid choice: 'batch' (choose from" in output
+    assert "group" in output and "layer" in output

@@ -1,0 +1,69 @@
+"""fairseq-train: pre-training, fine-tuning, resuming, and two processes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from commands import NOISE, differing, finish, load, logged, pretraining, recognition, run, start
+
+
+def test_fine_tuning_starts_from_the_pretrained_nets(pretrained, recognizer):
+    start = load(pretrained / "checkpoint_last.pt")["model"]
+    frozen = load(recognizer / "checkpoint_1_2.pt")["model"]
+    end = load(recognizer / "checkpoint_last.pt")["model"]
+    encoder = {name for name in end if name.startswith(("encoder.", "speech_encoder_prenet."))}
+    assert all(torch.equal(frozen[name], start[name]) for name in encoder)  # two updates without it
+    moved = {name for name in encoder if not torch.equal(end[name], start[name])}
+    assert moved == encoder
+    assert not any(torch.equal(frozen[name], start[name]) for name in start if name.startswith("decoder."))
+    assert not any(name.startswith(("unit_head.", "quantizer.", "speech_decoder")) for name in end)
+    assert any(name.startswith("ctc_head.") for name in end)
+
+
+def test_pretraining_resumes_bit_for_bit(data, pretrained, tmp_path):
+    """Stopped after two of four updates and continued, both with two workers, against a straight run without any."""
+    noise = [*NOISE, "--save-dir", tmp_path, "--num-workers", 2]
+    run("fairseq-train", *pretraining(data, *noise, "--max-update", 2))
+    halfway = load(tmp_path / "checkpoint_last.pt")
+    assert not differing(halfway["model"], load(pretrained / "checkpoint_1_2.pt")["model"])
+    output = run("fairseq-train", *pretraining(data, *noise))
+    assert "Loaded checkpoint" in output and "@ 2 updates" in output
+    straight, resumed = load(pretrained / "checkpoint_last.pt"), load(tmp_path / "checkpoint_last.pt")
+    assert not differing(straight["model"], resumed["model"])
+    assert straight["optimizer_history"][-1]["num_updates"] == resumed["optimizer_history"][-1]["num_updates"] == 4
+    assert differing(halfway["model"], resumed["model"])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_fine_tuning_resumes_bit_for_bit(data, pretrained, recognizer, tmp_path, workers):
+    """Continued from the straight run's second update, just where the encoder thaws."""
+    start = ["--restore-file", recognizer / "checkpoint_1_2.pt", "--freeze-encoder-updates", 2]
+    options = [*NOISE, *start, "--save-dir", tmp_path, "--num-workers", workers]
+    run("fairseq-train", *recognition(data, *options))
+    straight, resumed = load(recognizer / "checkpoint_last.pt"), load(tmp_path / "checkpoint_last.pt")
+    assert not differing(straight["model"], resumed["model"])
+
+
+def two_processes(meeting: Path, *arguments: object) -> None:
+    """Data parallel training on the CPU; `meeting` is a file where the processes find each other."""
+    group = ["--distributed-world-size", 2, "--distributed-init-method", f"file://{meeting}", "--distributed-no-spawn"]
+    group += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
+    ranks = [start("fairseq-train", *arguments, *group, "--distributed-rank", rank) for rank in range(2)]
+    for process in ranks:
+        finish(process)
+
+
+@pytest.mark.parametrize("job", [pretraining, recognition], ids=["pretraining", "recognition"])
+def test_two_processes_train_as_one(job, data, tmp_path):
+    """Batch k of process r is batch 2k + r of one process with --update-freq 2: the same global batches."""
+    common = ["--max-update", 2, "--batch-size", 1]
+    run("fairseq-train", *job(data, *common, "--save-dir", tmp_path / "one", "--update-freq", 2))
+    two_processes(tmp_path / "meeting", *job(data, *common, "--save-dir", tmp_path / "two"))
+    one, two = (load(tmp_path / folder / "checkpoint_last.pt") for folder in ("one", "two"))
+    values = [{name: float(logged(end)[name]) for name in ("loss", "gnorm", "wpb", "bsz")} for end in (one, two)]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert logged(one, "valid")["loss"] == pytest.approx(logged(two, "valid")["loss"], rel=1e-4)
+    assert one["model"].keys() == two["model"].keys()
+    for name, tensor in one["model"].items():
+        if "running_" not in name and "num_batches" not in name:  # each process has statistics of its own batches
+            torch.testing.assert_close(two["model"][name], tensor, rtol=1e-4, atol=1e-5, msg=name)

@@ -1,0 +1,132 @@
+"""Checkpoints of the same job and of others: whole nets, or an error that names what does not fit."""
+
+import logging
+
+import pytest
+import torch
+from helpers import tiny_config, tiny_dictionary, tiny_model
+
+from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.models.jobs import JOBS
+from speecht5_fairseq.models.loading import CheckpointError, load_nets
+from speecht5_fairseq.models.vocabulary import decode, encode
+
+TABLES = ("text_encoder_prenet", "text_decoder_prenet", "text_decoder_postnet")
+
+
+def with_symbols(symbols, job="s2t"):
+    return SpeechT5Model(tiny_config(), JOBS[job], symbols=symbols, padding=1, units=0)
+
+
+def same(model, checkpoint, net):
+    """Whether a net of the model has the checkpoint's values."""
+    own = {name: value for name, value in model.state_dict().items() if name.split(".")[0] == net}
+    return bool(own) and all(torch.equal(value, checkpoint[name]) for name, value in own.items())
+
+
+def test_the_same_job_takes_everything():
+    checkpoint = tiny_model("pretrain", seed=1).state_dict()
+    model = tiny_model("pretrain", seed=2)
+    model.load_state_dict(checkpoint)
+    assert all(torch.equal(value, checkpoint[name]) for name, value in model.state_dict().items())
+
+
+def test_fine_tuning_takes_what_it_has_and_reports_the_rest(caplog):
+    checkpoint, model = tiny_model("pretrain", seed=1).state_dict(), tiny_model("s2t", seed=2)
+    head = model.ctc_head.projection.weight.clone()
+    with caplog.at_level(logging.WARNING):
+        model.load_state_dict(checkpoint)
+    for net in ("encoder", "decoder", "speech_encoder_prenet", "text_decoder_prenet", "text_decoder_postnet"):
+        assert same(model, checkpoint, net)
+    assert torch.equal(model.ctc_head.projection.weight, head)
+    left, new = caplog.messages
+    assert left == (
+        "left in the checkpoint, not used by this job: quantizer, speech_decoder_postnet, speech_decoder_prenet, "
+        "text_encoder_prenet, unit_head"
+    )
+    assert new == "new, not in the checkpoint (initial values): ctc_head"
+
+
+@pytest.mark.parametrize("there, here", [("t2s", "s2t"), ("s2t", "t2s"), ("pretrain", "t2s")])
+def test_the_table_of_embeddings_goes_to_every_net_that_holds_it(there, here):
+    donor, model = tiny_model(there, seed=1), tiny_model(here, seed=2)
+    table = next(getattr(donor, net).embedding.weight for net in TABLES if getattr(donor, net) is not None)
+    model.load_state_dict(donor.state_dict())
+    for net in TABLES:
+        if getattr(model, net) is not None:
+            assert torch.equal(getattr(model, net).embedding.weight, table)
+
+
+def test_speech_alone_loads_into_a_text_job_with_a_new_table():
+    checkpoint, model = tiny_model("pretrain_speech", seed=1).state_dict(), tiny_model("s2t", seed=2)
+    table = model.text_decoder_prenet.embedding.weight.clone()
+    model.load_state_dict(checkpoint)
+    assert same(model, checkpoint, "encoder") and torch.equal(model.text_decoder_prenet.embedding.weight, table)
+
+
+def test_another_vocabulary_is_refused_with_its_first_difference():
+    symbols = list(tiny_dictionary().symbols)
+    other = [*symbols[:6], "Ä", *symbols[7:]]
+    checkpoint = with_symbols(other).state_dict()
+    with pytest.raises(CheckpointError) as error:
+        with_symbols(symbols).load_state_dict(checkpoint)
+    text = str(error.value)
+    assert f"{len(symbols)} symbols here, {len(symbols)} in the checkpoint" in text
+    assert f"first difference at index 6: {symbols[6]!r} here, 'Ä' there" in text
+    assert "Use the dict.txt that the checkpoint was trained with" in text
+
+
+def test_the_same_symbols_in_another_order_are_refused():
+    symbols = list(tiny_dictionary().symbols)
+    swapped = [*symbols[:6], symbols[7], symbols[6], *symbols[8:]]
+    with pytest.raises(CheckpointError, match="first difference at index 6"):
+        with_symbols(symbols).load_state_dict(with_symbols(swapped).state_dict())
+
+
+def test_a_longer_vocabulary_is_refused_by_its_symbols_and_not_by_shapes():
+    symbols = list(tiny_dictionary().symbols)
+    with pytest.raises(CheckpointError, match=r"34 symbols here, 35 in the checkpoint \(Zusatz on one side only\)\."):
+        with_symbols(symbols).load_state_dict(with_symbols([*symbols, "Zusatz"]).state_dict())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda tensors: tensors.pop("encoder.layers.1.self_attn.q_proj.bias"), "missing: encoder.layers.1.self_attn"),
+        (lambda tensors: tensors.update({"decoder.extra": torch.ones(1)}), "not known here: decoder.extra"),
+        (
+            lambda tensors: tensors.update({"encoder.layer_norm.bias": torch.ones(5)}),
+            r"of another size: encoder.layer_norm.bias \(5,\) there, \(24,\) here",
+        ),
+    ],
+    ids=["missing", "extra", "resized"],
+)
+def test_a_net_fits_as_a_whole_or_not_at_all(change, message):
+    checkpoint = tiny_model("s2t").state_dict()
+    change(checkpoint)
+    with pytest.raises(CheckpointError, match=f"does not fit the model; {message}.*Give the --arch and the sizes"):
+        tiny_model("s2t").load_state_dict(checkpoint)
+
+
+def test_many_wrong_tensors_are_counted():
+    checkpoint = tiny_model("s2t", embed_dim=48).state_dict()
+    with pytest.raises(CheckpointError, match="of another size: .* and [0-9]+ more"):
+        tiny_model("s2t").load_state_dict(checkpoint)
+
+
+def test_another_model_is_refused_by_its_nets():
+    message = "no encoder: it is not a speecht5_fairseq model; its nets are decoder, w2v"
+    with pytest.raises(CheckpointError, match=message):
+        load_nets(tiny_model("s2t"), {"w2v.x": torch.ones(1), "decoder.y": torch.ones(1)})
+
+
+def test_loading_does_not_change_the_checkpoint():
+    checkpoint = tiny_model("t2s", seed=1).state_dict()
+    names = set(checkpoint)
+    tiny_model("s2t", seed=2).load_state_dict(checkpoint)
+    assert set(checkpoint) == names
+
+
+def test_symbols_survive_their_tensor():
+    symbols = ["<s>", "▁a", "é", "😀", "<ctc_blank>"]
+    assert decode(encode(symbols)) == symbols

@@ -1,0 +1,157 @@
+"""The cross-modal quantizer."""
+
+import math
+
+import pytest
+import torch
+
+from speecht5_fairseq.modules.quantizer import Quantizer, _perplexity
+
+DIM, GROUPS, ENTRIES = 12, 2, 5
+LENGTHS, SEEDS = torch.tensor([40, 25]), torch.tensor([11, 12])
+
+
+def build(mix_probability=0.3, **options):
+    torch.manual_seed(0)
+    defaults = {"start_temperature": 2.0, "end_temperature": 0.5, "decay": 0.999995}
+    return Quantizer(
+        dim=DIM, groups=GROUPS, entries=ENTRIES, mix_probability=mix_probability, **{**defaults, **options}
+    )
+
+
+def states():
+    return torch.randn(2, 40, DIM, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_replaced_frame_is_one_entry_of_each_group(training):
+    quantizer, inputs = build(mix_probability=1.0).train(training), states()
+    mixed = quantizer(inputs, LENGTHS, SEEDS).mixed.detach()
+    book = quantizer.codebook.detach()
+    for row, length in enumerate(LENGTHS):
+        for frame in mixed[row, :length].view(-1, GROUPS, DIM // GROUPS):
+            for group in range(GROUPS):
+                assert (book[group] - frame[group]).abs().amax(-1).min() < 1e-6
+    assert torch.equal(mixed[1, 25:], inputs[1, 25:])  # padding is left
+
+
+def test_evaluation_takes_the_most_probable_code():
+    quantizer, inputs = build(mix_probability=1.0).eval(), states()
+    best = quantizer.projection(inputs).unflatten(-1, (GROUPS, ENTRIES)).argmax(-1)
+    expected = torch.cat([quantizer.codebook[group, best[..., group]] for group in range(GROUPS)], dim=-1)
+    output = quantizer(inputs, LENGTHS, SEEDS)
+    torch.testing.assert_close(output.mixed[0], expected[0])
+    counts = torch.stack([torch.bincount(best[0, :, g], minlength=ENTRIES) for g in range(GROUPS)])
+    counts += torch.stack([torch.bincount(best[1, :25, g], minlength=ENTRIES) for g in range(GROUPS)])
+    assert torch.equal(output.code_counts, counts)
+
+
+def test_gradients_are_those_of_the_soft_choice():
+    """Straight through: codebook and projection learn from the frames replaced, all frames learn from themselves."""
+    quantizer, inputs = build(mix_probability=1.0).train(), states().requires_grad_()
+    output = quantizer(inputs, LENGTHS, SEEDS)
+    output.mixed.sum().backward()
+    assert quantizer.codebook.grad.abs().sum() > 0
+    assert quantizer.projection.weight.grad.abs().sum() > 0
+    assert inputs.grad[0].abs().sum() > 0
+    assert (inputs.grad[1, 25:] == 1).all()  # padding passes unchanged
+
+
+def test_diversity_has_a_gradient_and_padding_none():
+    quantizer, inputs = build().train(), states().requires_grad_()
+    quantizer(inputs, LENGTHS, SEEDS).prob_perplexity.backward()
+    assert inputs.grad[0].abs().sum() > 0
+    assert (inputs.grad[1, 25:] == 0).all()
+
+
+def test_share_of_replaced_frames():
+    quantizer = build(mix_probability=0.1).eval()
+    long, lengths = torch.randn(4, 3000, DIM), torch.tensor([3000] * 4)
+    mixed = quantizer(long, lengths, torch.arange(4)).mixed
+    share = (mixed != long).any(-1).float().mean().item()
+    assert abs(share - 0.1) < 0.01
+    assert torch.equal(build(mix_probability=0.0)(long, lengths, torch.arange(4)).mixed, long)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_utterance_does_not_depend_on_its_batch(training):
+    quantizer, inputs = build().train(training), states()
+    batch = quantizer(inputs, LENGTHS, SEEDS)
+    alone = [quantizer(inputs[row : row + 1, :n], LENGTHS[row : row + 1], SEEDS[row : row + 1])
+             for row, n in enumerate(LENGTHS)]  # fmt: skip
+    for row, length in enumerate(LENGTHS):
+        torch.testing.assert_close(batch.mixed[row, :length], alone[row].mixed[0])
+    assert torch.equal(batch.code_counts, alone[0].code_counts + alone[1].code_counts)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_padding_is_in_no_statistic(training):
+    quantizer, inputs = build().train(training), states()
+    garbage = inputs.clone()
+    garbage[1, 25:] = 100.0
+    ours, other = quantizer(inputs, LENGTHS, SEEDS), quantizer(garbage, LENGTHS, SEEDS)
+    assert ours.code_counts.sum() == GROUPS * LENGTHS.sum()
+    assert torch.equal(ours.code_counts, other.code_counts)
+    assert ours.code_perplexity == other.code_perplexity and ours.prob_perplexity == other.prob_perplexity
+
+
+def test_noise_changes_the_choice_with_the_seed_only():
+    quantizer, inputs = build().train(), states()
+    first = quantizer(inputs, LENGTHS, SEEDS)
+    torch.testing.assert_close(first.mixed, quantizer(inputs, LENGTHS, SEEDS).mixed, rtol=0, atol=0)
+    assert not torch.equal(first.code_counts, quantizer(inputs, LENGTHS, SEEDS + 9).code_counts)
+
+
+def test_gumbel_choices_follow_the_softmax():
+    """argmax(logits + Gumbel noise) is a draw from softmax(logits), at any temperature."""
+    quantizer = build(mix_probability=0.0).train()
+    frame = torch.randn(DIM)
+    with torch.no_grad():
+        quantizer.projection.weight.mul_(0.2)
+    length = 4000
+    output = quantizer(frame.expand(1, length, DIM), torch.tensor([length]), torch.tensor([1]))
+    wanted = quantizer.projection(frame).view(GROUPS, ENTRIES).softmax(-1)
+    assert (output.code_counts / length - wanted).abs().max() < 0.03
+
+
+def test_perplexity_by_hand():
+    uniform, single = torch.full((1, 4), 0.25), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    assert _perplexity(uniform).item() == pytest.approx(4.0, abs=1e-4)
+    assert _perplexity(single).item() == pytest.approx(1.0, abs=1e-4)
+    assert _perplexity(torch.cat([uniform, single])).item() == pytest.approx(5.0, abs=1e-4)
+    skewed = torch.tensor([[0.5, 0.25, 0.25, 0.0]])
+    expected = math.exp(0.5 * math.log(2) + 0.5 * math.log(4))
+    assert _perplexity(skewed).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_code_perplexity_of_one_code():
+    quantizer = build().eval()
+    with torch.no_grad():
+        quantizer.projection.weight.zero_()
+        quantizer.projection.bias.copy_(torch.tensor([9.0, 0, 0, 0, 0] * GROUPS))
+    output = quantizer(states(), LENGTHS, SEEDS)
+    assert output.code_perplexity.item() == pytest.approx(GROUPS, abs=1e-4)
+    assert output.code_counts[:, 0].tolist() == [int(LENGTHS.sum())] * GROUPS
+
+
+def test_temperature_falls_to_its_end():
+    quantizer = build(decay=0.9)
+    temperatures = []
+    for updates in (0, 1, 5, 1000):
+        quantizer.set_num_updates(updates)
+        temperatures.append(quantizer.temperature)
+    assert temperatures == pytest.approx([2.0, 1.8, 2.0 * 0.9**5, 0.5])
+    assert quantizer(states(), LENGTHS, SEEDS).temperature == 0.5
+
+
+def test_half_precision_states():
+    quantizer, inputs = build().train().bfloat16(), states().bfloat16()
+    output = quantizer(inputs, LENGTHS, SEEDS)
+    assert output.mixed.dtype == torch.bfloat16 and output.prob_perplexity.dtype == torch.float32
+
+
+def test_groups_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ValueError, match="embed_dim 12 .*codebook_groups 5"):
+        Quantizer(
+            dim=12, groups=5, entries=2, mix_probability=0.1, start_temperature=2, end_temperature=1, decay=0.9
+        )

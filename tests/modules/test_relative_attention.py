@@ -1,0 +1,102 @@
+"""The hand-written backward pass against finite differences and against autograd of the plain formula."""
+
+import pytest
+import torch
+
+from speecht5_fairseq.modules.attention import KeyValue, _relative_attention, padding_bias
+from speecht5_fairseq.modules.positions import relative_rows
+from speecht5_fairseq.modules.relative_attention import RelativeAttention
+
+B, H, L, T, WIDTH, R = 2, 2, 5, 6, 4, 6  # R under L + T: distances are clipped at both ends
+
+
+def inputs(dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {"query": (B, H, L, WIDTH), "key": (B, H, T, WIDTH), "value": (B, H, T, WIDTH), "table": (R, WIDTH)}
+    tensors = {name: torch.randn(shape, generator=generator, dtype=dtype) for name, shape in shapes.items()}
+    return {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+
+
+def bias_of(lengths=(6, 3)):
+    return padding_bias(torch.arange(T) >= torch.tensor(lengths)[:, None], torch.float64)
+
+
+def naive(query, key, value, table, bias):
+    """The formula itself, with the (L, T, d) tensor that the module never builds; the query is already scaled."""
+    half = R // 2
+    distance = torch.arange(L)[:, None] - torch.arange(T)[None, :]
+    relative = table[distance.clamp(-half, half - 1) + half]  # (L, T, d)
+    scores = torch.einsum("bhid,bhjd->bhij", query, key) + torch.einsum("bhid,ijd->bhij", query, relative)
+    if bias is not None:
+        scores = scores + bias
+    return scores.softmax(-1) @ value
+
+
+def apply(query, key, value, table, bias=None, dropout=0.0):
+    rows = relative_rows(L, T, R, query.device)
+    return RelativeAttention.apply(query, key, value, table, rows, bias, dropout)
+
+
+@pytest.mark.parametrize("bias", [None, bias_of()], ids=["full", "padded"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_gradients_are_finite_differences(bias, dropout):
+    def seeded(*tensors):
+        torch.manual_seed(3)  # finite differences need one dropout mask
+        return apply(*tensors, bias, dropout)
+
+    assert torch.autograd.gradcheck(seeded, tuple(inputs().values()))
+
+
+@pytest.mark.parametrize("bias", [None, bias_of()], ids=["full", "padded"])
+def test_forward_and_gradients_are_the_formula(bias):
+    results = []
+    for function in (apply, naive):
+        tensors = inputs()
+        output = function(**tensors, bias=bias)
+        weight = torch.randn(output.shape, dtype=output.dtype, generator=torch.Generator().manual_seed(5))
+        (output * weight).sum().backward()
+        results.append([output, *(tensor.grad for tensor in tensors.values())])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_padded_keys_have_no_part():
+    tensors = inputs()
+    output = apply(**tensors, bias=bias_of())
+    output.sum().backward()
+    assert (tensors["key"].grad[1, :, 3:] == 0).all() and (tensors["value"].grad[1, :, 3:] == 0).all()
+    changed = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    changed["key"][1, :, 3:], changed["value"][1, :, 3:] = 50.0, -50.0
+    torch.testing.assert_close(apply(**changed, bias=bias_of()), output.detach())
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share():
+    tensors = {name: tensor.detach() for name, tensor in inputs().items()}
+    tensors["value"] = torch.ones_like(tensors["value"])  # attention sums to 1: the output is the kept share / kept
+    draws = torch.stack([apply(**tensors, dropout=0.3) for _ in range(2000)])
+    assert abs(draws.mean().item() - 1.0) < 0.01
+    assert draws.std() > 0.1
+
+
+@pytest.mark.parametrize("bias", [None, bias_of()], ids=["full", "padded"])
+def test_evaluation_path_is_the_training_path(bias):
+    tensors = inputs()
+    memory = KeyValue(tensors["key"], tensors["value"])
+    training = _relative_attention(tensors["query"], memory, tensors["table"], bias, 0.0)
+    assert training.requires_grad
+    with torch.no_grad():
+        evaluation = _relative_attention(tensors["query"], memory, tensors["table"], bias, 0.0)
+    torch.testing.assert_close(training.detach(), evaluation, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_stays_near_float64(dtype):
+    low, high = inputs(), inputs()
+    low = {name: tensor.detach().to(dtype).requires_grad_() for name, tensor in low.items()}
+    ours, expected = apply(**low), naive(**high, bias=None)
+    ours.sum().backward()
+    expected.sum().backward()
+    assert ours.dtype == dtype
+    torch.testing.assert_close(ours.double(), expected, rtol=0.05, atol=0.05)
+    for name in low:
+        torch.testing.assert_close(low[name].grad.double(), high[name].grad, rtol=0.1, atol=0.1)

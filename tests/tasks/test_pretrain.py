@@ -1,0 +1,70 @@
+"""The task of joint pre-training: with text and without."""
+
+import numpy as np
+import pytest
+from helpers import SYMBOLS, UNITS, tiny_config, tiny_manifest, tiny_text_binary
+
+from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
+from speecht5_fairseq.data.errors import DataError
+from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
+
+SENTENCES = [[5, 6, 7, 8], [9, 10, 11], [12, 13, 14, 15, 16]]
+
+
+def setup(folder, **options):
+    cfg = PretrainTaskConfig(data=str(folder), seed=1, train_subset="train", **options)
+    return PretrainTask.setup_task(cfg)
+
+
+def losses(task, split="train"):
+    """Loss and log of one batch of everything in the split."""
+    data = task.datasets[split]
+    model = SpeechT5Model.build_model(tiny_config(), task)
+    criterion = PretrainCriterion.build_criterion(PretrainCriterionConfig(), task)
+    loss, _, log = criterion(model.train(), data.collater([data[index] for index in range(len(data))]))
+    assert loss.isfinite()
+    return model, log
+
+
+def test_speech_and_text_from_files_to_a_loss(tmp_path):
+    tiny_manifest(tmp_path, 3, job="pretrain")
+    task = setup(tmp_path, text_data=str(tiny_text_binary(tmp_path / "text", SENTENCES)))
+    task.load_dataset("train")
+    model, log = losses(task)
+    assert task.units == UNITS == len(model.unit_head.embeddings)
+    assert len(task.text_dictionary) == 4 + len(SYMBOLS) + 2
+    assert log["text_tokens"] == sum(len(sentence) + 2 for sentence in SENTENCES)
+    assert log["nsentences"] == 6
+
+
+def test_without_text_only_the_speech_nets_are_built(tmp_path):
+    tiny_manifest(tmp_path, 3, job="pretrain")
+    task = setup(tmp_path)
+    task.load_dataset("train")
+    model, log = losses(task)
+    assert task.text_dictionary is None and model.vocabulary is None
+    assert model.text_encoder_prenet is None and model.text_decoder_prenet is None
+    assert log["text_tokens"] == 0 and log["nsentences"] == 3
+
+
+def test_crops_of_training_move_and_those_of_validation_stay(tmp_path):
+    for split in ("train", "valid"):
+        tiny_manifest(tmp_path, 2, job="pretrain", split=split, samples=[30_000, 30_000])
+    task = setup(tmp_path, crop_samples=4000)
+    crops = {}
+    for split in ("train", "valid"):
+        task.load_dataset(split)
+        data = task.datasets[split]
+        for epoch in (1, 2):
+            data.set_epoch(epoch)
+            crops[split, epoch] = data[0].waveform.numpy()
+    assert not np.array_equal(crops["train", 1], crops["train", 2])
+    assert np.array_equal(crops["valid", 1], crops["valid", 2])
+
+
+def test_a_missing_text_split_is_named(tmp_path):
+    tiny_manifest(tmp_path, 2, job="pretrain", split="valid")
+    task = setup(tmp_path, text_data=str(tiny_text_binary(tmp_path / "text", SENTENCES)))
+    with pytest.raises(DataError, match="valid.bin and .idx: no text binary; make it with"):
+        task.load_dataset("valid")

@@ -1,0 +1,58 @@
+"""The task of speech to text: data, model and generator from its options."""
+
+import pytest
+from fairseq.dataclass.configs import GenerationConfig
+from helpers import SYMBOLS, tiny_config, tiny_manifest
+
+from speecht5_fairseq.criterions.s2t import S2TCriterion, S2TCriterionConfig
+from speecht5_fairseq.data.errors import DataError
+from speecht5_fairseq.generation.beam_search import JointBeamSearch
+from speecht5_fairseq.generation.ctc_greedy import CTCGreedySearch
+from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
+
+
+def setup(folder, **options):
+    cfg = S2TTaskConfig(data=str(folder), seed=1, train_subset="train", **options)
+    return S2TTask.setup_task(cfg)
+
+
+def test_from_files_to_a_loss(tmp_path):
+    tiny_manifest(tmp_path, 3)
+    task = setup(tmp_path)
+    task.load_dataset("train")
+    data = task.datasets["train"]
+    batch = data.collater([data[row] for row in range(3)])
+    model = SpeechT5Model.build_model(tiny_config(), task)
+    criterion = S2TCriterion.build_criterion(S2TCriterionConfig(sentence_avg=False), task)
+    loss, size, _ = criterion(model.train(), batch)
+    assert size == batch["ntokens"] and loss.isfinite()
+    assert len(task.target_dictionary) == 4 + len(SYMBOLS) + 2
+    assert task.target_dictionary[task.ctc_blank] == "<ctc_blank>" and task.source_dictionary is None
+    assert model.vocabulary is not None and model.unit_head is None
+
+
+def test_speech_without_transcripts(tmp_path):
+    manifest = tiny_manifest(tmp_path, 2, split="test")
+    manifest.with_suffix(".txt").unlink()
+    with pytest.raises(DataError, match="test.txt: no text labels"):
+        setup(tmp_path).load_dataset("test")
+    task = setup(tmp_path, unlabelled=True)
+    task.load_dataset("test")
+    data = task.datasets["test"]
+    assert data.collater([data[0], data[1]])["target"] is None
+
+
+def test_decoding_picks_the_generator(tmp_path):
+    tiny_manifest(tmp_path, 1)
+    beam = setup(tmp_path, ctc_decoding_weight=0.3).build_generator([], GenerationConfig(beam=2))
+    assert isinstance(beam, JointBeamSearch) and (beam.ctc_weight, beam.beam) == (0.3, 2)
+    greedy = setup(tmp_path, decoding="ctc-greedy").build_generator([], GenerationConfig())
+    assert isinstance(greedy, CTCGreedySearch)
+
+
+def test_a_missing_dictionary_is_named_with_its_mend(tmp_path):
+    tiny_manifest(tmp_path, 1)
+    (tmp_path / "dict.txt").unlink()
+    with pytest.raises(DataError, match="dict.txt: no such dictionary; make it with"):
+        setup(tmp_path)
