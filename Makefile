@@ -64,7 +64,7 @@ demo: setup  ## prepare, train, decode and score a small real example on the CPU
 	$(WITH_ENVIRONMENT) bash examples/demo/run.sh
 
 bench: setup  ## measure against peers, in one run
-	$(WITH_ENVIRONMENT) bash benchmarks/run.sh
+	$(WITH_ENVIRONMENT) python -m benchmarks.training_step
 
 clean:  ## remove caches and build leftovers
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

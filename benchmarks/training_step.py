@@ -4,8 +4,8 @@
     python -m benchmarks.training_step --only s2t_ce transformers_s2t
     python -m benchmarks.training_step --device cuda --dtype bf16
 
-Every case runs in a process of its own, so that its peak memory is its own; cases alternate over --rounds. The
-peer has no CTC loss, so it is compared with ours without CTC ("s2t_ce").
+Every case runs in a process of its own and imports no more than it needs, so that its peak memory is its own; cases
+alternate over --rounds. The peer has no CTC loss, so it is compared with ours without CTC ("s2t_ce").
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .measure import Measurement, as_json, machine, measure, table
 
 BATCH, SECONDS, MEL_FRAMES, TOKENS, VOCABULARY, UNITS = 4, 10, 626, 100, 81, 504
 SAMPLES = SECONDS * 16_000
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def _waveforms(device: str) -> dict[str, Tensor]:
@@ -36,16 +36,16 @@ def _tokens(device: str) -> Tensor:
     return torch.randint(4, VOCABULARY - 2, (BATCH, TOKENS), device=device)
 
 
-class _Dictionary:
-    """As much of a dictionary as the criterions ask for."""
+def dictionary():
+    """A fairseq Dictionary of the released size: 75 symbols, fairseq's four, <mask> and <ctc_blank>."""
+    from fairseq.data import Dictionary
 
-    symbols = [f"s{number}" for number in range(VOCABULARY)]
+    from speecht5_fairseq.constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 
-    def pad(self) -> int:
-        return 1
-
-    def eos(self) -> int:
-        return 2
+    symbols = Dictionary()
+    for symbol in [*(f"s{number}" for number in range(VOCABULARY - 6)), MASK_SYMBOL, CTC_BLANK_SYMBOL]:
+        symbols.add_symbol(symbol)
+    return symbols
 
 
 def _ours(job: str, criterion_name: str, batch: dict, device: str, **options) -> tuple[nn.Module, Callable[[], Tensor]]:
@@ -57,12 +57,12 @@ def _ours(job: str, criterion_name: str, batch: dict, device: str, **options) ->
     from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
     from speecht5_fairseq.models.jobs import JOBS
 
+    symbols = dictionary()
     cfg = SpeechT5Config(feature_grad_mult=0.1 if job == "pretrain" else 0.0)
-    model = SpeechT5Model(cfg, JOBS[job], symbols=_Dictionary.symbols, padding=1, units=UNITS).to(device).train()
-    dictionary = _Dictionary()
-    task = SimpleNamespace(text_dictionary=dictionary, target_dictionary=dictionary, ctc_blank=VOCABULARY - 1)
+    model = SpeechT5Model(cfg, JOBS[job], symbols=symbols.symbols, padding=symbols.pad(), units=UNITS)
+    task = SimpleNamespace(text_dictionary=symbols, target_dictionary=symbols, ctc_blank=VOCABULARY - 1)
     criterion = CRITERION_REGISTRY[criterion_name](task, **options)
-    return model, lambda: _normalised(criterion(model, batch))
+    return model.to(device).train(), lambda: _normalised(criterion(model, batch))
 
 
 def _normalised(result: tuple[Tensor, int, dict]) -> Tensor:

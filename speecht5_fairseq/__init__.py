@@ -1,10 +1,20 @@
 """SpeechT5 as a fairseq user dir: importing it registers models, criterions, tasks and scorers."""
 
-import argparse
+import sys
 
-import torch
+# `python -m speecht5_fairseq.doctor` imports this file first, and must speak where nothing else imports.
+_DOCTOR = sys.argv[:1] == ["-m"] and "speecht5_fairseq.doctor" in sys.orig_argv
 
-from . import criterions, models, scoring, tasks  # noqa: F401  (importing registers)
+if not _DOCTOR:
+    try:
+        import argparse
 
-# torch loads checkpoints with weights_only; fairseq's hold their options in this class and nothing else that runs.
-torch.serialization.add_safe_globals([argparse.Namespace])
+        import torch
+
+        from . import criterions, models, scoring, tasks  # noqa: F401  (importing registers)
+    except Exception as error:
+        raise ImportError(
+            f"speecht5_fairseq does not import: {error}. What to mend: python {__path__[0]}/doctor.py"
+        ) from error
+    # torch loads checkpoints with weights_only; fairseq's hold their options in this class and nothing else that runs.
+    torch.serialization.add_safe_globals([argparse.Namespace])

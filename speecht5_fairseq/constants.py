@@ -1,4 +1,4 @@
-"""Numbers and symbols that several layers share, with their units. Source: SpeechT5 (arXiv 2110.07205) and its checkpoints."""
+"""Numbers and symbols that several layers share, with units. Source: SpeechT5 (arXiv 2110.07205), its checkpoints."""
 
 SAMPLE_RATE = 16_000  # samples a second; every waveform in the package is 16 kHz mono
 

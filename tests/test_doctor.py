@@ -273,3 +273,10 @@ def test_runs_where_neither_torch_nor_fairseq_is_installed(command):
     done = subprocess.run([sys.executable, "-S", *command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stderr
     assert "make setup" in done.stdout.splitlines()[-1]
+
+
+def test_a_package_that_does_not_import_sends_to_the_doctor():
+    command = [sys.executable, "-S", "-c", "import speecht5_fairseq"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    said = re.search(r"speecht5_fairseq does not import: .*torch.* What to mend: python (\S+)$", done.stderr)
+    assert said and Path(said.group(1)).resolve() == ROOT / "speecht5_fairseq" / "doctor.py", done.stderr

@@ -34,7 +34,8 @@ class FusedLanguageModel:
                 "language model such as transformer_lm or lstm_lm"
             )
         check_same_symbols(model.decoder.dictionary, dictionary)
-        self.model = model.eval()
+        model.eval()  # as a statement: fairseq's prepare_for_inference_ makes it return None
+        self.model = model
         self.vocabulary = len(dictionary)
         # The prefix holds </s> and the output: the longest output has one token less than the model has positions.
         self.max_output = int(model.max_positions()) - 1

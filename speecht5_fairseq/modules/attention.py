@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .chunked_attention import ChunkedAttention
 from .positions import relative_rows
-from .relative_attention import RelativeAttention
 
 
 class KeyValue(NamedTuple):
@@ -75,13 +75,23 @@ class MultiheadAttention(nn.Module):
         """
         query = self._split(self.q_proj(states))
         dropout = self.dropout if self.training else 0.0
-        if relative_table is None:
+        if relative_table is not None:
+            mixed = _relative_attention(query, memory, relative_table, bias, dropout)
+        elif dropout > 0 and query.device.type == "cpu":  # no fused attention of torch's does this
+            mixed = _chunked_attention(query, memory, bias, causal, dropout)
+        else:
             mixed = F.scaled_dot_product_attention(
                 query, memory.key, memory.value, attn_mask=bias, dropout_p=dropout, is_causal=causal
             )
-        else:
-            mixed = _relative_attention(query, memory, relative_table, bias, dropout)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def _chunked_attention(query: Tensor, memory: KeyValue, bias: Tensor | None, causal: bool, dropout: float) -> Tensor:
+    query = query * query.size(-1) ** -0.5
+    if causal:
+        order = query.new_full((query.size(2), memory.key.size(2)), float("-inf")).triu(1)[None, None]
+        bias = order if bias is None else bias + order
+    return ChunkedAttention.apply(query, memory.key, memory.value, None, None, bias, dropout)
 
 
 def _relative_attention(
@@ -90,7 +100,7 @@ def _relative_attention(
     query = query * query.size(-1) ** -0.5
     rows = relative_rows(query.size(2), memory.key.size(2), table.size(0), query.device)
     if torch.is_grad_enabled() and query.requires_grad:
-        return RelativeAttention.apply(query, memory.key, memory.value, table, rows, bias, dropout)
+        return ChunkedAttention.apply(query, memory.key, memory.value, table, rows, bias, dropout)
     relative = torch.gather(query @ table.T, -1, rows.expand(*query.shape[:2], *rows.shape))
     relative = relative if bias is None else relative.add_(bias)
     return F.scaled_dot_product_attention(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .randomness import Dropout
+
 
 class CTCHead(nn.Module):
     def __init__(self, *, dim: int, vocabulary: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.projection = nn.Linear(dim, vocabulary)
 
     def forward(self, states: Tensor) -> Tensor:

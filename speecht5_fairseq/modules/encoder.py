@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .attention import padding_bias
 from .positions import RelativePositions
+from .randomness import Dropout
 from .transformer_layer import EncoderLayer
 
 
@@ -33,7 +34,7 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         self.pre_norm = pre_norm
         self.layerdrop = layerdrop
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.relative_positions = RelativePositions(dim // heads, max_distance)
         self.layer_norm = nn.LayerNorm(dim)
         self.layers = nn.ModuleList(

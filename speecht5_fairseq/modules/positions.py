@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .randomness import Dropout
+
 
 def halved_sinusoid(positions: Tensor, dim: int) -> Tensor:
     """fairseq's layout: all sines, then all cosines. positions (L,) -> (L, dim)."""
@@ -48,7 +50,7 @@ class ScaledPositions(nn.Module):
         super().__init__()
         self.dim = dim
         self.alpha = nn.Parameter(torch.tensor(1.0))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, states: Tensor, offset: int = 0) -> Tensor:
         """Add alpha x positions offset, offset + 1, ... to states (B, L, D)."""

@@ -6,10 +6,12 @@ index), so a run is the same on one process or several, alone or in a batch, and
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _SEED_MASK = (1 << 63) - 1  # torch.Generator takes a non-negative 64-bit seed
 
@@ -45,3 +47,24 @@ def utterance_uniform(seeds: Tensor, lengths: Tensor, shape: tuple[int, ...], *,
 def fresh_seeds(count: int, device: torch.device) -> Tensor:
     """(count,) seeds from torch's global generator, for callers that bring none."""
     return torch.randint(_SEED_MASK, (count,), device=device)
+
+
+def keep_mask(shape: Sequence[int], dropout: float, device: torch.device) -> Tensor:
+    """Booleans from torch's global generator, False with probability ``dropout`` (on a CPU rounded to 1/65,536).
+
+    On a CPU torch draws one number after another; here each draw of 64 bits serves four entries.
+    """
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=torch.bool, device=device).bernoulli_(1.0 - dropout)
+    count = math.prod(shape)
+    bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
+    return (bits.view(torch.int16)[:count] >= round(dropout * 65536) - 32768).view(*shape)
+
+
+class Dropout(nn.Dropout):
+    """torch's dropout, with masks from ``keep_mask``."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        if not self.training or self.p in (0.0, 1.0) or states.device.type != "cpu":
+            return super().forward(states)
+        return states * keep_mask(states.shape, self.p, states.device) * (1.0 / (1.0 - self.p))

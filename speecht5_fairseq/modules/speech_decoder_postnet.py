@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..constants import MEL_BINS
 from ..outputs import SpeechDecoderOutput
 from .masks import valid_mask
+from .randomness import Dropout
 
 
 class ValidBatchNorm(nn.BatchNorm1d):
@@ -48,7 +49,7 @@ class SpeechDecoderPostnet(nn.Module):
             for before, after in zip(widths, widths[1:], strict=False)
         )
         self.norms = nn.ModuleList(ValidBatchNorm(width) for width in widths[1:])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, states: Tensor, frame_lengths: Tensor) -> SpeechDecoderOutput:
         """states (B, N / r, D), frame_lengths (B,) valid mel frames -> mel (B, N, M) twice and stop logits (B, N)."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..constants import MEL_BINS, SPEAKER_DIM
 from .positions import ScaledPositions
+from .randomness import Dropout
 
 
 def previous_frames(frames: Tensor, reduction: int) -> Tensor:
@@ -35,7 +36,7 @@ class SpeechDecoderPrenet(nn.Module):
     def __init__(self, *, dim: int, hidden: int, layer_dropout: float, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList([nn.Linear(MEL_BINS, hidden), nn.Linear(hidden, hidden)])
-        self.layer_dropout = nn.Dropout(layer_dropout)
+        self.layer_dropout = Dropout(layer_dropout)
         self.projection = nn.Linear(hidden, dim)
         self.positions = ScaledPositions(dim, dropout)
         self.speaker_projection = nn.Linear(SPEAKER_DIM + dim, dim)

@@ -8,59 +8,16 @@ which reaches 64 frames ahead. The first runs over each utterance's own frames, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from fairseq.modules import GradMultiply
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..outputs import EncoderOutput
+from .conv_extractor import ConvExtractor, ConvLayers
 from .masks import conv_lengths, padding_mask, span_mask, valid_mask, zero_padding
 from .positions import SinusoidalPositions
-from .time_norm import TimeGroupNorm
-
-ConvLayers = Sequence[tuple[int, int, int]]  # (channels, kernel, stride)
-
-
-class ChannelLayerNorm(nn.LayerNorm):
-    """LayerNorm over the channels of (B, C, T)."""
-
-    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return super().forward(states.transpose(1, 2)).transpose(1, 2)
-
-
-class PlainLayer(nn.Identity):
-    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return states
-
-
-class ConvExtractor(nn.Module):
-    """The wav2vec 2.0 extractor: convolutions without bias, a norm, GELU."""
-
-    def __init__(self, *, layers: ConvLayers, layer_norm: bool) -> None:
-        super().__init__()
-        self.layers = tuple(layers)
-        self.convs = nn.ModuleList()
-        self.norms = nn.ModuleList()
-        previous = 1
-        for number, (channels, kernel, stride) in enumerate(layers):
-            conv = nn.Conv1d(previous, channels, kernel, stride, bias=False)
-            nn.init.kaiming_normal_(conv.weight)
-            self.convs.append(conv)
-            if layer_norm:
-                self.norms.append(ChannelLayerNorm(channels))
-            else:
-                self.norms.append(TimeGroupNorm(channels) if number == 0 else PlainLayer())
-            previous = channels
-
-    def forward(self, waveform: Tensor, lengths: Tensor, padded: bool) -> Tensor:
-        """waveform (B, S), lengths (B,) samples, padded: some row is shorter than S -> (B, T, C)."""
-        states = waveform[:, None]
-        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            here = conv_lengths(lengths, self.layers[: number + 1]) if padded else None
-            states = F.gelu(norm(conv(states), here))
-        return states.transpose(1, 2)
+from .randomness import Dropout
 
 
 class PositionConv(nn.Module):
@@ -121,7 +78,7 @@ class SpeechEncoderPrenet(nn.Module):
         self.extractor = ConvExtractor(layers=conv_layers, layer_norm=conv_layer_norm)
         self.layer_norm = nn.LayerNorm(channels)
         self.projection = nn.Linear(channels, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.mask_embedding = nn.Parameter(torch.empty(dim).uniform_())
         self.position_conv = PositionConv(dim=dim, kernel=position_kernel, groups=position_groups)
         self.positions = SinusoidalPositions(dim)
@@ -170,7 +127,7 @@ class SpeechEncoderPrenet(nn.Module):
             waveform = waveform.masked_fill(padding, 0.0)
         waveform = waveform.to(self.projection.weight.dtype)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.feature_grad_mult > 0):
-            features = self.extractor(waveform, sample_lengths, padding is not None)
+            features = self.extractor(waveform, sample_lengths)
         if features.requires_grad and self.feature_grad_mult != 1.0:
             features = GradMultiply.apply(features, self.feature_grad_mult)
         return features

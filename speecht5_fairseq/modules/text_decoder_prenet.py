@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .positions import SinusoidalPositions
+from .randomness import Dropout
 
 
 class TextDecoderPrenet(nn.Module):
@@ -17,7 +18,7 @@ class TextDecoderPrenet(nn.Module):
         super().__init__()
         self.embedding = embedding
         self.positions = SinusoidalPositions(embedding.embedding_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, offset: int = 0) -> Tensor:
         """tokens (N, L) standing at positions offset, offset + 1, ... -> (N, L, D)."""

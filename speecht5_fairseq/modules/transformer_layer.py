@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import KeyValue, MultiheadAttention
+from .gelu_products import GeluLinear
+from .randomness import Dropout
 
 
 class FeedForward(nn.Module):
@@ -20,10 +22,13 @@ class FeedForward(nn.Module):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
-        self.activation_dropout = nn.Dropout(activation_dropout)
+        self.activation_dropout = Dropout(activation_dropout)
 
     def forward(self, states: Tensor) -> Tensor:
-        return self.fc2(self.activation_dropout(F.gelu(self.fc1(states))))
+        hidden = self.fc1(states)
+        if self.training and self.activation_dropout.p > 0:
+            return self.fc2(self.activation_dropout(F.gelu(hidden)))
+        return GeluLinear.apply(hidden, self.fc2.weight, self.fc2.bias)
 
 
 class _Layer(nn.Module):
@@ -32,7 +37,7 @@ class _Layer(nn.Module):
     def __init__(self, *, dropout: float, pre_norm: bool) -> None:
         super().__init__()
         self.pre_norm = pre_norm
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _residual(self, states: Tensor, norm: nn.LayerNorm, part: Callable[[Tensor], Tensor]) -> Tensor:
         if self.pre_norm:

@@ -29,16 +29,23 @@ class SpeechTaskConfig(FairseqDataclass):
     """Options of every job that reads speech manifests."""
 
     data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
-    label_dir: Optional[str] = field(default=None, metadata={"help": "folder of the labels and dictionaries (default: data)"})
+    label_dir: Optional[str] = field(
+        default=None, metadata={"help": "folder of the labels and dictionaries (default: data)"}
+    )
     refuse_other_rates: bool = field(
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
     )
     min_speech_samples: Optional[int] = field(
         default=None, metadata={"help": "leave rows under this many samples (16,000 a second) out of training"}
     )
-    max_speech_samples: Optional[int] = field(default=None, metadata={"help": "leave rows over this many samples out of training"})
+    max_speech_samples: Optional[int] = field(
+        default=None, metadata={"help": "leave rows over this many samples out of training"}
+    )
     allow_left_out: bool = field(
-        default=False, metadata={"help": "leave rows too short for one encoder frame out of validation and test splits (default: an error)"}
+        default=False,
+        metadata={
+            "help": "leave rows too short for one encoder frame out of validation and test splits (default: an error)"
+        },
     )
     verify_data: VERIFY_LEVELS = field(
         default="full",

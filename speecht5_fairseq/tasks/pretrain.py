@@ -12,7 +12,7 @@ from ..data.dictionary import load_text_dictionary, load_unit_dictionary
 from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
-from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, open_text_binary
+from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_binary, open_text_binary
 from .base import SpeechT5Task, SpeechTaskConfig
 
 TEXT_BREAKS = ChoiceEnum(list(BREAK_MODES))
@@ -71,10 +71,14 @@ class PretrainTask(SpeechT5Task):
     def _open_text(self, split: str) -> PretrainTextDataset | None:
         if self.cfg.text_data is None:
             return None
+        name = f"{self.cfg.text_data}/{split}"
+        binary = open_text_binary(self.cfg.text_data, split, self.text_dictionary)
+        if str(self.cfg.verify_data) != "off":
+            check_text_binary(binary, self.text_dictionary, name=name)
         return PretrainTextDataset(
-            open_text_binary(self.cfg.text_data, split, self.text_dictionary),
+            binary,
             self.text_dictionary,
-            name=f"{self.cfg.text_data}/{split}",
+            name=name,
             seed=self.cfg.seed,
             training=self.is_training(split),
             tokens_per_text_sample=self.cfg.tokens_per_text_sample,

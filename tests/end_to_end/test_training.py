@@ -1,10 +1,12 @@
 """fairseq-train: pre-training, fine-tuning, resuming, and two processes."""
 
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from commands import NOISE, differing, finish, load, logged, pretraining, recognition, run, start
+from commands import NOISE, differing, load, logged, pretraining, recognition, run
 
 
 def test_fine_tuning_starts_from_the_pretrained_nets(pretrained, recognizer):
@@ -44,13 +46,12 @@ def test_fine_tuning_resumes_bit_for_bit(data, pretrained, recognizer, tmp_path,
     assert not differing(straight["model"], resumed["model"])
 
 
-def two_processes(meeting: Path, *arguments: object) -> None:
-    """Data parallel training on the CPU; `meeting` is a file where the processes find each other."""
-    group = ["--distributed-world-size", 2, "--distributed-init-method", f"file://{meeting}", "--distributed-no-spawn"]
-    group += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
-    ranks = [start("fairseq-train", *arguments, *group, "--distributed-rank", rank) for rank in range(2)]
-    for process in ranks:
-        finish(process)
+def two_processes(*arguments: object) -> None:
+    """Data parallel training on the CPU under torchrun, as the README has it."""
+    group = "--distributed-init-method env:// --distributed-no-spawn --distributed-backend gloo"
+    group += " --ddp-backend legacy_ddp --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
+    program = shlex.join([str(Path(sys.executable).with_name("fairseq-train")), *map(str, arguments)])
+    run("torchrun", "--nproc-per-node", 2, "--master-port", 0, "--no-python", "sh", "-c", f"{program} {group}")
 
 
 @pytest.mark.parametrize("job", [pretraining, recognition], ids=["pretraining", "recognition"])
@@ -58,7 +59,7 @@ def test_two_processes_train_as_one(job, data, tmp_path):
     """Batch k of process r is batch 2k + r of one process with --update-freq 2: the same global batches."""
     common = ["--max-update", 2, "--batch-size", 1]
     run("fairseq-train", *job(data, *common, "--save-dir", tmp_path / "one", "--update-freq", 2))
-    two_processes(tmp_path / "meeting", *job(data, *common, "--save-dir", tmp_path / "two"))
+    two_processes(*job(data, *common, "--save-dir", tmp_path / "two"))
     one, two = (load(tmp_path / folder / "checkpoint_last.pt") for folder in ("one", "two"))
     values = [{name: float(logged(end)[name]) for name in ("loss", "gnorm", "wpb", "bsz")} for end in (one, two)]
     assert values[0] == pytest.approx(values[1], rel=1e-5)

@@ -1,8 +1,15 @@
 """Draws that belong to an utterance."""
 
+import pytest
 import torch
 
-from speecht5_fairseq.modules.randomness import fresh_seeds, utterance_generators, utterance_uniform
+from speecht5_fairseq.modules.randomness import (
+    Dropout,
+    fresh_seeds,
+    keep_mask,
+    utterance_generators,
+    utterance_uniform,
+)
 
 CPU = torch.device("cpu")
 
@@ -39,3 +46,31 @@ def test_fresh_seeds_come_from_the_global_generator():
     assert len(set(first.tolist())) == 4 and not torch.equal(first, fresh_seeds(4, CPU))
     torch.manual_seed(5)
     assert torch.equal(first, fresh_seeds(4, CPU))
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.5, 0.9])
+def test_a_mask_drops_its_share(dropout):
+    mask = keep_mask((3, 333_333), dropout, CPU)  # no multiple of four entries
+    assert mask.dtype == torch.bool and mask.shape == (3, 333_333)
+    assert abs(mask.float().mean().item() - (1 - dropout)) < 0.003
+    flat = mask.flatten().float()
+    assert abs((flat[1:] * flat[:-1]).mean().item() - (1 - dropout) ** 2) < 0.003  # neighbours are independent
+
+
+def test_masks_follow_the_global_seed():
+    masks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        masks.append(keep_mask((50,), 0.5, CPU))
+    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+
+
+def test_dropout_scales_what_it_keeps_and_rests_in_evaluation():
+    states, dropout = torch.randn(200, 50, requires_grad=True), Dropout(0.2)
+    output = dropout(states)
+    kept = output != 0
+    torch.testing.assert_close(output[kept], states[kept] / 0.8)
+    output.sum().backward()
+    torch.testing.assert_close(states.grad, kept / 0.8)
+    assert torch.equal(dropout.eval()(states), states)
+    assert (Dropout(1.0)(states) == 0).all()

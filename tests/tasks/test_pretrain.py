@@ -68,3 +68,13 @@ def test_a_missing_text_split_is_named(tmp_path):
     task = setup(tmp_path, text_data=str(tiny_text_binary(tmp_path / "text", SENTENCES)))
     with pytest.raises(DataError, match="valid.bin and .idx: no text binary; make it with"):
         task.load_dataset("valid")
+
+
+def test_a_text_of_other_symbols_is_refused_unless_verification_is_off(tmp_path):
+    tiny_manifest(tmp_path, 2, job="pretrain")
+    beyond = 4 + len(SYMBOLS)  # the index of <mask>
+    text = str(tiny_text_binary(tmp_path / "text", [[5, 6], [7, beyond]]))
+    said = r"text/train: sentence 1: token index \d+ is beyond the dictionary; .*dict.txt"
+    with pytest.raises(DataError, match=said):
+        setup(tmp_path, text_data=text).load_dataset("train")
+    setup(tmp_path, text_data=text, verify_data="off").load_dataset("train")

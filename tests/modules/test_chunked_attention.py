@@ -3,11 +3,17 @@
 import pytest
 import torch
 
-from speecht5_fairseq.modules.attention import KeyValue, _relative_attention, padding_bias
+from speecht5_fairseq.modules import chunked_attention
+from speecht5_fairseq.modules.attention import KeyValue, MultiheadAttention, _relative_attention, padding_bias
+from speecht5_fairseq.modules.chunked_attention import ChunkedAttention
 from speecht5_fairseq.modules.positions import relative_rows
-from speecht5_fairseq.modules.relative_attention import RelativeAttention
 
 B, H, L, T, WIDTH, R = 2, 2, 5, 6, 4, 6  # R under L + T: distances are clipped at both ends
+
+
+@pytest.fixture(params=[1 << 20, L * T], ids=["one chunk", "a head a chunk"], autouse=True)
+def chunk(request, monkeypatch):
+    monkeypatch.setitem(chunked_attention.CHUNK, "cpu", request.param)
 
 
 def inputs(dtype=torch.float64, seed=0):
@@ -34,7 +40,7 @@ def naive(query, key, value, table, bias):
 
 def apply(query, key, value, table, bias=None, dropout=0.0):
     rows = relative_rows(L, T, R, query.device)
-    return RelativeAttention.apply(query, key, value, table, rows, bias, dropout)
+    return ChunkedAttention.apply(query, key, value, table, rows, bias, dropout)
 
 
 @pytest.mark.parametrize("bias", [None, bias_of()], ids=["full", "padded"])
@@ -100,3 +106,30 @@ def test_low_precision_stays_near_float64(dtype):
     torch.testing.assert_close(ours.double(), expected, rtol=0.05, atol=0.05)
     for name in low:
         torch.testing.assert_close(low[name].grad.double(), high[name].grad, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_without_positions_it_is_torch_attention(causal):
+    """As the decoder uses it when it trains on a CPU; with the least dropout that takes this path."""
+    torch.manual_seed(0)
+    net = MultiheadAttention(dim=8, heads=2, dropout=1e-9).double()
+    states = torch.randn(2, 5, 8, dtype=torch.float64, requires_grad=True)
+    bias = None if causal else padding_bias(torch.tensor([[False] * 5, [False] * 3 + [True] * 2]), torch.float64)
+    results = []
+    for training in (True, False):
+        net.train(training)
+        output = net(states, net.remember(states), bias=bias, causal=causal)
+        assert ("ChunkedAttention" in _graph(output)) == training
+        results.append([output, *torch.autograd.grad(output.square().sum(), [states, *net.parameters()])])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+def _graph(output):
+    """Names of the operations behind a tensor."""
+    names, nodes = set(), [output.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        names.add(type(node).__name__.removesuffix("Backward"))
+        nodes += [parent for parent, _ in node.next_functions if parent is not None]
+    return names

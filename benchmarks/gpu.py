@@ -1,0 +1,140 @@
+"""Everything worth knowing about a GPU in one call: are its numbers right, how fast is it, how much memory it takes.
+
+    python -m benchmarks.gpu
+
+Needs no network and no data. First the base model's outputs on the device beside those of the CPU (fp32), then the
+losses and gradients in bf16 and fp16 beside fp32, then a batched beam search beside its utterances alone, then the
+training steps and the search, timed. Exits with 1 where a number is wrong. `--device cpu --size tiny` tries the
+program itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+
+from speecht5_fairseq.generation.beam_search import JointBeamSearch
+from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
+from speecht5_fairseq.models.jobs import JOBS
+
+from .measure import machine, table
+from .training_step import CASES, DTYPES, dictionary, run_case
+
+SIZES = {
+    "base": {},
+    "tiny": {"embed_dim": 48, "ffn_dim": 96, "attention_heads": 4, "encoder_layers": 2, "decoder_layers": 1,
+             "conv_channels": 32},
+}  # fmt: skip
+SECONDS = (4.0, 10.0, 7.3, 1.1, 9.9, 2.5, 6.0, 8.1)  # of the utterances that are encoded and searched
+
+
+def recogniser(size: str) -> SpeechT5Model:
+    """A random model without noise, the same at every call."""
+    torch.manual_seed(0)
+    options = {"dropout": 0.0, "attention_dropout": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}
+    cfg = SpeechT5Config(mask_prob=0.0, feature_grad_mult=1.0, **options, **SIZES[size])
+    return SpeechT5Model(cfg, JOBS["s2t"], symbols=dictionary().symbols, padding=dictionary().pad())
+
+
+def utterances() -> dict[str, torch.Tensor]:
+    lengths = torch.tensor([int(16_000 * seconds) for seconds in SECONDS])
+    torch.manual_seed(1)
+    waveform = torch.randn(len(lengths), int(lengths.max()))
+    waveform[torch.arange(waveform.size(1)) >= lengths[:, None]] = 0
+    return {"waveform": waveform, "sample_lengths": lengths, "seeds": torch.arange(len(lengths))}
+
+
+def on(device: str, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def losses(model: SpeechT5Model, device: str) -> torch.Tensor:
+    """Decoder logits and CTC log-probabilities in one number, for its gradient."""
+    batch = on(device, utterances())
+    tokens = torch.arange(5, 25, device=device).expand(len(SECONDS), -1)
+    output = model(**batch, prev_output_tokens=tokens)
+    logits, ctc = output.text_logits, model.ctc_log_probs(output.encoded)
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten()) - ctc[..., -1].mean()
+
+
+def gradient(model: SpeechT5Model) -> torch.Tensor:
+    return torch.cat([p.grad.flatten().float().cpu() for p in model.parameters() if p.grad is not None])
+
+
+def relative(value: torch.Tensor, reference: torch.Tensor) -> float:
+    """Largest difference over the reference's largest value."""
+    return float((value.cpu() - reference.cpu()).abs().max() / reference.abs().max())
+
+
+def check_precision(device: str, size: str) -> Iterator[tuple[str, float, float]]:
+    """(what, error, limit): loss and gradient of each precision on the device against fp32 on the CPU."""
+    reference = recogniser(size).train()
+    expected = losses(reference, "cpu")
+    expected.backward()
+    for dtype, limit in (("fp32", 1e-3), ("bf16", 0.05), ("fp16", 0.02)):
+        model = recogniser(size).to(device).train()
+        with torch.autocast(device, dtype=DTYPES[dtype], enabled=dtype != "fp32"):
+            loss = losses(model, device)
+        loss.backward()
+        yield f"loss, {dtype}", relative(loss.detach(), expected.detach()), limit / 10
+        difference = (gradient(model) - gradient(reference)).norm() / gradient(reference).norm()
+        yield f"gradient, {dtype}", float(difference), limit
+
+
+@torch.no_grad()
+def search(model: SpeechT5Model, device: str, batch: dict[str, torch.Tensor], beam: int = 5) -> list:
+    generator = JointBeamSearch(dictionary(), beam=beam, ctc_weight=0.5, max_len_a=0.1, max_len_b=5)
+    return generator.generate([model], {"net_input": on(device, batch)})
+
+
+def check_search(device: str, size: str) -> Iterator[tuple[str, float, float]]:
+    """Batched search on the device against each utterance alone: scores of the best hypotheses."""
+    model, batch = recogniser(size).to(device).eval(), utterances()
+    together = search(model, device, batch)
+    for index, length in enumerate(batch["sample_lengths"].tolist()):
+        alone = {name: tensor[index : index + 1] for name, tensor in batch.items()}
+        alone["waveform"] = alone["waveform"][:, :length]
+        found = search(model, device, alone)[0][0]
+        yield f"beam search, utterance {index}", abs(float(found["score"] - together[index][0]["score"])), 1e-3
+
+
+def time_search(device: str, size: str) -> None:
+    model, batch = recogniser(size).to(device).eval(), utterances()
+    for _ in range(2):
+        start = time.perf_counter()
+        search(model, device, batch)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    print(f"beam search, beam 5, joint CTC: {sum(SECONDS) / seconds:.1f} times real time ({seconds:.2f} s)")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--size", default="base", choices=SIZES, help="of the model for the checks")
+    parser.add_argument("--no-steps", action="store_true", help="leave out the timed training steps")
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("this machine has no CUDA device that torch sees: --device cpu tries the program itself")
+    print(machine(), flush=True)
+    wrong = 0
+    for check in (check_precision, check_search):
+        for what, error, limit in check(options.device, options.size):
+            wrong += not error <= limit
+            verdict = "ok" if error <= limit else "WRONG"
+            print(f"{verdict:6}{what:30} error {error:.1e}, limit {limit:.0e}", flush=True)
+    time_search(options.device, options.size)
+    if not options.no_steps:
+        cases = [(case, dtype) for case in CASES for dtype in DTYPES]
+        results = [run_case(case, device=options.device, dtype=dtype, warm_up=3, repeats=10) for case, dtype in cases]
+        print(table(results))
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""GELU and the product behind it as one operation that keeps only GELU's input.
+
+Autograd would keep GELU's input and its output, the largest tensors of a model; the output is one cheap pass over the
+input, so the backward pass computes it again.
+
+Shapes: B batch, R rows (time steps), s stride, k kernel, C channels in, O channels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+TILE = 1 << 20  # numbers at a time on a CPU: 4 MiB in float32 stay in the cache
+
+
+class GeluLinear(torch.autograd.Function):
+    """linear(gelu(states), weight, bias): states (..., C), weight (O, C), bias (O,) -> (..., O)."""
+
+    @staticmethod
+    def forward(ctx, states, weight, bias):  # noqa: D102
+        ctx.save_for_backward(states, weight)
+        flat = states.reshape(-1, states.size(-1))
+        output = flat.new_empty(len(flat), len(weight))
+        for rows, _ in _tiles(flat):
+            torch.addmm(bias, F.gelu(flat[rows]), weight.T, out=output[rows])
+        return output.view(*states.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):  # noqa: D102
+        states, weight = ctx.saved_tensors
+        flat, grad = states.reshape(-1, states.size(-1)), grad.reshape(-1, len(weight))
+        grad_states, grad_weight = torch.empty_like(flat), torch.zeros_like(weight)
+        for rows, _ in _tiles(flat):
+            grad_states[rows] = torch.ops.aten.gelu_backward(grad[rows] @ weight, flat[rows])
+            if ctx.needs_input_grad[1]:  # frozen parts have none
+                grad_weight.addmm_(grad[rows].T, F.gelu(flat[rows]))
+        return grad_states.view_as(states), grad_weight, grad.sum(0)
+
+
+class GeluConv(torch.autograd.Function):
+    """Convolution of gelu(states) over time, time before channels: (B, R, C), weight (O, C, k) -> (B, R / s, O).
+
+    R is a multiple of s, and s <= k <= 2 s. Row t of the result reads rows s t .. s t + k - 1; where these end past R,
+    at the end of an utterance, the row is meaningless and its gradient must be zero.
+
+    s rows of the input side by side are a row of a matrix: the taps below s are a product with that matrix, the others
+    one with the same matrix from its second row on. Nothing is copied or padded.
+    """
+
+    @staticmethod
+    def forward(ctx, states, weight, stride):  # noqa: D102
+        ctx.save_for_backward(states, weight)
+        ctx.stride = stride
+        windows = states.reshape(-1, stride * states.size(-1))
+        near, far = _taps(weight, stride)
+        output = windows.new_empty(len(windows), len(weight))
+        for rows, reach in _tiles(windows):
+            active = F.gelu(windows[rows.start : reach])
+            torch.mm(active[: rows.stop - rows.start], near, out=output[rows])
+            shifted = active[1:, : len(far)]
+            output[rows.start : rows.start + len(shifted)].addmm_(shifted, far)
+        return output.view(states.size(0), -1, len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):  # noqa: D102
+        states, weight = ctx.saved_tensors
+        windows = states.reshape(-1, ctx.stride * states.size(-1))
+        near, far = _taps(weight, ctx.stride)
+        grad = grad.reshape(-1, len(weight))
+        grad_windows, grad_near, grad_far = torch.empty_like(windows), torch.zeros_like(near), torch.zeros_like(far)
+        carried = grad.new_zeros(len(far))  # of the last row, for the first window of the next tile
+        for rows, reach in _tiles(windows):
+            here, active = grad[rows], F.gelu(windows[rows.start : reach])
+            shifted = active[1:, : len(far)]
+            grad_near.addmm_(active[: len(here)].T, here)
+            grad_far.addmm_(shifted.T, here[: len(shifted)])
+            grad_active = here @ near.T
+            grad_active[0, : len(far)] += carried
+            grad_active[1:, : len(far)].addmm_(here[:-1], far.T)
+            carried = far @ here[-1]
+            grad_windows[rows] = torch.ops.aten.gelu_backward(grad_active, windows[rows])
+        grad_weight = torch.cat([grad_near, grad_far]).view(weight.size(2), weight.size(1), -1).permute(2, 1, 0)
+        return grad_windows.view_as(states), grad_weight, None
+
+
+def _taps(weight: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """(O, C, k) -> the taps below the stride (s C, O), and the others ((k - s) C, O)."""
+    taps = weight.permute(2, 1, 0)
+    return taps[:stride].reshape(-1, len(weight)), taps[stride:].reshape(-1, len(weight))
+
+
+def _tiles(windows: Tensor) -> Iterator[tuple[slice, int]]:
+    """Rows of a tile, and where the rows end that it reads: one further, except at the very end."""
+    step = max(1, TILE // windows.size(1)) if windows.device.type == "cpu" else len(windows)
+    for start in range(0, len(windows), step):
+        stop = min(start + step, len(windows))
+        yield slice(start, stop), min(stop + 1, len(windows))
