@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,8 @@ def start(program: str, *arguments: object) -> subprocess.Popen:
     """Start a command of this environment, on the CPU with one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=environment, start_new_session=True, **streams)
 
 
 def finish(process: subprocess.Popen, *, fails: bool = False) -> str:
@@ -41,7 +43,8 @@ def finish(process: subprocess.Popen, *, fails: bool = False) -> str:
     try:
         output, _ = process.communicate(timeout=SECONDS)
     finally:
-        process.kill()  # where it hangs
+        if process.poll() is None:  # it hangs, perhaps with processes of its own
+            os.killpg(process.pid, signal.SIGKILL)
     assert (process.returncode != 0) == fails, output[-6000:]
     return output
 

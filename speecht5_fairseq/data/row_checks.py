@@ -69,7 +69,8 @@ def check_units(manifest: Manifest, labels: UnitLabels, index: int, counts: Labe
         return []
     rate = found / samples * SAMPLE_RATE
     problem = f"{found} units for {samples} samples, about {expected:.0f} expected ({rate:.1f} a second)"
-    return [str(labels.error(index, problem, f"make the units at {labels.rate} a second, or set unit_rate to theirs"))]
+    mend = f"make the units at {labels.rate} a second, or set --unit-rate to theirs"
+    return [str(labels.error(index, problem, mend))]
 
 
 def check_text(labels: TextLabels, index: int, counts: LabelCounts, max_tokens: int | None) -> list[str]:

@@ -51,7 +51,7 @@ def two_processes(*arguments: object) -> None:
     group = "--distributed-init-method env:// --distributed-no-spawn --distributed-backend gloo"
     group += " --ddp-backend legacy_ddp --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
     program = shlex.join([str(Path(sys.executable).with_name("fairseq-train")), *map(str, arguments)])
-    run("torchrun", "--nproc-per-node", 2, "--master-port", 0, "--no-python", "sh", "-c", f"{program} {group}")
+    run("torchrun", "--nproc-per-node", 2, "--standalone", "--no-python", "sh", "-c", f"exec {program} {group}")
 
 
 @pytest.mark.parametrize("job", [pretraining, recognition], ids=["pretraining", "recognition"])

@@ -11,7 +11,7 @@ from speecht5_fairseq.modules.positions import relative_rows
 B, H, L, T, WIDTH, R = 2, 2, 5, 6, 4, 6  # R under L + T: distances are clipped at both ends
 
 
-@pytest.fixture(params=[1 << 20, H * L * T, L * T], ids=["one chunk", "an utterance a chunk", "a head a chunk"], autouse=True)
+@pytest.fixture(params=[1 << 20, H * L * T, L * T], ids=["one", "utterance", "head"], autouse=True)
 def chunk(request, monkeypatch):
     monkeypatch.setitem(chunked_attention.CHUNK, "cpu", request.param)
 
