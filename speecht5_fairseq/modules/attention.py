@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from .chunked_attention import ChunkedAttention
 from .positions import relative_rows
+from .precision import apply
 
 
 class KeyValue(NamedTuple):
@@ -91,7 +92,7 @@ def _chunked_attention(query: Tensor, memory: KeyValue, bias: Tensor | None, cau
     if causal:
         order = query.new_full((query.size(2), memory.key.size(2)), float("-inf")).triu(1)[None, None]
         bias = order if bias is None else bias + order
-    return ChunkedAttention.apply(query, memory.key, memory.value, None, None, bias, dropout)
+    return apply(ChunkedAttention, query, memory.key, memory.value, None, None, bias, dropout)
 
 
 def _relative_attention(
@@ -100,7 +101,7 @@ def _relative_attention(
     query = query * query.size(-1) ** -0.5
     rows = relative_rows(query.size(2), memory.key.size(2), table.size(0), query.device)
     if torch.is_grad_enabled() and query.requires_grad:
-        return ChunkedAttention.apply(query, memory.key, memory.value, table, rows, bias, dropout)
+        return apply(ChunkedAttention, query, memory.key, memory.value, table, rows, bias, dropout)
     relative = torch.gather(query @ table.T, -1, rows.expand(*query.shape[:2], *rows.shape))
     relative = relative if bias is None else relative.add_(bias)
     return F.scaled_dot_product_attention(

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from .gelu_products import GeluConv
 from .masks import conv_lengths, valid_mask
+from .precision import apply
 
 ConvLayers = Sequence[tuple[int, int, int]]  # (channels, kernel, stride)
 
@@ -45,7 +46,7 @@ class ConvExtractor(nn.Module):
         """waveform (B, S), zero at padding, lengths (B,) samples -> (B, T, C) with T frames of the longest."""
         states = self._first(waveform, conv_lengths(lengths, self.layers[:1]))
         for conv, norm, (_, _, stride) in list(zip(self.convs, self.norms, self.layers, strict=True))[1:]:
-            states = norm(GeluConv.apply(states, conv.weight, stride))
+            states = norm(apply(GeluConv, states, conv.weight, stride))
         longest = int(conv_lengths(lengths, self.layers).max())
         return F.gelu(states[:, :longest])
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .attention import KeyValue, MultiheadAttention
 from .gelu_products import GeluLinear
+from .precision import apply
 from .randomness import Dropout
 
 
@@ -28,7 +29,7 @@ class FeedForward(nn.Module):
         hidden = self.fc1(states)
         if self.training and self.activation_dropout.p > 0:
             return self.fc2(self.activation_dropout(F.gelu(hidden)))
-        return GeluLinear.apply(hidden, self.fc2.weight, self.fc2.bias)
+        return apply(GeluLinear, hidden, self.fc2.weight, self.fc2.bias)
 
 
 class _Layer(nn.Module):

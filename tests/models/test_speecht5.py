@@ -204,3 +204,18 @@ def test_start_is_bert_and_the_codebook_is_wide():
     assert (model.text_decoder_prenet.embedding.weight[1] == 0).all()
     assert model.encoder.relative_positions.vectors.weight.std().item() == pytest.approx(0.02, rel=0.2)
     assert model.quantizer.projection.weight.std().item() == pytest.approx(1.0, rel=0.1)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_autocast_stays_near_float32(path):
+    """fairseq's --amp; with attention dropout almost off, so that every operation of our own takes part."""
+    job, source, target = PATHS[path]
+    batch, gradients = batch_for(source, target), []
+    for enabled in (False, True):
+        model = tiny_model(job, codebook_prob=0.0, mask_prob=0.0, attention_dropout=1e-9).train()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            output = model(**batch)
+        result = output.text_logits if target == "text" else output.speech.refined
+        result.float().square().mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert 0 < (gradients[1] - gradients[0]).norm() / gradients[0].norm() < 0.1
