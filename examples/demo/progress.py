@@ -1,4 +1,4 @@
-"""Training log in, one short line for every progress report out."""
+"""Training log in, one short line for every progress report out; the argument names the run."""
 
 import re
 import sys
@@ -14,4 +14,4 @@ for line in sys.stdin:
     values = dict(VALUE.findall(line[report.end() :]))
     kind = "valid" if report["kind"] == "valid" else "train"
     numbers = "  ".join(f"{name} {values[name]}" for name in SHOWN if name in values)
-    print(f"        {kind} update {values.get('num_updates', '?'):>5}  {numbers}", flush=True)
+    print(f"  {sys.argv[1]:10}{kind} update {values.get('num_updates', '?'):>5}  {numbers}", flush=True)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to a recogniser of real speech on two CPU cores: recorded prompts in three languages, joint
 # pre-training on their speech and text, fine-tuning on English, decoding with joint CTC, and the same fine-tuning
-# without pre-training beside it. Every step is skipped when it has been done; WORK names the folder for everything.
+# without pre-training beside it, on the other core. Every step is skipped when it has been done; WORK names the folder
+# for everything.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 HERE=examples/demo
@@ -9,33 +10,35 @@ WORK=${WORK:-$HERE/work}
 PROMPTS=$WORK/prompts
 VOCABULARY=$PROMPTS/vocabulary
 STARTED=$SECONDS
-export PYTHONWARNINGS=ignore OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+export PYTHONWARNINGS=ignore OMP_NUM_THREADS=1  # models this small gain nothing from a second thread
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
 source "$HERE/settings.sh"
 mkdir -p "$WORK"
 
-step() {  # step NAME TITLE COMMAND...: run once, with its output in WORK/NAME.log
-  local name=$1 title=$2 before=$SECONDS
-  shift 2
-  if [ -e "$WORK/$name.done" ]; then
-    echo "[done ] $title"
-    return
-  fi
-  echo "[start] $title"
-  if ! "$@" > "$WORK/$name.log" 2>&1; then
-    echo "[fail ] $title: the end of $WORK/$name.log says" >&2
-    tail -n 15 "$WORK/$name.log" >&2
-    exit 1
-  fi
-  touch "$WORK/$name.done"
-  echo "[ok   ] $title: $((SECONDS - before)) s"
+done_before() {  # done_before NAME TITLE
+  [ -e "$WORK/$1.done" ] && echo "[done ] $2"
 }
 
-watched() {  # the same, showing the training log's progress lines
-  local name=$1 pid
-  (sleep 1; tail -n +1 -F "$WORK/$name.log" 2>/dev/null | python "$HERE/progress.py") & pid=$!
-  step "$@" || { kill "$pid" 2>/dev/null; exit 1; }
-  kill "$pid" 2>/dev/null || true
-  wait "$pid" 2>/dev/null || true
+ended() {  # ended NAME TITLE STATUS SECONDS: remember a success; show the end of the log of a failure
+  if [ "$3" != 0 ]; then
+    echo "[fail ] $2: the end of $WORK/$1.log says" >&2
+    tail -n 15 "$WORK/$1.log" >&2
+    exit 1
+  fi
+  touch "$WORK/$1.done"
+  echo "[ok   ] $2: $4 s"
+}
+
+step() {  # step NAME TITLE COMMAND...: run once, with its output in WORK/NAME.log
+  local before=$SECONDS status=0
+  done_before "$@" && return
+  echo "[start] $2"
+  ("${@:3}") > "$WORK/$1.log" 2>&1 || status=$?
+  ended "$1" "$2" "$status" $((SECONDS - before))
+}
+
+watch() {  # watch NAME: show the progress lines of its log
+  tail -n +1 -F "$WORK/$1.log" 2>/dev/null | python "$HERE/progress.py" "$1" &
 }
 
 prepare() {
@@ -53,12 +56,12 @@ prepare() {
 }
 
 pretrain() {
-  fairseq-train "$PROMPTS/all" --text-data "$PROMPTS/text" --save-dir "$WORK/pretrain" \
+  exec fairseq-train "$PROMPTS/all" --text-data "$PROMPTS/text" --save-dir "$WORK/pretrain" \
     "${COMMON[@]}" "${PRETRAIN[@]}"
 }
 
 finetune() {  # finetune NAME FLAGS...
-  fairseq-train "$PROMPTS/en" --spm-model "$VOCABULARY/spm.model" --save-dir "$WORK/$1" \
+  exec fairseq-train "$PROMPTS/en" --spm-model "$VOCABULARY/spm.model" --save-dir "$WORK/$1" \
     "${COMMON[@]}" "${FINETUNE[@]}" "${@:2}"
 }
 
@@ -68,10 +71,24 @@ decode() {  # decode NAME
 }
 
 step prepare "recordings, vocabulary, units, speaker vectors" prepare
-watched pretrain "joint pre-training on English, French and Spanish speech and text" pretrain
-watched finetuned "fine-tuning on English, from the pre-trained model" \
+title="the fine-tuning without pre-training, on the other core"
+before=$SECONDS scratch=
+if ! done_before scratch "$title"; then
+  echo "[start] $title"
+  finetune scratch > "$WORK/scratch.log" 2>&1 & scratch=$!
+  watch scratch
+fi
+for name in pretrain finetuned; do
+  [ -e "$WORK/$name.done" ] || watch "$name"
+done
+step pretrain "joint pre-training on English, French and Spanish speech and text" pretrain
+step finetuned "fine-tuning on English, from the pre-trained model" \
   finetune finetuned --finetune-from-model "$WORK/pretrain/checkpoint_last.pt"
-watched scratch "the same fine-tuning without pre-training" finetune scratch
+if [ -n "$scratch" ]; then
+  status=0
+  wait "$scratch" || status=$?
+  ended scratch "$title" "$status" $((SECONDS - before))
+fi
 step decode_finetuned "decoding the held-out sentences, with pre-training" decode finetuned
 step decode_scratch "decoding the held-out sentences, without pre-training" decode scratch
 
