@@ -108,7 +108,7 @@ def verify(
         DataError: an unknown `level`.
     """
     if level not in LEVELS:
-        raise DataError(f"verify_data is {level!r}; choose one of {', '.join(LEVELS)}")
+        raise DataError(f"--verify-data is {level!r}; choose one of {', '.join(LEVELS)}")
     labels = [part for part in (text, units) if part is not None]
     for part in labels:
         check_count(manifest, part)

@@ -50,7 +50,7 @@ class JointPretrainDataset(FairseqDataset):
         cycle_text: bool = True,
     ) -> None:
         if not text_batch_ratio > 0:
-            raise DataError(f"text_batch_ratio is {text_batch_ratio}; give a positive share of --max-tokens")
+            raise DataError(f"--text-batch-ratio is {text_batch_ratio}; give a positive share of --max-tokens")
         self.speech = speech
         self.text = text
         self.seed = seed

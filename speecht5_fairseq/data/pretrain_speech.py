@@ -51,7 +51,7 @@ class PretrainSpeechDataset(SpeechDataset):
         self, manifest: Manifest, labels: UnitLabels, *, crop_samples: int = 250_000, **limits: Unpack[SpeechLimits]
     ) -> None:
         if crop_samples < ENCODER_WINDOW:
-            raise DataError(f"crop_samples is {crop_samples}; give at least one encoder window ({ENCODER_WINDOW})")
+            raise DataError(f"--crop-samples is {crop_samples}; give at least one encoder window ({ENCODER_WINDOW})")
         check_count(manifest, labels)
         super().__init__(manifest, crop_samples=crop_samples, **limits)
         self.labels = labels

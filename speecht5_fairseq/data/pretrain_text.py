@@ -49,7 +49,7 @@ class PretrainTextDataset(SizedDataset):
         DataError: an option out of range, a binary that was not made by fairseq-preprocess, or no text in it.
     """
 
-    smaller_items = "raise --max-tokens or text_batch_ratio, or lower tokens_per_text_sample"
+    smaller_items = "raise --max-tokens or --text-batch-ratio, or lower --tokens-per-text-sample"
 
     def __init__(
         self,
@@ -68,7 +68,8 @@ class PretrainTextDataset(SizedDataset):
         if break_mode not in BREAK_MODES:
             raise DataError(f"break_mode is {break_mode!r}; choose one of {', '.join(BREAK_MODES)}")
         if tokens_per_text_sample < 3:
-            raise DataError(f"tokens_per_text_sample is {tokens_per_text_sample}; give 3 or more (<s>, a piece, </s>)")
+            problem = f"--tokens-per-text-sample is {tokens_per_text_sample}"
+            raise DataError(f"{problem}; give 3 or more (<s>, a piece, </s>)")
         self.name = name
         self.dictionary = dictionary
         self.mask_index = dictionary.index(MASK_SYMBOL)

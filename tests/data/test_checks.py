@@ -67,10 +67,10 @@ def write_wave(path, wave, rate=16000):
         (lambda d: write_wave(d / AUDIO, np.full(8000, np.nan)), "train.tsv", 3, "NaN", "convert"),
         (lambda d: (d / f"{AUDIO}.npy").unlink(), "train.tsv", 3, "no readable speaker", "speaker_vectors"),
         (lambda d: np.save(d / f"{AUDIO}.npy", np.ones((1, 512))), "train.tsv", 3, "shape (1, 512)", "speaker_vectors"),
-        (lambda d: set_line(d / "train.km", 2, "1 2 3"), "train.km", 2, "3 units for 8000", "unit_rate"),
+        (lambda d: set_line(d / "train.km", 2, "1 2 3"), "train.km", 2, "3 units for 8000", "unit-rate"),
         (lambda d: set_line(d / "train.km", 2, "1 " * 24 + "x"), "train.km", 2, "no integer", "make the units"),
         (lambda d: set_line(d / "train.km", 2, "1 " * 24 + "77"), "train.km", 2, "unit 77", "dictionary"),
-        (lambda d: set_line(d / "train.km", 2, ""), "train.km", 2, "0 units for 8000", "unit_rate"),
+        (lambda d: set_line(d / "train.km", 2, ""), "train.km", 2, "0 units for 8000", "unit-rate"),
     ],
 )
 def test_bad_pretraining_rows(tmp_path, harm, file, line, problem, mend):
@@ -118,7 +118,7 @@ def test_counts_and_root_are_checked_first(tmp_path):
     write_lines(tmp_path / "train.txt", ["A"] * 2)
     with pytest.raises(ManifestError, match=r"train.txt:3: 2 label lines for the 3 rows"):
         verify_s2t(tmp_path, level="off")
-    with pytest.raises(DataError, match="verify_data is 'fast'; choose one of full, quick, off"):
+    with pytest.raises(DataError, match="--verify-data is 'fast'; choose one of full, quick, off"):
         verify_s2t(tmp_path, level="fast")
 
 

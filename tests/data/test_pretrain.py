@@ -131,7 +131,7 @@ def test_missing_speaker_vector_is_named(tmp_path):
 
 def test_bad_crop(tmp_path):
     tiny_manifest(tmp_path, 2, job="pretrain")
-    with pytest.raises(DataError, match="crop_samples is 399; give at least"):
+    with pytest.raises(DataError, match="--crop-samples is 399; give at least"):
         speech_of(tmp_path, crop_samples=399)
 
 
@@ -282,9 +282,9 @@ def test_filter_leaves_texts_alone(parts):
 
 
 def test_text_that_is_larger_than_its_share_is_an_error(parts):
-    with pytest.raises(DataError, match="its size is .* more than the 8 .*raise --max-tokens or text_batch_ratio"):
+    with pytest.raises(DataError, match="its size is .* more than the 8 .*raise --max-tokens or --text-batch-ratio"):
         epoch_batches(JointPretrainDataset(*parts, seed=1, text_batch_ratio=0.001), 1, **LIMITS)
-    with pytest.raises(DataError, match="text_batch_ratio is 0; give a positive"):
+    with pytest.raises(DataError, match="--text-batch-ratio is 0; give a positive"):
         JointPretrainDataset(*parts, seed=1, text_batch_ratio=0)
 
 
