@@ -44,7 +44,7 @@ RUNTIME = [
 DATA_PREPARATION = ["joblib", "scikit-learn"]
 
 TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "transformers>=4.40", "librosa>=0.10"]
-BENCH = ["transformers>=4.40", "librosa>=0.10"]
+BENCH = ["transformers>=4.40"]
 DEMO = ["G722", "num2words"]
 
 setup(

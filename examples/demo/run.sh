@@ -41,17 +41,19 @@ watch() {  # watch NAME: show the progress lines of its log
   tail -n +1 -F "$WORK/$1.log" 2>/dev/null | python "$HERE/progress.py" "$1" &
 }
 
-prepare() {
+prepare() {  # joined by &&: the caller looks at the status, which switches off "stop at the first error"
   local text=("$PROMPTS"/en/train.txt "$PROMPTS"/fr/train.txt "$PROMPTS"/es/train.txt)
-  python -m manifest_tools.prompts --out "$PROMPTS" --languages en fr es
-  python -m manifest_tools.vocabulary train --type char --text "${text[@]}" --out "$VOCABULARY" --label-dirs "$PROMPTS/en"
+  python -m manifest_tools.prompts --out "$PROMPTS" --languages en fr es &&
+  python -m manifest_tools.vocabulary train --type char --text "${text[@]}" --out "$VOCABULARY" \
+    --label-dirs "$PROMPTS/en" &&
   python -m manifest_tools.text_corpus --train "${text[@]}" --valid "${text[@]//train.txt/valid.txt}" \
-    --spm-model "$VOCABULARY/spm.model" --dictionary "$VOCABULARY/dict.txt" --out "$PROMPTS/text"
-  python -m manifest_tools.combine --inputs "$PROMPTS"/en "$PROMPTS"/fr "$PROMPTS"/es --out "$PROMPTS/all"
+    --spm-model "$VOCABULARY/spm.model" --dictionary "$VOCABULARY/dict.txt" --out "$PROMPTS/text" &&
+  python -m manifest_tools.combine --inputs "$PROMPTS"/en "$PROMPTS"/fr "$PROMPTS"/es --out "$PROMPTS/all" &&
   python -m manifest_tools.speaker_vectors --manifests "$PROMPTS"/all/{train,valid}.tsv --speaker-level 1 \
-    --out "$PROMPTS/speaker_vectors"
-  python -m manifest_tools.units --data "$PROMPTS/all" --splits train valid --fit train --clusters "$UNITS"
-  python -m manifest_tools.check --job pretrain --data "$PROMPTS/all" --text-data "$PROMPTS/text" --splits train valid
+    --out "$PROMPTS/speaker_vectors" &&
+  python -m manifest_tools.units --data "$PROMPTS/all" --splits train valid --fit train --clusters "$UNITS" &&
+  python -m manifest_tools.check --job pretrain --data "$PROMPTS/all" --text-data "$PROMPTS/text" \
+    --splits train valid &&
   python -m manifest_tools.check --job s2t --data "$PROMPTS/en" --spm-model "$VOCABULARY/spm.model"
 }
 

@@ -12,22 +12,24 @@ COMMON=(
 PRETRAIN=(
   --task speecht5_pretrain --criterion speecht5_pretrain
   --max-tokens 160000 --crop-samples 80000   # 10 s of speech in a batch, crops of at most 5 s
-  --mask-prob 0.5 --unmasked-weight 1        # so short a run learns more from the frames it hears
-  --lr 0.001 --lr-scheduler polynomial_decay --warmup-updates 100 --total-num-update 1000 --max-update 1000
-  --validate-interval-updates 500 --max-tokens-valid 400000
+  --text-batch-ratio 0.004                   # and 640 tokens of text
+  --mask-prob 0.3 --unmasked-weight 1        # so short a run learns more from the frames it hears
+  --lr 0.002 --lr-scheduler polynomial_decay --warmup-updates 100 --total-num-update 1600 --max-update 1600
+  --validate-interval 1000 --validate-interval-updates 800 --max-tokens-valid 400000
 )
 
 FINETUNE=(
   --task speecht5_s2t --criterion speecht5_s2t --sentence-avg
   --max-tokens 160000 --max-speech-samples 160000  # 10 s of speech in a batch; longer recordings are left out
-  --mask-prob 0.1                                  # light span masking
-  --lr 0.001 --lr-scheduler tri_stage --phase-ratio "[0.1, 0.4, 0.5]" --final-lr-scale 0.05 --max-update 1400
-  --validate-interval 1000 --validate-interval-updates 350 --max-tokens-valid 600000
+  --freeze-encoder-updates 150                     # the new CTC head learns before the encoder does
+  --mask-prob 0                                    # so short a run does not overfit
+  --lr 0.001 --lr-scheduler tri_stage --phase-ratio "[0.1, 0.4, 0.5]" --final-lr-scale 0.05 --max-update 2000
+  --validate-interval 1000 --validate-interval-updates 500 --max-tokens-valid 600000
   --best-checkpoint-metric uer
 )
 
 DECODE=(
   --user-dir speecht5_fairseq --task speecht5_s2t --gen-subset test
-  --max-tokens 800000 --beam 5 --ctc-decoding-weight 0.5 --max-len-a 0.5 --max-len-b 5
+  --max-tokens 800000 --beam 5 --ctc-decoding-weight 0.6 --max-len-a 0.5 --max-len-b 5
   --post-process sentencepiece --scoring wer_cer --cpu --num-workers 0
 )

@@ -76,9 +76,9 @@ class S2TCriterion(FairseqCriterion):
             "correct": ce.correct,
             "tokens": ce.tokens,
         }
-        if output.ctc_logits is not None:
+        if output.ctc_logits is not None and (self.ctc_weight > 0 or not model.training):
             ctc = self._ctc(output, sample, logging)
-            loss = loss + self.ctc_weight * ctc
+            loss = loss if self.ctc_weight == 0 else loss + self.ctc_weight * ctc
             if not model.training:
                 self._count_errors(output, sample, logging)
         sample_size = sample["nsentences"] if self.sentence_avg else sample["ntokens"]

@@ -58,11 +58,10 @@ class LeftOutRows:
         return None
 
     def remove_stale(self) -> None:
-        """Remove the list of an earlier run where this one leaves nothing out."""
+        """Remove the list of an earlier run, beside the manifest, where this one leaves nothing out."""
         if not self.rows:
-            for path in self._places():
-                with contextlib.suppress(OSError):
-                    path.unlink()
+            with contextlib.suppress(OSError):
+                self._places()[0].unlink()
 
     def _places(self) -> list[Path]:
         name = self.manifest.file.with_suffix(".left_out.tsv").name

@@ -20,7 +20,7 @@ class TokenLoss(NamedTuple):
 
 
 def token_loss(logits: Tensor, target: Tensor, *, padding: int, smoothing: float) -> TokenLoss:
-    """Label-smoothed cross-entropy: (1 - s) of the mass on the target, s spread evenly over the V symbols.
+    """Label-smoothed cross-entropy: 1 - s of the mass on the target, s spread evenly over the other V - 1 symbols.
 
     Args:
         logits: (B, L, V); computed on in float32.
@@ -31,7 +31,10 @@ def token_loss(logits: Tensor, target: Tensor, *, padding: int, smoothing: float
     counted = target.ne(padding)
     logits, target = logits[counted].float(), target[counted]
     nll = F.cross_entropy(logits, target, reduction="sum")
-    loss = nll if smoothing == 0 else F.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
+    loss = nll
+    if smoothing > 0:  # torch spreads its share over all V symbols, the target too
+        spread = smoothing * logits.size(-1) / (logits.size(-1) - 1)
+        loss = F.cross_entropy(logits, target, reduction="sum", label_smoothing=spread)
     return TokenLoss(loss, nll, (logits.argmax(-1) == target).sum(), counted.sum())
 
 
@@ -49,7 +52,7 @@ def ctc_loss(
         zero_infinity: an utterance with more symbols than its frames can hold counts 0 and not infinity.
     """
     log_probs = logits.float().log_softmax(-1).transpose(0, 1)
-    with torch.backends.cudnn.flags(enabled=False):  # its CTC wants other types and is not deterministic
+    with torch.backends.cudnn.flags(enabled=False):  # its CTC wants other types of targets and lengths
         return F.ctc_loss(
             log_probs, target, lengths, target_lengths, blank=blank, reduction="none", zero_infinity=zero_infinity
         )

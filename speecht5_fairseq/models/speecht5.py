@@ -18,6 +18,7 @@ from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .freezing import Freezing
 from .jobs import Job
 from .loading import load_nets
+from .options import NET_OPTIONS, warn_without_effect
 from .vocabulary import Vocabulary
 
 
@@ -65,7 +66,12 @@ class SpeechT5Model(BaseFairseqModel):
         dictionary = task.text_dictionary
         symbols = list(dictionary.symbols) if dictionary is not None else []
         padding = dictionary.pad() if dictionary is not None else 0
-        return cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units)
+        model = cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units)
+        defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
+        for net, options in NET_OPTIONS.items():
+            if getattr(model, net) is None:
+                warn_without_effect(cfg, defaults, options, f"this job builds no {net}")
+        return model
 
     def forward(
         self,
@@ -145,10 +151,19 @@ class SpeechT5Model(BaseFairseqModel):
         frame_lengths: Tensor | None,
         speaker: Tensor | None,
     ) -> SpeechDecoderOutput | None:
-        """Target frames (B, N, M), trimmed to a multiple of r -> frames and stop logits; None without frames."""
+        """Target frames (B, N, M), trimmed to a multiple of r -> frames and stop logits; None without frames.
+
+        Raises:
+            ValueError: every target is shorter than one step.
+        """
         if frames is None:
             return None
         lengths = frame_lengths - frame_lengths % self.reduction_factor
+        if not int(lengths.max()):
+            raise ValueError(
+                f"--reduction-factor {self.reduction_factor} predicts so many mel frames a step; the longest target of "
+                f"the batch has {int(frame_lengths.max())}; leave short ones out with --min-speech-samples"
+            )
         frames = frames[:, : int(lengths.max())]
         states = self.speech_decoder_prenet(previous_frames(frames, self.reduction_factor), speaker)
         return self.speech_decoder_postnet(self.decoder(states, memory, padding_mask), lengths)

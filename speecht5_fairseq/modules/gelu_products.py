@@ -98,7 +98,7 @@ def _taps(weight: Tensor, stride: int) -> tuple[Tensor, Tensor]:
 
 def _tiles(windows: Tensor) -> Iterator[tuple[slice, int]]:
     """Rows of a tile, and where the rows end that it reads: one further, except at the very end."""
-    step = max(1, TILE // windows.size(1)) if windows.device.type == "cpu" else len(windows)
+    step = max(1, TILE // windows.size(1)) if windows.device.type == "cpu" else max(1, len(windows))
     for start in range(0, len(windows), step):
         stop = min(start + step, len(windows))
         yield slice(start, stop), min(stop + 1, len(windows))

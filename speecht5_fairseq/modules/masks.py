@@ -37,7 +37,7 @@ def conv_lengths(lengths: Tensor, layers: Sequence[tuple[int, int, int]]) -> Ten
 
 
 def span_mask(
-    lengths: Tensor, size: int, *, probability: float, span: int, min_spans: int, seeds: Tensor
+    lengths: Tensor, size: int, *, probability: float, span: int, min_spans: int, seeds: Tensor, stream: str
 ) -> Tensor:
     """Choose spans of ``span`` positions; without overlap about ``probability`` of an utterance would be covered.
 
@@ -52,12 +52,13 @@ def span_mask(
         span: positions of one span; cut to the utterance where that is shorter.
         min_spans: spans an utterance has at least.
         seeds: (B,) one seed an utterance.
+        stream: name of the purpose; two purposes draw numbers of their own.
 
     Returns:
         (B, size) bool on the device of ``lengths``, True where masked.
     """
     rows = torch.zeros(len(lengths), size, dtype=torch.bool)
-    generators = utterance_generators(seeds, torch.device("cpu"), stream=f"span{span}")
+    generators = utterance_generators(seeds, torch.device("cpu"), stream=stream)
     for row, length, generator in zip(rows, lengths.tolist(), generators, strict=True):
         width = min(span, length)
         places = length - width + 1  # possible starts

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def apply(function: type[torch.autograd.Function], *inputs: object) -> Tensor:
-    """``function.apply(*inputs)``; under autocast in its precision, as torch's own products are.
+    """``function.apply(*inputs)``; under autocast in its precision, as torch's own products are (float64 stays).
 
     The device is that of the first input.
     """
@@ -15,6 +15,10 @@ def apply(function: type[torch.autograd.Function], *inputs: object) -> Tensor:
     if not torch.is_autocast_enabled(device):
         return function.apply(*inputs)
     dtype = torch.get_autocast_dtype(device)
-    cast = (x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
+    cast = (x.to(dtype) if _is_cast(x) else x for x in inputs)
     with torch.autocast(device, enabled=False):
         return function.apply(*cast)
+
+
+def _is_cast(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64

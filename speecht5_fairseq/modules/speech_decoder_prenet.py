@@ -49,5 +49,5 @@ class SpeechDecoderPrenet(nn.Module):
         states = self.positions(self.projection(states), offset)
         if speaker is None:
             speaker = states.new_zeros(states.size(0), SPEAKER_DIM)
-        speaker = F.normalize(speaker.to(states.dtype))[:, None].expand(-1, states.size(1), -1)
+        speaker = F.normalize(speaker.float()).to(states.dtype)[:, None].expand(-1, states.size(1), -1)
         return F.relu(self.speaker_projection(torch.cat([states, speaker], dim=-1)))

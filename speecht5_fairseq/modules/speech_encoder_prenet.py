@@ -132,8 +132,8 @@ class SpeechEncoderPrenet(nn.Module):
             features = GradMultiply.apply(features, self.feature_grad_mult)
         return features
 
-    def _mask(self, states: Tensor, lengths: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor | None]:
-        masked = None
+    def _mask(self, states: Tensor, lengths: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        masked = torch.zeros(states.shape[:2], dtype=torch.bool, device=states.device)
         if self.mask_prob > 0:
             masked = span_mask(
                 lengths,
@@ -142,6 +142,7 @@ class SpeechEncoderPrenet(nn.Module):
                 span=self.mask_length,
                 min_spans=self.MIN_SPANS,
                 seeds=seeds,
+                stream="frames",
             )
             states = torch.where(masked[:, :, None], self.mask_embedding.to(states.dtype), states)
         if self.mask_channel_prob > 0:
@@ -153,6 +154,7 @@ class SpeechEncoderPrenet(nn.Module):
                 span=self.mask_channel_length,
                 min_spans=0,
                 seeds=seeds,
+                stream="channels",
             )
             states = states.masked_fill(channels[:, None, :], 0.0)
         return states, masked
@@ -166,7 +168,8 @@ def _mean_square(features: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _normalize(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """Zero mean and unit variance of each utterance (B, S) over its own samples."""
+    """Zero mean and unit variance of each utterance (B, S) over its own samples, in float32."""
+    waveform = waveform.float()  # sums over seconds of audio are more than half precision holds
     valid = valid_mask(lengths, waveform.size(1))
     count = lengths[:, None]
     mean = (waveform * valid).sum(1, keepdim=True) / count

@@ -21,7 +21,9 @@ class UnitHead(nn.Module):
         self.embeddings = nn.Parameter(torch.empty(units, final_dim).uniform_())
 
     def forward(self, states: Tensor) -> Tensor:
-        """states (P, D) -> logits (P, U)."""
-        frames = F.normalize(self.projection(states).float(), dim=-1)
-        units = F.normalize(self.embeddings.float(), dim=-1)
-        return frames @ units.T / self.TEMPERATURE
+        """states (P, D) -> logits (P, U), float32 whatever the precision of the model."""
+        frames = self.projection(states)
+        with torch.autocast(states.device.type, enabled=False):
+            frames = F.normalize(frames.float(), dim=-1)
+            units = F.normalize(self.embeddings.float(), dim=-1)
+            return frames @ units.T / self.TEMPERATURE

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Optional
 
@@ -21,6 +22,7 @@ from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
 from ..models.jobs import JOBS, Job
 
+LONGEST_WAIT = timedelta(days=2)  # for the first process to verify the data
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 
 
@@ -122,7 +124,7 @@ class SpeechT5Task(FairseqTask):
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         """fairseq's step, on each part of a joint sample in turn: the graph of one is gone before the next is built."""
-        _check_freezing(model, optimizer)
+        _spare_frozen(model, optimizer)
         parts = split_parts(sample)
         results = [
             super(SpeechT5Task, self).train_step(part, model, criterion, optimizer, update_num, ignore_grad)
@@ -144,16 +146,22 @@ class SpeechT5Task(FairseqTask):
 
 @contextmanager
 def first_process_first() -> Iterator[bool]:
-    """The block runs in the first process, then in the others of the group; tells whether this is the first."""
-    group = distributed.is_available() and distributed.is_initialized()
-    first = not group or distributed.get_rank() == 0
+    """The block runs in the first process, then in the others of the group; tells whether this is the first.
+
+    The others wait in a group of their own: NCCL's gives up after ten minutes, which hours of audio take to read.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        yield True
+        return
+    group = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+    first = distributed.get_rank() == 0
     if not first:
-        distributed.barrier()
+        distributed.barrier(group)
     try:
         yield first
     finally:
-        if group and first:
-            distributed.barrier()
+        if first:
+            distributed.barrier(group)
 
 
 def split_parts(sample: dict) -> Sequence[dict]:
@@ -173,10 +181,22 @@ def merge_logs(logs: Sequence[dict]) -> dict:
     return merged
 
 
-def _check_freezing(model, optimizer) -> None:
-    """fairseq's flat fp16/bf16 copies of the parameters lose their order when some have no gradient."""
-    if model.freezing.used and isinstance(optimizer, FP16Optimizer) and optimizer.has_flat_params:
+def _spare_frozen(model, optimizer) -> None:
+    """See to it that fairseq's fp16 and bf16 optimizers leave frozen parameters alone.
+
+    Their float32 copies keep a gradient of zeros, which weight decay would add to; flat copies of all parameters lose
+    their order when some have no gradient.
+
+    Raises:
+        ValueError: the copies are flat.
+    """
+    if not (model.freezing.used and isinstance(optimizer, FP16Optimizer)):
+        return
+    if optimizer.has_flat_params:
         raise ValueError(
             "--freeze-encoder-updates and --freeze-decoder-updates need a gradient for each parameter of its own: "
             "with --fp16 or --bf16 add --fp16-no-flatten-grads, or use --memory-efficient-fp16 / -bf16"
         )
+    for parameter, copy in zip(optimizer.fp16_params, optimizer.fp32_params, strict=True):
+        if not parameter.requires_grad:
+            copy.grad = None

@@ -13,9 +13,13 @@ from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
 from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_binary, open_text_binary
+from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
 
 TEXT_BREAKS = ChoiceEnum(list(BREAK_MODES))
+TEXT_OPTIONS = (
+    "tokens_per_text_sample", "text_break", "text_batch_ratio", "infilling_ratio", "infilling_span", "infilling_random"
+)  # fmt: skip
 
 
 @dataclass
@@ -51,7 +55,9 @@ class PretrainTask(SpeechT5Task):
         task = cls(cfg, "pretrain_speech" if cfg.text_data is None else "pretrain")
         units = load_unit_dictionary(task.label_dir / "dict.km.txt")
         task.units = len(units) - units.nspecial
-        if cfg.text_data is not None:
+        if cfg.text_data is None:
+            warn_without_effect(cfg, PretrainTaskConfig, TEXT_OPTIONS, "they need --text-data")
+        else:
             task.text_dictionary = load_text_dictionary(Path(cfg.text_data) / "dict.txt")
         return task
 

@@ -11,6 +11,7 @@ from ..data.labels import TextLabels
 from ..data.s2t import S2TDataset
 from ..generation.beam_search import JointBeamSearch
 from ..generation.ctc_greedy import CTCGreedySearch
+from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
 
 DECODING = ChoiceEnum(["beam", "ctc-greedy"])
@@ -47,14 +48,27 @@ class S2TTask(SpeechT5Task):
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
         manifest = self.open_manifest(split)
         labels = None
-        if not self.cfg.unlabelled:
+        if self.cfg.unlabelled:
+            warn_without_effect(self.cfg, S2TTaskConfig, ["spm_model"], "--unlabelled reads no transcripts")
+        else:
             labels = TextLabels.open(self.label_dir, split, self.text_dictionary, self.cfg.spm_model)
         self.verify(manifest, text=labels)
         self.datasets[split] = S2TDataset(manifest, labels, self.text_dictionary, **self.limits(split))
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
-        """The search that ``--decoding`` names, from fairseq's generation options."""
+        """The search that ``--decoding`` names, from fairseq's generation options.
+
+        Raises:
+            ValueError: an option or argument that would have no effect.
+        """
+        if seq_gen_cls is not None or prefix_allowed_tokens_fn is not None:
+            raise ValueError("seq_gen_cls and prefix_allowed_tokens_fn have no effect: the search is this task's own")
         if self.cfg.decoding == "ctc-greedy":
+            if self.cfg.ctc_decoding_weight:
+                raise ValueError(
+                    f"--ctc-decoding-weight {self.cfg.ctc_decoding_weight} has no effect with --decoding ctc-greedy: "
+                    "drop it, or give --decoding beam"
+                )
             return CTCGreedySearch.from_config(args, self.text_dictionary)
         lm_model = (extra_gen_cls_kwargs or {}).get("lm_model")
         return JointBeamSearch.from_config(

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 
 from speecht5_fairseq.losses.text import ctc_loss, ctc_needs_frames, token_loss
 
@@ -16,10 +17,17 @@ def test_label_smoothing_by_hand():
     log_probs, nll, smooth = logits.log_softmax(-1), 0.0, 0.0
     for row, place in ((0, 0), (0, 1), (1, 0)):
         nll -= log_probs[row, place, target[row, place]]
-        smooth -= log_probs[row, place].mean()
+        smooth -= log_probs[row, place].sum() - log_probs[row, place, target[row, place]]
     torch.testing.assert_close(result.nll, nll)
-    torch.testing.assert_close(result.loss, 0.9 * nll + 0.1 * smooth)
+    torch.testing.assert_close(result.loss, 0.9 * nll + 0.1 / 4 * smooth)
     assert result.tokens == 3
+
+
+def test_label_smoothing_is_fairseqs():
+    logits, target = torch.randn(2, 3, 5), torch.tensor([[2, 3, PAD], [4, PAD, PAD]])
+    lprobs = logits.log_softmax(-1).flatten(0, 1)
+    expected, _ = label_smoothed_nll_loss(lprobs, target.flatten()[:, None], 0.1, ignore_index=PAD)
+    torch.testing.assert_close(token_loss(logits, target, padding=PAD, smoothing=0.1).loss, expected)
 
 
 def test_without_smoothing_loss_and_likelihood_are_one():

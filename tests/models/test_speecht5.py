@@ -219,3 +219,16 @@ def test_autocast_stays_near_float32(path):
         result.float().square().mean().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert 0 < (gradients[1] - gradients[0]).norm() / gradients[0].norm() < 0.1
+
+
+def test_targets_shorter_than_a_step_are_refused():
+    model, source = tiny_model("s2s", reduction_factor=4).eval(), speech_source(400)
+    with pytest.raises(ValueError, match="--reduction-factor 4 .* of the batch has 3.*--min-speech-samples"):
+        model(**source, **mel_target(3))
+
+
+def test_pretraining_without_masks_has_logits_of_the_others_only():
+    model = tiny_model("pretrain_speech", mask_prob=0.0).train()
+    output = model(**speech_source(*SAMPLES), **mel_target(*FRAMES), predict_unmasked=True)
+    assert not output.encoded.masked.any() and len(output.unit_logits) == 0
+    assert len(output.unmasked_unit_logits) == int(output.encoded.lengths.sum())

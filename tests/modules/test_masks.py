@@ -7,7 +7,7 @@ from torch import nn
 from speecht5_fairseq.constants import CONV_LAYERS, ENCODER_STRIDE, ENCODER_WINDOW
 from speecht5_fairseq.modules.masks import conv_lengths, padding_mask, span_mask, valid_mask, zero_padding
 
-OPTIONS = {"probability": 0.8, "span": 10, "min_spans": 2}
+OPTIONS = {"probability": 0.8, "span": 10, "min_spans": 2, "stream": "frames"}
 
 
 def spans(lengths, size=None, seeds=None, **options):
@@ -93,3 +93,7 @@ def test_no_draw_from_the_global_generator():
     before = torch.get_rng_state()
     spans([100, 50])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_purposes_draw_numbers_of_their_own():
+    assert not torch.equal(spans([100]), spans([100], stream="channels"))

@@ -86,3 +86,8 @@ def test_last_convolution_has_no_tanh():
         net.norms[-1].bias.fill_(5.0)
     coarse = torch.zeros(1, 4, MEL_BINS)
     assert net.refine(coarse, torch.tensor([4])).min() > 3
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_no_speaker_is_finite_in_low_precision(dtype):
+    assert prenet().to(dtype)(torch.randn(2, 3, MEL_BINS, dtype=dtype), None).isfinite().all()

@@ -5,7 +5,7 @@ import torch
 from helpers import alone, speech_source, tiny_config, tiny_model
 from torch import nn
 
-from speecht5_fairseq.modules.speech_encoder_prenet import PositionConv
+from speecht5_fairseq.modules.speech_encoder_prenet import PositionConv, _normalize
 
 SAMPLES = (4000, 9117, 6400)
 LAYOUTS = {"base": {}, "large": {"extractor_norm": "layer", "normalize_waveform": True}}
@@ -67,7 +67,7 @@ def test_masked_frames_are_the_learned_vector():
 def test_masked_channels_are_zero_in_every_frame():
     net, source = prenet(mask_prob=0.0, mask_channel_prob=0.5), speech_source(4000)
     states, masked = net._mask(torch.ones(1, 12, 24), torch.tensor([12]), source["seeds"])
-    assert masked is None
+    assert not masked.any()
     zeros = (states[0] == 0).all(0)
     assert 4 <= int(zeros.sum()) < 24 and ((states[0] == 0).any(0) == zeros).all()
 
@@ -108,3 +108,10 @@ def test_position_convolution_keeps_the_length(kernel):
 def test_default_extractor_is_the_released_one():
     sizes = [tuple(conv.weight.shape) for conv in prenet(conv_channels=tiny_config().conv_channels).extractor.convs]
     assert [shape[2] for shape in sizes] == [10, 3, 3, 3, 3, 2, 2]
+
+
+def test_loud_minutes_are_normalised_in_half_precision():
+    waveform = torch.randn(2, 100_000).half() * 3 + 1
+    lengths = torch.tensor([100_000, 90_000])
+    for row, length in zip(_normalize(waveform, lengths), lengths, strict=True):
+        assert abs(row[:length].mean()) < 1e-3 and abs(row[:length].std() - 1) < 1e-2

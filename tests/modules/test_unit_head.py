@@ -26,3 +26,13 @@ def test_gradients_reach_both_sides_and_no_frame_is_fine():
 def test_half_precision_gives_float32_logits():
     head = UnitHead(dim=6, final_dim=4, units=5).bfloat16()
     assert head(torch.randn(3, 6).bfloat16()).dtype == torch.float32
+
+
+def test_autocast_gives_float32_logits_too():
+    head, states = UnitHead(dim=6, final_dim=4, units=5), torch.randn(3, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        projected = head.projection(states)
+        logits = head(states)
+    expected = F.cosine_similarity(projected.float()[:, None], head.embeddings[None], dim=-1) / 0.1
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, expected)

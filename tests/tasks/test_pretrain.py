@@ -78,3 +78,9 @@ def test_a_text_of_other_symbols_is_refused_unless_verification_is_off(tmp_path)
     with pytest.raises(DataError, match=said):
         setup(tmp_path, text_data=text).load_dataset("train")
     setup(tmp_path, text_data=text, verify_data="off").load_dataset("train")
+
+
+def test_text_options_without_text_are_named(tmp_path, caplog):
+    tiny_manifest(tmp_path, 1, job="pretrain")
+    setup(tmp_path, infilling_span=2.0)
+    assert "no effect: --infilling-span 2.0; they need --text-data" in caplog.text

@@ -56,3 +56,18 @@ def test_a_missing_dictionary_is_named_with_its_mend(tmp_path):
     (tmp_path / "dict.txt").unlink()
     with pytest.raises(DataError, match="dict.txt: no such dictionary; make it with"):
         setup(tmp_path)
+
+
+def test_what_would_have_no_effect_is_refused(tmp_path, caplog):
+    tiny_manifest(tmp_path, 1)
+    with pytest.raises(ValueError, match="--ctc-decoding-weight 0.3 has no effect with --decoding ctc-greedy"):
+        setup(tmp_path, decoding="ctc-greedy", ctc_decoding_weight=0.3).build_generator([], GenerationConfig())
+    with pytest.raises(ValueError, match="prefix_allowed_tokens_fn"):
+        setup(tmp_path).build_generator([], GenerationConfig(), prefix_allowed_tokens_fn=print)
+    task = setup(tmp_path)
+    SpeechT5Model.build_model(tiny_config(unit_dim=64, reduction_factor=3), task)
+    assert "no effect: --reduction-factor 3" in caplog.text
+    assert "this job builds no speech_decoder_postnet" in caplog.text
+    assert "--unit-dim 64" in caplog.text and "conv-channels" not in caplog.text
+    setup(tmp_path, unlabelled=True, spm_model="x.model").load_dataset("train")
+    assert "no effect: --spm-model x.model; --unlabelled reads no transcripts" in caplog.text
