@@ -124,10 +124,12 @@ def test_weight_decay_spares_what_is_frozen_in_half_precision():
     optimizer = FP16Optimizer.build_optimizer(cfg, list(model.parameters()))
     weight = model.encoder.layers[0].feed_forward.fc1.weight
     start = weight.detach().clone()
+    copies = {id(p): copy for p, copy in zip(optimizer.fp16_params, optimizer.fp32_params, strict=True)}
     for update in range(3):
         model.set_num_updates(update)
         _spare_frozen(model, optimizer)
         assert weight.requires_grad == (update == 2) and torch.equal(weight, start)
+        assert torch.equal(copies[id(weight)], start.float())
         optimizer.zero_grad()
         loss = sum(p.float().square().sum() for p in model.parameters() if p.requires_grad)
         optimizer.backward(loss)
