@@ -49,7 +49,7 @@ def test_a_language_model_changes_the_scores(data, recognizer, beam_output, tmp_
     lines = ["--trainpref", data.language / "train.txt", "--validpref", data.language / "valid.txt"]
     run("fairseq-preprocess", "--only-source", "--srcdict", data.s2t / "dict.txt", "--destdir", text, *lines)
     sizes = ["--decoder-embed-dim", 16, "--decoder-ffn-embed-dim", 32, "--decoder-layers", 1]
-    sizes += ["--decoder-attention-heads", 2, "--share-decoder-input-output-embed", "--tokens-per-sample", 64]
+    sizes += ["--decoder-attention-heads", 2, "--sample-break-mode", "complete", "--tokens-per-sample", 64]
     model = ["--task", "language_modeling", "--arch", "transformer_lm", *sizes, "--max-tokens", 256]
     run("fairseq-train", text, *training(*model, "--save-dir", folder))
     options = [*SEARCH, "--lm-path", folder / "checkpoint_last.pt", "--lm-weight", 0.5]
