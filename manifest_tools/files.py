@@ -1,32 +1,14 @@
-"""What the tools share: outputs that are whole or absent, and splits that a name alone decides."""
+"""What the tools share: text files that are whole or absent, and splits that a name alone decides."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-from speecht5_fairseq.data.manifest import atomic_text
+from speecht5_fairseq.data.atomic import atomic_text
 
 SPLITS = ("train", "valid", "test")
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not.
-
-    The suffix stays, so that writers which choose a format by it keep working.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
@@ -40,7 +22,6 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_text(path) as file:
         file.write(text)
 
@@ -50,7 +31,6 @@ def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> int:
 
     Raises ValueError for an item that holds a line break: it would shift all lines after it.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     number = 0
     with atomic_text(path) as file:
         for number, line in enumerate(lines, start=1):

@@ -148,7 +148,6 @@ def _write_wav(prompt: Prompt, sounds: Path, folder: Path) -> None:
     target = folder / f"{prompt.name}.wav"
     wav_bytes = 44 + 2 * prompt.samples  # a plain header and 16-bit samples
     if not (target.is_file() and target.stat().st_size == wav_bytes):
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_audio(target, decode_g722((sounds / f"{prompt.name}.g722").read_bytes()))
 
 

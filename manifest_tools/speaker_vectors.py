@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from speecht5_fairseq.constants import SPEAKER_DIM
+from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
 from .command import add_jobs_option, run
-from .files import read_lines, replacing, write_text
+from .files import read_lines, write_text
 from .parallel import default_jobs, parallel_map
 from .speaker_statistics import resemblyzer_vector, statistics_vector, unit_length
 from .summary import table

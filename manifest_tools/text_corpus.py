@@ -19,12 +19,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from speecht5_fairseq.data.labels import load_sentencepiece
+
 from .command import add_jobs_option, run
 from .files import file_hash, read_lines, split_by_hash, write_text
 from .parallel import default_jobs
 from .summary import table
 from .text import Normaliser, find_normaliser
-from .vocabulary import load_sentencepiece
 
 logger = logging.getLogger(__name__)
 

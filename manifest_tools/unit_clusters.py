@@ -17,12 +17,13 @@ import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 
 from speecht5_fairseq.constants import ENCODER_FRAME_RATE, ENCODER_WINDOW, SAMPLE_RATE
+from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.pretrain_speech import encoder_frames
 
 from .features import mfcc
-from .files import file_hash, hash_fraction, replacing, write_lines, write_text
+from .files import file_hash, hash_fraction, write_lines, write_text
 from .parallel import parallel_map
 from .text import load_function
 
@@ -76,6 +77,7 @@ def rows_hash(manifests: Sequence[Manifest]) -> str:
 
 
 def utterances_of(manifest: Manifest, indices: Iterable[int]) -> Iterator[Utterance]:
+    """Rows `indices` of a manifest: each with its audio, samples at 16 kHz and place for messages."""
     for index in indices:
         place = f"{manifest.file}:{manifest.line_number(index)}"
         yield Utterance(manifest.path(index), int(manifest.samples[index]), place)
@@ -183,4 +185,5 @@ def save_model(out: Path, model: MiniBatchKMeans, settings: dict[str, Any]) -> N
 
 
 def save_record(out: Path, record: dict[str, Any]) -> None:
+    """Write units.json: the settings, the model's hash, and the splits that are finished."""
     write_text(out / "units.json", json.dumps(record, indent=1) + "\n")

@@ -20,27 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from speecht5_fairseq.constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
+from speecht5_fairseq.data.atomic import replacing
+from speecht5_fairseq.data.labels import load_sentencepiece
 
 from .command import run
-from .files import file_hash, read_lines, replacing, write_lines, write_text
+from .files import file_hash, read_lines, write_lines, write_text
 
 logger = logging.getLogger(__name__)
 
 MODEL_TYPES = ("char", "unigram", "bpe")
 MAX_LINE_BYTES = 1 << 20  # sentencepiece drops longer lines without a word unless told otherwise
-
-
-def load_sentencepiece(model: Path) -> Any:
-    """The sentencepiece processor of a model file. Raises FileNotFoundError or ImportError with the mend."""
-    try:
-        from sentencepiece import SentencePieceProcessor
-    except ImportError as error:
-        raise ImportError("sentencepiece is not installed: `pip install sentencepiece`") from error
-    if not Path(model).is_file():
-        raise FileNotFoundError(
-            f"{model}: no such sentencepiece model; make one with `manifest_tools.vocabulary train`"
-        )
-    return SentencePieceProcessor(model_file=str(model))
 
 
 def encode(model: Path, lines: Iterable[str]) -> Iterator[str]:

@@ -8,7 +8,11 @@ import torch
 from fairseq.data import Dictionary, indexed_dataset
 
 from speecht5_fairseq.constants import ENCODER_STRIDE, ENCODER_WINDOW, MEL_BINS, SAMPLE_RATE, SPEAKER_DIM
-from speecht5_fairseq.data.manifest import write_manifest
+from speecht5_fairseq.data.dictionary import load_text_dictionary
+from speecht5_fairseq.data.labels import UnitLabels
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.pretrain_speech import PretrainSpeechDataset
+from speecht5_fairseq.data.pretrain_text import PretrainTextDataset, open_text_binary
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
 from speecht5_fairseq.models.jobs import JOBS
 
@@ -88,6 +92,29 @@ def tiny_text_binary(folder: Path, sentences: list[list[int]], *, split: str = "
     builder.finalize(str(folder / f"{split}.idx"))
     write_lines(folder / "dict.txt", [f"{symbol} 1" for symbol in SYMBOLS])
     return folder
+
+
+def tiny_pretrain_speech(folder: Path, *, split: str = "train", crop_samples: int = 4000) -> PretrainSpeechDataset:
+    """The speech of a `tiny_manifest(folder, job="pretrain")`."""
+    manifest = Manifest.open(folder / f"{split}.tsv", JOB_COLUMNS["pretrain"])
+    labels = UnitLabels.open(folder, split)
+    return PretrainSpeechDataset(manifest, labels, crop_samples=crop_samples, seed=1, training=split == "train")
+
+
+def random_sentences(count: int, low: int = 3, high: int = 12, seed: int = 0) -> list[list[int]]:
+    """Sentences of `low` to `high` - 1 token indices, without </s>."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(4, 4 + len(SYMBOLS), size=rng.integers(low, high)).tolist() for _ in range(count)]
+
+
+def tiny_pretrain_text(
+    folder: Path, sentences: list[list[int]], *, training: bool = True, **options: object
+) -> PretrainTextDataset:
+    """A data set of `sentences`, written as a binary to `folder`; `options` as `PretrainTextDataset` takes them."""
+    tiny_text_binary(folder, sentences)
+    dictionary = load_text_dictionary(folder / "dict.txt")
+    binary = open_text_binary(folder, "train", dictionary)
+    return PretrainTextDataset(binary, dictionary, seed=1, training=training, **options)
 
 
 def write_lines(path: Path, lines: list[str]) -> Path:

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,20 +52,102 @@ def test_every_option_has_one_line_of_help(field):
     assert is_borrowed(field) or (text and "\n" not in text and not text.endswith(".")), text
 
 
-def names_read() -> set[str]:
-    """Every `.name` and plain name that the package reads; writing one, as a dataclass field does, is not reading."""
-    nodes = (node for tree in TREES.values() for node in ast.walk(tree))
-    loads = [node for node in nodes if isinstance(getattr(node, "ctx", None), ast.Load)]
-    attributes = {node.attr for node in loads if isinstance(node, ast.Attribute)}
-    return attributes | {node.id for node in loads if isinstance(node, ast.Name)}
+def loads(node: ast.AST, kind: type) -> list:
+    """The names or attributes below `node` that are read, not written."""
+    return [each for each in ast.walk(node) if isinstance(each, kind) and isinstance(each.ctx, ast.Load)]
 
 
-NAMES_READ = names_read()
+def options_read(tree: ast.AST) -> set[str]:
+    """Every NAME that stands as `cfg.NAME` or `self.cfg.NAME` and is read there."""
+    return {node.attr for node in loads(tree, ast.Attribute) if ast.unparse(node.value) in ("cfg", "self.cfg")}
 
 
-@pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
-def test_every_option_is_read(field):
-    assert field.name in NAMES_READ
+def criterion_of(tree: ast.Module, config: str) -> ast.ClassDef:
+    """The class that is registered with the dataclass named `config`."""
+    decorated = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.decorator_list]
+    (criterion,) = (node for node in decorated if f"dataclass={config})" in ast.unparse(node.decorator_list[0]))
+    return criterion
+
+
+def attribute_copies(constructor: ast.FunctionDef):
+    """(attribute, value) of every `self.attribute = value`, those of tuples one by one."""
+    for node in ast.walk(constructor):
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            both = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            for each in zip(target.elts, value.elts, strict=True) if both else [(target, value)]:
+                if ast.unparse(each[0]).startswith("self."):
+                    yield ast.unparse(each[0]), each[1]
+
+
+def parameters_read(criterion: ast.ClassDef) -> set[str]:
+    """Constructor parameters, which fairseq fills in from the options, that the class makes use of.
+
+    One that is only kept in an attribute counts when that attribute is read.
+    """
+    (constructor,) = (each for each in criterion.body if getattr(each, "name", None) == "__init__")
+    copies = list(attribute_copies(constructor))
+    kept = [name for _, value in copies for name in loads(value, ast.Name)]
+    attributes = {ast.unparse(node) for node in loads(criterion, ast.Attribute)}
+    used = {name.id for name in loads(constructor, ast.Name) if name not in kept}
+    used |= {name.id for attribute, value in copies if attribute in attributes for name in loads(value, ast.Name)}
+    return used & {argument.arg for argument in constructor.args.args[1:] + constructor.args.kwonlyargs}
+
+
+def read_by(config: type) -> set[str]:
+    """Options that are read where a config's own are: by its criterion, in its task's files, in its room."""
+    path = Path(sys.modules[config.__module__].__file__)
+    room = path.relative_to(PACKAGE).parts[0]
+    if room == "criterions":
+        return parameters_read(criterion_of(TREES[path], config.__name__))
+    if room == "tasks":  # another job's task may have an option of the same name
+        modules = {base.__module__ for base in config.__mro__ if base.__module__.startswith(PACKAGE.name)}
+        paths = {Path(sys.modules[module].__file__) for module in modules}
+    else:
+        paths = {other for other in TREES if other.relative_to(PACKAGE).parts[0] == room}
+    return set().union(*(options_read(TREES[path]) for path in paths))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
+def test_every_option_is_read(config):
+    unread = set(names(config)) - read_by(config)
+    assert not unread, f"nothing reads {', '.join(sorted(unread))}"
+
+
+def test_the_reader_of_options_sees_only_what_is_read():
+    tree = ast.parse("""
+def build(cfg, other):
+    cfg.written = other.elsewhere + self.other.elsewhere
+    print(cfg.plain, self.cfg.kept, cfg.outer.inner, getattr(cfg, "spelt"), unread)
+""")
+    assert options_read(tree) == {"plain", "kept", "outer"}
+
+
+def test_the_reader_of_criterions_sees_only_what_is_used():
+    tree = ast.parse("""
+@register_criterion("another", dataclass=AnotherConfig)
+class Another:
+    def __init__(self, task, unused):
+        self.unused = unused
+
+@register_criterion("made_up", dataclass=MadeUpConfig)
+class MadeUp:
+    def __init__(self, task, ignored, kept, used, first, second, negated, passed, *, checked):
+        super().__init__(task, passed)
+        if checked:
+            raise ValueError
+        self.kept = kept
+        self.used = used
+        self.first, self.second = first, second
+        self.on = not negated
+
+    def forward(self, model):
+        self.kept = ignored = model.kept
+        return model.first + self.used + self.second + self.on
+""")
+    used = parameters_read(criterion_of(tree, "MadeUpConfig"))
+    assert used == {"task", "used", "second", "negated", "passed", "checked"}
+    assert parameters_read(criterion_of(tree, "AnotherConfig")) == set()
 
 
 def test_presets_change_defaults_only():

@@ -14,6 +14,7 @@ import torch
 import torchaudio
 
 from ..constants import MEL_BINS, MEL_FLOOR, MEL_HOP, MEL_MAX_HZ, MEL_MIN_HZ, MEL_WINDOW, SAMPLE_RATE, SPEAKER_DIM
+from .atomic import replacing
 from .errors import AudioError
 
 _RESAMPLE_ZEROS = 6  # zero crossings each side of torchaudio's windowed-sinc kernel (its default)
@@ -72,14 +73,9 @@ def read_audio(path: str | Path, *, start: int = 0, frames: int = -1, resample: 
 
 
 def write_audio(path: str | Path, wave: np.ndarray | torch.Tensor) -> None:
-    """Write a (S,) waveform in [-1, 1] as 16 kHz mono, 16-bit; the format follows the suffix. Atomic."""
-    path = Path(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
+    """Write (S,) in [-1, 1] as 16 kHz mono, 16-bit, the suffix names the format. Atomic; makes the folder."""
+    with replacing(path) as partial:
         soundfile.write(partial, np.asarray(wave, dtype=np.float32), SAMPLE_RATE, subtype="PCM_16")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_speaker(path: str | Path) -> np.ndarray:

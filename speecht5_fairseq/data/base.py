@@ -36,15 +36,19 @@ class SizedDataset(FairseqDataset):
         return len(self.sizes)
 
     def num_tokens(self, index: int) -> int:
+        """Size of an item, in the unit that --max-tokens counts."""
         return int(self.sizes[index])
 
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
+        """Sizes of many items: int64, of the shape of `indices`."""
         return self.sizes[indices]
 
     def size(self, index: int) -> int:
+        """The same as `num_tokens`: items are ordered by what --max-tokens counts."""
         return int(self.sizes[index])
 
     def set_epoch(self, epoch: int) -> None:
+        """Start fairseq's epoch (from 1): crops and noise are drawn anew; without effect outside training."""
         self.seeds.set_epoch(epoch)
 
     @property
@@ -158,15 +162,6 @@ class SpeechDataset(SizedDataset):
         self.left_out.remove_stale()
         return np.flatnonzero(good)
 
-    def filter_indices_by_size(self, indices: np.ndarray, max_sizes) -> tuple[np.ndarray, list[int]]:
-        """Take out rows of more samples than `max_sizes` (of a tuple, its first entry; None for no limit)."""
-        longest = max_sizes[0] if isinstance(max_sizes, tuple | list) else max_sizes
-        if longest is None:
-            return indices, []
-        fits = self.sizes[indices] <= longest
-        self.left_out.note(np.sort(indices[~fits]), f"larger than the {longest} samples that the model or batch takes")
-        return indices[fits], indices[~fits].tolist()
-
     def read(self, index: int, start: int = 0, frames: int = -1) -> np.ndarray:
         """Waveform of row `index`, whole or a stretch of it: float32 (S,).
 
@@ -186,5 +181,6 @@ class SpeechDataset(SizedDataset):
         return wave
 
     def describe(self, index: int | None = None) -> str:
+        """The manifest's path, with the line of row `index` where it is given."""
         line = "" if index is None else f":{self.manifest.line_number(index)}"
         return f"{self.manifest.file}{line}"

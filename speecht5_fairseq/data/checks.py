@@ -85,7 +85,6 @@ def verify(
     units: UnitLabels | None = None,
     level: str = "full",
     resample: bool = True,
-    max_target_tokens: int | None = None,
     use_stamp: bool = True,
     progress: bool = True,
     threads: int | None = None,
@@ -96,7 +95,6 @@ def verify(
         text, units: the labels that the job needs.
         level: "full" decodes every file; "quick" checks 256 rows in the same way; "off" only compares the counts.
         resample: whether other sample rates than 16 kHz pass.
-        max_target_tokens: most tokens of a text, </s> counted, that the model takes.
         use_stamp: honour and leave a stamp.
         threads: that decode audio; by default one a core, at most 16.
 
@@ -118,7 +116,7 @@ def verify(
     if not manifest.root.is_dir():
         mend = "correct the first line, or give the folder that the data was moved to"
         raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
-    checker = _Checker(manifest, text, units, resample, max_target_tokens)
+    checker = _Checker(manifest, text, units, resample)
     stamp = checker.stamp()
     passed = stamp.load(LEVELS[: LEVELS.index(level) + 1]) if use_stamp else None
     if passed is not None:
@@ -139,22 +137,15 @@ def verify(
 class _Checker:
     """Checks rows: labels in the calling thread, files in a pool (soundfile decodes without Python's lock)."""
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        text: TextLabels | None,
-        units: UnitLabels | None,
-        resample: bool,
-        max_target_tokens: int | None,
-    ) -> None:
+    def __init__(self, manifest: Manifest, text: TextLabels | None, units: UnitLabels | None, resample: bool) -> None:
         self.manifest = manifest
         self.text = text
         self.units = units
         self.resample = resample
-        self.max_target_tokens = max_target_tokens
         self.counts = LabelCounts()
 
     def run(self, rows: np.ndarray, report: Report, threads: int, progress: bool) -> None:
+        """Check `rows` (indices) and fill in the report, problems in the order of the rows."""
         bar = tqdm(total=len(rows), desc=f"verify {self.manifest.file.name}", unit="row", disable=not progress)
         with bar, ThreadPoolExecutor(threads) as pool:
             for chunk in _chunks(rows):
@@ -166,6 +157,7 @@ class _Checker:
         report.unknown = dict(self.counts.unknown.most_common(_COMMON))
 
     def files(self, index: int) -> list[str]:
+        """Problems of a row's audio and speaker vector."""
         problems = []
         for path_column, samples_column in self.manifest.columns.audio:
             problems += check_audio(self.manifest, index, path_column, samples_column, self.resample)
@@ -174,11 +166,12 @@ class _Checker:
         return problems
 
     def labels(self, index: int) -> list[str]:
+        """Problems of a row's units and text; counts what they hold."""
         problems = []
         if self.units is not None:
             problems += check_units(self.manifest, self.units, index, self.counts)
         if self.text is not None:
-            problems += check_text(self.text, index, self.counts, self.max_target_tokens)
+            problems += check_text(self.text, index, self.counts)
         return problems
 
     def stamp(self) -> Stamp:
@@ -187,7 +180,6 @@ class _Checker:
             "root": str(self.manifest.root),
             "columns": list(self.manifest.columns.names),
             "resample": self.resample,
-            "max_target_tokens": self.max_target_tokens,
             "unit_rate": self.units.rate if self.units else None,
             "text_symbols": _fingerprint(self.text.dictionary.symbols) if self.text else None,
         }

@@ -56,6 +56,11 @@ def unit_classes(dictionary: Dictionary) -> np.ndarray:
     return classes
 
 
+def unit_count(dictionary: Dictionary) -> int:
+    """Classes that a dictionary of units holds."""
+    return len(dictionary) - dictionary.nspecial
+
+
 def _load(path: str | Path) -> Dictionary:
     """fairseq's own loader after a check that names the line of every mistake."""
     try:

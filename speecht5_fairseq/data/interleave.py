@@ -64,6 +64,7 @@ class JointPretrainDataset(FairseqDataset):
         return not self.cycle_text
 
     def set_epoch(self, epoch: int) -> None:
+        """Start fairseq's epoch (from 1): it says where the text stream stands, and seeds both parts."""
         self.epoch = epoch
         for part in self._parts():
             part.set_epoch(epoch)
@@ -89,12 +90,6 @@ class JointPretrainDataset(FairseqDataset):
         if self.text is None:
             return self.speech.ordered_indices()
         return np.concatenate([self.speech.ordered_indices(), self.text.ordered_indices() + len(self.speech)])
-
-    def filter_indices_by_size(self, indices: np.ndarray, max_sizes) -> tuple[np.ndarray, list[int]]:
-        """Take out speech of more samples than `max_sizes` (of a tuple, its first entry); texts are short by making."""
-        is_speech = indices < len(self.speech)
-        kept, ignored = self.speech.filter_indices_by_size(indices[is_speech], max_sizes)
-        return np.concatenate([kept, indices[~is_speech]]), ignored
 
     def batch_by_size(
         self,
@@ -152,6 +147,7 @@ class JointPretrainDataset(FairseqDataset):
         return [np.concatenate([batch, text + len(self.speech)]) for batch, text in pairs]
 
     def collater(self, samples: Sequence[UnitSpeechItem | NoisedTextItem]) -> dict:
+        """The batch of the class's table; {} of no samples, as fairseq pads the shards of several processes."""
         batch: dict = {}
         speech = [item for item in samples if isinstance(item, UnitSpeechItem)]
         texts = [item for item in samples if isinstance(item, NoisedTextItem)]

@@ -16,6 +16,7 @@ from .manifest import Manifest, TextLines
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
+    from sentencepiece import SentencePieceProcessor
 
 
 class TextLabels:
@@ -30,7 +31,7 @@ class TextLabels:
         self.dictionary = dictionary
         self.spm_model = Path(spm_model) if spm_model else None
         self.files = [lines.path] + ([self.spm_model] if self.spm_model else [])
-        self._encoder = _load_sentencepiece(self.spm_model) if self.spm_model else None
+        self._encoder = load_sentencepiece(self.spm_model) if self.spm_model else None
 
     @classmethod
     def open(
@@ -101,11 +102,6 @@ class UnitLabels:
     def _classes(self) -> np.ndarray:
         return unit_classes(self.dictionary)
 
-    @property
-    def num_classes(self) -> int:
-        """Units that the dictionary holds."""
-        return len(self.dictionary) - self.dictionary.nspecial
-
     def __len__(self) -> int:
         return len(self.lines)
 
@@ -163,14 +159,22 @@ def check_count(manifest: Manifest, labels: TextLabels | UnitLabels) -> None:
         raise ManifestError(located(labels.lines.path, min(len(labels), len(manifest)) + 1, problem, mend))
 
 
+def load_sentencepiece(path: str | Path) -> SentencePieceProcessor:
+    """The sentencepiece processor of a model file.
+
+    Raises:
+        ManifestError: the file is missing.
+        ImportError: sentencepiece is not installed.
+    """
+    try:
+        from sentencepiece import SentencePieceProcessor  # only jobs with raw text need it
+    except ImportError as error:
+        raise ImportError("sentencepiece is not installed: `pip install sentencepiece`") from error
+    mend = "make it with `python -m manifest_tools.vocabulary train`"
+    return SentencePieceProcessor(model_file=str(_existing(Path(path), "sentencepiece model", mend)))
+
+
 def _existing(path: Path, what: str, mend: str) -> Path:
     if not path.is_file():
         raise ManifestError(f"{path}: no {what}; {mend}")
     return path
-
-
-def _load_sentencepiece(path: Path):
-    import sentencepiece  # only jobs with raw text need it
-
-    _existing(path, "sentencepiece model", "make it with `python -m manifest_tools.vocabulary`")
-    return sentencepiece.SentencePieceProcessor(model_file=str(path))

@@ -1,18 +1,14 @@
-"""Memory-mapped text files: where each line starts, and its text on demand. Also the atomic writer of all our files."""
+"""Memory-mapped text files: where each line starts, and its text on demand."""
 
 from __future__ import annotations
 
 import codecs
-import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
-from .errors import ManifestError, listed, located
+from .errors import ManifestError, located
 
 NEWLINE = 10  # byte values
 CARRIAGE_RETURN = 13
@@ -76,31 +72,6 @@ class TextLines(MappedLines):
         """The line of entry `index` as an editor counts it (from 1)."""
         return index + 1
 
-    def check_encoding(self) -> None:
-        """Read every line.
-
-        Raises:
-            ManifestError: lists the lines that are not UTF-8.
-        """
-        problems = []
-        for start, end in chunks(self.offsets):
-            try:
-                self.bytes[self.offsets[start] : self.offsets[end]].tobytes().decode("utf-8")
-            except UnicodeDecodeError:
-                problems += _undecodable(self, start, end)
-        if problems:
-            raise ManifestError(listed(problems))
-
-
-def _undecodable(lines: MappedLines, start: int, end: int) -> list[str]:
-    problems = []
-    for index in range(start, end):
-        try:
-            lines[index]
-        except ManifestError as error:
-            problems.append(str(error))
-    return problems
-
 
 def line_offsets(data: np.ndarray) -> np.ndarray:
     """Byte offset of each line's start, and the end of the last: int64 (lines + 1,)."""
@@ -121,18 +92,3 @@ def chunks(offsets: np.ndarray, first: int = 0) -> Iterator[tuple[int, int]]:
         end = min(max(end, first + 1), last)
         yield first, end
         first = end
-
-
-@contextmanager
-def atomic_text(path: str | Path) -> Iterator[TextIO]:
-    """A UTF-8 text file that appears under `path` complete or not at all: written beside it, synced, then renamed."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with open(partial, "x", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

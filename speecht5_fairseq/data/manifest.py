@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .atomic import atomic_text
 from .columns import JOB_COLUMNS, Columns
 from .errors import DataError, ManifestError, located
-from .lines import MappedLines, TextLines, atomic_text
+from .lines import MappedLines, TextLines
 from .row_reader import RowReader
 
-__all__ = ["JOB_COLUMNS", "Columns", "Manifest", "ManifestError", "TextLines", "atomic_text", "write_manifest"]
+__all__ = ["JOB_COLUMNS", "Columns", "Manifest", "ManifestError", "TextLines", "write_manifest"]
 
 
 class Manifest:

@@ -89,6 +89,7 @@ class PretrainSpeechDataset(SpeechDataset):
             raise self.manifest.blame(index, error) from error
 
     def collater(self, samples: Sequence[UnitSpeechItem]) -> dict:
+        """The batch of the class's table."""
         return collate_unit_speech(samples)
 
 

@@ -113,9 +113,11 @@ class PretrainTextDataset(SizedDataset):
         return torch.cat([ends[:1], pieces, ends[1:]])
 
     def collater(self, samples: Sequence[NoisedTextItem]) -> dict:
+        """The batch of the class's table."""
         return collate_noised_text(samples, pad=self.dictionary.pad(), eos=self.dictionary.eos())
 
     def describe(self, index: int | None = None) -> str:
+        """The data's name, with the number of text `index` where it is given."""
         return self.name if index is None else f"{self.name}: text {index}"
 
 

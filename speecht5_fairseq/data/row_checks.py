@@ -73,8 +73,8 @@ def check_units(manifest: Manifest, labels: UnitLabels, index: int, counts: Labe
     return [str(labels.error(index, problem, mend))]
 
 
-def check_text(labels: TextLabels, index: int, counts: LabelCounts, max_tokens: int | None) -> list[str]:
-    """The text of a row: not empty, not of unknown symbols only, not too long; unknown symbols are counted."""
+def check_text(labels: TextLabels, index: int, counts: LabelCounts) -> list[str]:
+    """The text of a row: not empty, not of unknown symbols only; unknown symbols are counted."""
     try:
         pieces = labels.pieces(index)
     except ManifestError as error:
@@ -88,7 +88,4 @@ def check_text(labels: TextLabels, index: int, counts: LabelCounts, max_tokens: 
     if len(unknown) == len(pieces):
         problem = f"every symbol is unknown to the dictionary ({' '.join(pieces[:10])!r})"
         return [str(labels.error(index, problem, "encode the text with the dictionary's own sentencepiece model"))]
-    if max_tokens is not None and len(pieces) + 1 > max_tokens:
-        problem = f"{len(pieces) + 1} tokens with </s>, more than the {max_tokens} that the model takes"
-        return [str(labels.error(index, problem, "split the utterance or raise the model's limit"))]
     return []

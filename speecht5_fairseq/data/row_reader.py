@@ -25,6 +25,11 @@ class RowReader:
         self.bad_rows = 0
 
     def read(self) -> dict[str, np.ndarray]:
+        """Sample counts by column name: int64 (rows,) each.
+
+        Raises:
+            ManifestError: lists the first rows that break the format.
+        """
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.count_columns}
         for start, end in chunks(self.lines.offsets, first=1):
             for name, values in self._read_chunk(start, end).items():

@@ -64,4 +64,5 @@ class S2TDataset(SpeechDataset):
         )
 
     def collater(self, samples: Sequence[SpeechTextItem]) -> dict:
+        """The batch of the class's table."""
         return collate_speech_text(samples, pad=self.dictionary.pad(), eos=self.dictionary.eos())

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from .lines import atomic_text
+from .atomic import atomic_text
 
 logger = logging.getLogger(__name__)
 

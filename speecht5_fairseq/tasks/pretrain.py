@@ -8,7 +8,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
 from ..constants import ENCODER_FRAME_RATE
-from ..data.dictionary import load_text_dictionary, load_unit_dictionary
+from ..data.dictionary import load_text_dictionary, load_unit_dictionary, unit_count
 from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
@@ -53,8 +53,7 @@ class PretrainTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: PretrainTaskConfig, **kwargs) -> "PretrainTask":
         task = cls(cfg, "pretrain_speech" if cfg.text_data is None else "pretrain")
-        units = load_unit_dictionary(task.label_dir / "dict.km.txt")
-        task.units = len(units) - units.nspecial
+        task.units = unit_count(load_unit_dictionary(task.label_dir / "dict.km.txt"))
         if cfg.text_data is None:
             warn_without_effect(cfg, PretrainTaskConfig, TEXT_OPTIONS, "they need --text-data")
         else:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import write_lines
 
-from speecht5_fairseq.data.dictionary import load_text_dictionary, load_unit_dictionary, unit_classes
+from speecht5_fairseq.data.dictionary import load_text_dictionary, load_unit_dictionary, unit_classes, unit_count
 from speecht5_fairseq.data.errors import DictionaryError
 
 
@@ -43,5 +43,6 @@ def test_missing_and_misencoded(tmp_path):
 def test_unit_classes_follow_the_file_not_the_number(tmp_path):
     dictionary = load_unit_dictionary(write_lines(tmp_path / "dict.km.txt", ["7 9", "0 8", "3 1"]))
     np.testing.assert_array_equal(unit_classes(dictionary), [1, -1, -1, 2, -1, -1, -1, 0])
+    assert unit_count(dictionary) == 3
     with pytest.raises(DictionaryError, match="dict.km.txt:1: no unit"):
         load_unit_dictionary(write_lines(tmp_path / "dict.km.txt", ["a 1"]))

@@ -16,6 +16,7 @@ from manifest_tools.features import MFCC_DIM, mfcc
 from manifest_tools.unit_clusters import Fitting, fit_kmeans, nearest
 from manifest_tools.units import prepare_units, size_summary
 from speecht5_fairseq.constants import CONV_LAYERS
+from speecht5_fairseq.data.dictionary import unit_count
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.data.labels import UnitLabels
 from speecht5_fairseq.data.manifest import write_manifest
@@ -72,7 +73,7 @@ def test_labels_load_with_one_model_for_all_splits(data):
     assert (data / "dict.km.txt").read_text() == "".join(f"{unit} 1\n" for unit in range(8))
     for split in ("train", "valid"):
         labels = UnitLabels.open(data, split)
-        assert labels.num_classes == 8
+        assert unit_count(labels.dictionary) == 8
         expected = [
             (int(line.split("\t")[1]) - 400) // 320 + 1 for line in (data / f"{split}.tsv").read_text().splitlines()[1:]
         ]

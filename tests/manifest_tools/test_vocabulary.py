@@ -8,8 +8,10 @@ from helpers import write_lines
 
 from manifest_tools import text_corpus, vocabulary
 from manifest_tools.text_corpus import prepare_text_corpus
-from manifest_tools.vocabulary import encode, load_sentencepiece, train_vocabulary
+from manifest_tools.vocabulary import encode, train_vocabulary
 from speecht5_fairseq.data.dictionary import load_text_dictionary
+from speecht5_fairseq.data.errors import ManifestError
+from speecht5_fairseq.data.labels import load_sentencepiece
 from speecht5_fairseq.data.pretrain_text import open_text_binary
 
 SENTENCES = [
@@ -88,8 +90,8 @@ def test_encode_command(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("the <breath> cat\nß\n"))
     vocabulary.main(["encode", "--model", str(tmp_path / "out/spm.model")])
     assert capsys.readouterr().out == "▁ t h e ▁ <breath> ▁ c a t\n▁ ß\n"
-    with pytest.raises(FileNotFoundError, match="manifest_tools.vocabulary train"):
-        load_sentencepiece(tmp_path / "absent.model")
+    with pytest.raises(ManifestError, match="absent.model: no sentencepiece model; .*manifest_tools.vocabulary train"):
+        list(encode(tmp_path / "absent.model", ["the cat"]))
 
 
 def test_text_corpus_loads_as_pretraining_reads_it(corpus, tmp_path, monkeypatch):
