@@ -79,7 +79,8 @@ def fetch_with_apt(language: str, cache: Path) -> PromptFiles:
             "refresh the package lists (`apt-get update` as root), or use --source archive",
         )
         for package in sorted(Path(downloads).glob("*.deb")):
-            _command(["dpkg-deb", "-x", str(package), str(unpacked)], downloads, "the download is damaged: run again")
+            unpack = ["dpkg-deb", "-x", str(package.resolve()), str(unpacked.resolve())]  # run in another folder
+            _command(unpack, downloads, "the download is damaged: run again")
     return locate(folder, language)
 
 

@@ -3,6 +3,7 @@
 import gzip
 import shutil
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,6 +199,20 @@ def test_apt_failure_names_apt_get_update(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="Unable to locate package; refresh the package lists .`apt-get update`"):
         prompts_sources.fetch_with_apt("en", tmp_path)
     assert not (tmp_path / "debian-en").exists()
+
+
+def test_apt_packages_are_unpacked_below_a_relative_folder(folder, tmp_path, monkeypatch):
+    """apt-get writes into its working folder; dpkg-deb stands in for itself by copying."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, line in (("apt-get", "touch one.deb"), ("dpkg-deb", f'test -f "$2" && cp -r {folder}/. "$3"')):
+        (programs / name).write_text(f"#!/bin/sh\n{line}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/bin:/usr/bin")
+    monkeypatch.chdir(tmp_path)
+    Path("cache").mkdir()
+    files = prompts_sources.fetch_with_apt("en", Path("cache"))
+    assert files.transcripts.is_file() and (tmp_path / "cache" / "debian-en").is_dir()
 
 
 def test_bad_transcripts_name_the_line(folder, tmp_path):
