@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import (
     TINY_SIZES,
+    alone,
     mel_target,
     scramble,
     speech_source,
@@ -160,16 +161,24 @@ def test_conversion_alone():
     assert max(worst(output.coarse, coarse), worst(output.refined, refined), worst(output.stop_logits, stop)) < 2e-5
 
 
+@pytest.fixture(scope="module")
+def base_pair():
+    return pair("s2t", SpeechT5Config(), noise=0.02)
+
+
 @torch.no_grad()
-def test_recognition_at_base_size():
-    """12 and 6 layers of width 768, as released: a 2 s waveform."""
-    cfg = SpeechT5Config()
-    ours, theirs = pair("s2t", cfg, noise=0.02)
-    source, previous = speech_source(32_000), text_tokens(12, start=2)
-    expected = theirs(input_values=source["waveform"], decoder_input_ids=previous)
+@pytest.mark.parametrize("samples", [(32_000,), (70_001,), (20_000, 12_345, 31_999)], ids=["2 s", "4 s", "padded"])
+def test_recognition_at_base_size(base_pair, samples):
+    """12 and 6 layers of width 768, as released; a batch of ours against their utterances alone."""
+    ours, theirs = base_pair
+    source, previous = speech_source(*samples), text_tokens(*[12] * len(samples), start=2)
     output = ours(**source, prev_output_tokens=previous)
-    assert worst(output.encoded.states, expected.encoder_last_hidden_state) < 1e-4
-    assert worst(output.text_logits, expected.logits) < 1e-4
+    for row in range(len(samples)):
+        waveform = alone(source, row)["waveform"]
+        expected = theirs(input_values=waveform, decoder_input_ids=previous[row : row + 1])
+        states = output.encoded.states[row : row + 1, : expected.encoder_last_hidden_state.size(1)]
+        assert worst(states, expected.encoder_last_hidden_state) < 1e-4
+        assert worst(output.text_logits[row : row + 1], expected.logits) < 1e-4
 
 
 @torch.no_grad()
