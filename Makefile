@@ -30,9 +30,9 @@ python:
 	  "") echo "PYTHON=$(PYTHON) does not start. Name a Python 3.10, 3.11 or 3.12: make setup PYTHON=/path/to/python3.11" >&2; exit 1 ;; \
 	  *) echo "PYTHON=$(PYTHON) is Python $(PYTHON_VERSION); fairseq runs on 3.10, 3.11 and 3.12: make setup PYTHON=python3.11" >&2; exit 1 ;; \
 	esac
-	@if [ "$(PYTHON_VERSION)" = 3.10 ] && ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then \
-	  echo "Python 3.10 compiles fairseq 0.12.2 and finds no C++ compiler. Install one (Debian: apt-get install g++)," \
-	    "or use Python 3.11 or 3.12, which need none: make setup PYTHON=python3.11" >&2; exit 1; fi
+	@if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then \
+	  echo "pesq and pyworld (scores of speech), and on Python 3.10 fairseq, are compiled, and there is no C++ compiler." \
+	    "Install one: apt-get install g++ (Debian)" >&2; exit 1; fi
 
 # venv without ensurepip (Debian without python3-venv): the outer pip fills a bare environment, no root needed.
 # -qq leaves pip's errors only. The stamp comes last: an interrupted set-up goes on at the next call.

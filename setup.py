@@ -46,6 +46,9 @@ DATA_PREPARATION = ["joblib", "scikit-learn"]
 TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "transformers>=4.40", "librosa>=0.10"]
 BENCH = ["transformers>=4.40"]
 DEMO = ["G722", "num2words"]
+# Scores of generated speech (pesq and pyworld are compiled: a C++ compiler; pyworld reads its version with setuptools'
+# pkg_resources, which setuptools 82 dropped) and pictures of it.
+SPEECH = ["pystoi", "pesq", "pyworld", "setuptools<82", "pocketsphinx", "matplotlib", "num2words"]
 
 setup(
     name="speecht5_fairseq",
@@ -57,5 +60,5 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["speecht5_fairseq", "speecht5_fairseq.*", "manifest_tools", "manifest_tools.*"]),
     install_requires=FAIRSEQ + RUNTIME + DATA_PREPARATION,
-    extras_require={"test": TEST, "bench": BENCH, "demo": DEMO},
+    extras_require={"test": TEST + SPEECH, "bench": BENCH, "demo": DEMO + SPEECH, "speech": SPEECH},
 )

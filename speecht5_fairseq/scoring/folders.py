@@ -1,0 +1,121 @@
+"""What there is to score: a folder of generated speech, matched with references, sources and texts.
+
+The folder holds either a results.tsv, as our fairseq-generate writes it, or plain recordings.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ..data.errors import DataError
+from .results_table import ResultsTable, read_texts
+
+logger = logging.getLogger(__name__)
+
+RESULTS = "results.tsv"
+SCORES = "scores.tsv"  # written for plain folders
+REQUIRED = ("id", "wav")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
+OK = "ok"
+
+
+class Utterance(NamedTuple):
+    """One generated recording and what it is held against; None for what there is not."""
+
+    name: str
+    generated: Path
+    reference: Path | None = None  # the target recording
+    source: Path | None = None  # the recording that was enhanced or converted
+    speaker: Path | None = None  # vector of the target speaker
+    text: str | None = None  # the sentence to be said
+    status: str = OK  # anything else says why there is no recording
+
+
+def open_folder(
+    generated: Path, *, references: Path | None = None, sources: Path | None = None, texts: Path | None = None
+) -> tuple[ResultsTable, list[Utterance]]:
+    """The table that the scores go to, and its utterances in the same order.
+
+    Args:
+        generated: a folder with results.tsv, or with recordings (.wav, .flac, .ogg; folders within it are searched).
+        references, sources: folders whose files have the same relative paths as the generated ones (the suffix may
+            differ); they go before the columns `reference` and `source` of results.tsv.
+        texts: lines `id<TAB>text`, before the column `text`. The id of a plain file is its relative path without
+            suffix.
+
+    Raises:
+        DataError: nothing to score, a table that breaks its format, or folders and texts of other utterances.
+    """
+    for option, folder in (("GENERATED", generated), ("--references", references), ("--sources", sources)):
+        if folder is not None and not folder.is_dir():
+            raise DataError(f"{option} {folder}: no such folder; correct the path")
+    if (generated / RESULTS).is_file():
+        table = ResultsTable.read(generated / RESULTS, required=REQUIRED)
+    else:
+        table = _plain_table(generated)
+    if not table.rows:
+        raise DataError(f"{table.path}: there are no utterances to score; generate some first")
+    utterances = [_utterance(generated, row) for row in table.rows]
+    utterances = _matched(utterances, generated, references, "reference", "--references")
+    utterances = _matched(utterances, generated, sources, "source", "--sources")
+    return table, _with_texts(utterances, texts)
+
+
+def recordings(folder: Path) -> Iterator[Path]:
+    """The audio files below a folder, relative to it, in the order of their names."""
+    yield from sorted(
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _plain_table(folder: Path) -> ResultsTable:
+    rows: dict[str, dict[str, str]] = {}
+    for path in recordings(folder):
+        name = path.with_suffix("").as_posix()
+        if name in rows:
+            raise DataError(f"{folder / path}: {rows[name]['wav']} has the same id {name!r}; keep one of them")
+        rows[name] = {"id": name, "wav": path.as_posix()}
+    if not rows:
+        raise DataError(f"GENERATED {folder}: holds neither {RESULTS} nor recordings ({', '.join(AUDIO_SUFFIXES)})")
+    return ResultsTable(folder / SCORES, REQUIRED, rows.values())
+
+
+def _utterance(folder: Path, row: dict[str, str]) -> Utterance:
+    paths = {name: Path(row[name]) for name in ("reference", "source", "speaker") if row.get(name)}
+    status = row.get("status") or OK
+    if not row["wav"] and status == OK:
+        status = "the column wav is empty"
+    return Utterance(row["id"], folder / row["wav"], text=row.get("text") or None, status=status, **paths)
+
+
+def _matched(
+    utterances: list[Utterance], generated: Path, folder: Path | None, field: str, option: str
+) -> list[Utterance]:
+    """The utterances with the recordings of `folder` that lie where the generated ones lie in theirs."""
+    if folder is None:
+        return utterances
+    found = {path.with_suffix(""): folder / path for path in recordings(folder)}
+    names = [utterance.generated.relative_to(generated).with_suffix("") for utterance in utterances]
+    matched = sum(name in found for name in names)
+    if not matched:
+        raise DataError(
+            f"{option} {folder}: none of its {len(found)} recordings has the path of a generated one, such as "
+            f"{names[0]}; give a folder of the same layout"
+        )
+    if field == "reference" and matched < len(found):
+        logger.warning("%s: %d of %d recordings were not generated", folder, len(found) - matched, len(found))
+    return [utterance._replace(**{field: found.get(name)}) for name, utterance in zip(names, utterances, strict=True)]
+
+
+def _with_texts(utterances: list[Utterance], path: Path | None) -> list[Utterance]:
+    if path is None:
+        return utterances
+    texts = read_texts(path)
+    if not any(utterance.name in texts for utterance in utterances):
+        raise DataError(f"--texts {path}: has the text of no utterance; the first one's id is {utterances[0].name!r}")
+    return [utterance._replace(text=texts.get(utterance.name, utterance.text)) for utterance in utterances]
