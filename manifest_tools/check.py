@@ -1,6 +1,8 @@
 """Everything a job reads, checked before it starts: manifests, audio, labels, dictionaries, text data.
 
     python -m manifest_tools.check --job s2t --data data --spm-model vocabulary/spm.model
+    python -m manifest_tools.check --job t2s --data speech --label-dir labels
+    python -m manifest_tools.check --job s2s --data pairs
     python -m manifest_tools.check --job pretrain --data data --text-data text
 
 The checks are those of the training task itself, which does not repeat them while no file changes. Exit code 1, and a
@@ -24,12 +26,14 @@ from speecht5_fairseq.data.errors import MAX_LISTED
 from speecht5_fairseq.data.labels import TextLabels, UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.pretrain_text import check_text_binary, open_text_binary
+from speecht5_fairseq.data.text_normalisation import NO_NORMALISER
 
 from .command import run
 from .files import SPLITS, hash_fraction
 from .summary import table
 
-JOBS = ("s2t", "pretrain")
+JOBS = ("s2t", "pretrain", "t2s", "s2s")
+TEXT_JOBS = ("s2t", "t2s")  # jobs with a text for each row
 LEVELS = ("full", "quick")
 MAX_COMPARED = 5_000_000  # rows whose paths are compared between splits
 
@@ -70,33 +74,32 @@ def check_data(
     splits: Sequence[str] = (),
     spm_model: Path | None = None,
     text_data: Path | None = None,
+    text_normaliser: str = NO_NORMALISER,
     unit_rate: int = ENCODER_FRAME_RATE,
     refuse_other_rates: bool = False,
     level: str = "full",
     progress: bool = True,
 ) -> Findings:
-    """Check what job "s2t" or "pretrain" reads. Data that is wrong is in the findings; nothing is raised for it.
+    """Check what one of `JOBS` reads: the audio, vectors and labels of each row.
+
+    Data that is wrong is in the findings; nothing is raised for it.
 
     splits: default train, valid, and test where there is one. level: "quick" looks at 256 rows of each split.
     Raises ValueError for options that do not go together.
     """
-    if job not in JOBS:
-        raise ValueError(f"--job {job!r}: choose one of {', '.join(JOBS)}")
-    if job == "pretrain" and spm_model is not None:
-        raise ValueError(
-            "--spm-model has no effect with --job pretrain, whose text data are pieces already: leave it out"
-        )
-    if job == "s2t" and (text_data is not None or unit_rate != ENCODER_FRAME_RATE):
-        raise ValueError("--text-data and --unit-rate have no effect with --job s2t: leave them out")
+    _check_options(job, label_dir, spm_model, text_data, unit_rate)
+    if text_normaliser != NO_NORMALISER and job != "t2s":
+        raise ValueError(f"--text-normaliser has no effect with --job {job}: leave it out")
     labels, findings = label_dir or data, Findings()
     manifests: dict[str, Manifest] = {}
 
     def check_split(split: str) -> None:
         manifests[split] = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job])
         text = units = None
-        if job == "s2t":
-            text = TextLabels.open(labels, split, load_text_dictionary(labels / "dict.txt"), spm_model)
-        else:
+        if job in TEXT_JOBS:
+            dictionary = load_text_dictionary(labels / "dict.txt")
+            text = TextLabels.open(labels, split, dictionary, spm_model, normaliser=text_normaliser)
+        elif job == "pretrain":
             units = UnitLabels.open(labels, split, rate=unit_rate)
         report = verify(
             manifests[split], text=text, units=units, level=level, resample=not refuse_other_rates, progress=progress
@@ -112,6 +115,24 @@ def check_data(
             findings.attempt(lambda split=split: _check_text(findings, text_data, split))
     _warn_of_shared_audio(findings, manifests)
     return findings
+
+
+def _check_options(
+    job: str, label_dir: Path | None, spm_model: Path | None, text_data: Path | None, unit_rate: int
+) -> None:
+    """Every option given has an effect in the job."""
+    if job not in JOBS:
+        raise ValueError(f"--job {job!r}: choose one of {', '.join(JOBS)}")
+    if job == "pretrain" and spm_model is not None:
+        raise ValueError(
+            "--spm-model has no effect with --job pretrain, whose text data are pieces already: leave it out"
+        )
+    if job == "s2s" and (spm_model is not None or label_dir is not None):
+        raise ValueError(
+            "--spm-model and --label-dir have no effect with --job s2s, which reads no labels: leave them out"
+        )
+    if job != "pretrain" and (text_data is not None or unit_rate != ENCODER_FRAME_RATE):
+        raise ValueError(f"--text-data and --unit-rate have no effect with --job {job}: leave them out")
 
 
 def _check_text(findings: Findings, folder: Path, split: str) -> None:
@@ -181,7 +202,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--label-dir", type=Path, metavar="DIR", help="folder of labels and dictionaries (default: --data)"
     )
     parser.add_argument("--splits", nargs="+", default=[], help="default: train, valid, and test where there is one")
-    parser.add_argument("--spm-model", type=Path, help="s2t: the labels are raw text for this sentencepiece model")
+    parser.add_argument("--spm-model", type=Path, help="s2t, t2s: the labels are raw text for this model")
+    parser.add_argument(
+        "--text-normaliser", default=NO_NORMALISER, help="t2s: as the training task has it (default: %(default)s)"
+    )
     parser.add_argument("--text-data", type=Path, metavar="DIR", help="pretrain: fairseq binary text with dict.txt")
     parser.add_argument(
         "--unit-rate", type=int, default=ENCODER_FRAME_RATE, help="pretrain: units a second (default: %(default)s)"

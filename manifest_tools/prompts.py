@@ -20,13 +20,13 @@ from tqdm import tqdm
 from speecht5_fairseq.constants import SAMPLE_RATE
 from speecht5_fairseq.data.audio import write_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.text_normalisation import normalise
 
 from .command import run
 from .files import SPLITS, read_lines, split_by_hash, write_lines, write_text
 from .prompts_corrections import TEXTS, WORDS
 from .prompts_sources import ARCHIVE_URL, G722_SAMPLES_PER_BYTE, PromptFiles, decode_g722, fetch, read_transcripts
 from .summary import SplitSize, size_table
-from .text import normalise
 
 logger = logging.getLogger(__name__)
 

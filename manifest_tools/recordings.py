@@ -21,12 +21,12 @@ from speecht5_fairseq.constants import SAMPLE_RATE
 from speecht5_fairseq.data.audio import audio_info
 from speecht5_fairseq.data.errors import AudioError, listed
 from speecht5_fairseq.data.manifest import write_manifest
+from speecht5_fairseq.data.text_normalisation import find_normaliser
 
 from .command import add_jobs_option, run
 from .files import SPLITS, read_lines, split_by_hash, write_lines
 from .parallel import default_jobs, parallel_map
 from .summary import SplitSize, size_table
-from .text import find_normaliser
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ def prepare_recordings(
     """Write manifests (and text labels) of the recordings below `audio` to `out`.
 
     transcripts: a table `path<TAB>text`, or "beside" for NAME.txt beside every recording; None writes manifests alone.
-    normaliser: a language of manifest_tools.text, or "none". split_level: 0 splits recording by recording; n keeps all
+    normaliser: a name that `find_normaliser` knows. split_level: 0 splits recording by recording; n keeps all
     recordings of one n-th folder (a speaker, say) in one split. Returns the sizes of the splits that have rows.
     Raises AudioError, FileNotFoundError or ValueError with the mend.
     """

@@ -24,13 +24,13 @@ from speecht5_fairseq.constants import SPEAKER_DIM
 from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.plugin import load_function
 
 from .command import add_jobs_option, run
 from .files import read_lines, write_text
 from .parallel import default_jobs, parallel_map
 from .speaker_statistics import resemblyzer_vector, statistics_vector, unit_length
 from .summary import table
-from .text import load_function
 
 logger = logging.getLogger(__name__)
 

@@ -20,12 +20,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speecht5_fairseq.data.labels import load_sentencepiece
+from speecht5_fairseq.data.text_normalisation import Normaliser, find_normaliser
 
 from .command import add_jobs_option, run
 from .files import file_hash, read_lines, split_by_hash, write_text
 from .parallel import default_jobs
 from .summary import table
-from .text import Normaliser, find_normaliser
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def prepare_text_corpus(
     """Encode raw text and write fairseq's binary {train,valid}.{bin,idx} and dict.txt to `out`.
 
     valid: validation text; without it `valid_fraction` of the training sentences, chosen by their hash.
-    language: a normaliser of manifest_tools.text ("none": lines as they are). Returns sentences a split.
+    language: a normaliser of data.text_normalisation ("none": lines as they are). Returns sentences a split.
     Does nothing when `out` holds the result of the same files and options.
     Raises FileNotFoundError, ValueError (an empty split) or RuntimeError (fairseq-preprocess), each with its mend.
     """

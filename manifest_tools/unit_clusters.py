@@ -20,12 +20,12 @@ from speecht5_fairseq.constants import ENCODER_FRAME_RATE, ENCODER_WINDOW, SAMPL
 from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
+from speecht5_fairseq.data.plugin import load_function
 from speecht5_fairseq.data.pretrain_speech import encoder_frames
 
 from .features import mfcc
 from .files import file_hash, hash_fraction, write_lines, write_text
 from .parallel import parallel_map
-from .text import load_function
 
 logger = logging.getLogger(__name__)
 

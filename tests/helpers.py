@@ -64,21 +64,29 @@ def write_speech(folder: Path, n: int, *, samples: list[int] | None = None, rate
 def tiny_manifest(
     folder: Path, n: int = 4, *, job: str = "s2t", split: str = "train", samples: list[int] | None = None, seed: int = 0
 ) -> Path:
-    """Write audio, labels, dictionaries and `folder/SPLIT.tsv` of a job ("s2t" or "pretrain"); returns the manifest."""
+    """Write audio, labels, dictionaries and `folder/SPLIT.tsv` of a job; returns the manifest.
+
+    Targets of "s2s" are the next rows' sources, and for enhancement the rows' own: `job="s2s-aligned"`.
+    """
     rng = np.random.default_rng(seed + 1)
     audio = folder / f"audio_{split}"
     rows = write_speech(audio, n, samples=samples, seed=seed)
-    if job == "s2t":
+    if job in ("s2t", "t2s"):
         words = ["".join(rng.choice(list(SYMBOLS[1:]), size=rng.integers(2, 6))) for _ in rows]
         write_lines(folder / f"{split}.txt", [" ".join("▁" + word) for word in words])
         write_lines(folder / "dict.txt", [f"{symbol} 1" for symbol in SYMBOLS])
-    else:
+    elif job == "pretrain":
         units = [rng.integers(UNITS, size=(length - ENCODER_WINDOW) // ENCODER_STRIDE + 1) for _, length in rows]
         write_lines(folder / f"{split}.km", [" ".join(map(str, row)) for row in units])
         write_lines(folder / "dict.km.txt", [f"{unit} 1" for unit in range(UNITS)])
+    if job != "s2t":
         for name, _ in rows:
             np.save(audio / f"{name}.npy", rng.standard_normal(SPEAKER_DIM).astype(np.float32))
+    if job in ("pretrain", "t2s"):
         rows = [(name, length, f"{name}.npy") for name, length in rows]
+    elif job.startswith("s2s"):
+        targets = rows if job == "s2s-aligned" else [*rows[1:], rows[0]]
+        rows = [(*source, *target, f"{target[0]}.npy") for source, target in zip(rows, targets, strict=True)]
     write_manifest(folder / f"{split}.tsv", audio, rows)
     return folder / f"{split}.tsv"
 
@@ -206,3 +214,8 @@ def alone(batch: dict[str, torch.Tensor], row: int) -> dict[str, torch.Tensor]:
         if name in single:
             single[name] = single[name][:, : int((single[name] != tiny_dictionary().pad()).sum())]
     return single
+
+
+def shout(text: str) -> str:
+    """A normaliser for tests, as users name theirs: `helpers:shout`."""
+    return text.replace("3", "three").upper()

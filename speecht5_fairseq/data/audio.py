@@ -132,7 +132,7 @@ def _log_mel(waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """
     if lengths.numel() == 0 or int(lengths.min()) < 1:
         raise ValueError(f"log_mel needs at least one sample for each utterance, not lengths {lengths.tolist()}")
-    filters, window = _mel_tables(waveform.device)
+    filters, window = mel_tables(waveform.device)
     padded = waveform.double().gather(1, _reflected_index(lengths, waveform.size(1)))
     spectrum = torch.stft(padded, MEL_WINDOW, MEL_HOP, window=window, center=False, return_complex=True)
     mel = spectrum.abs().transpose(1, 2) @ filters
@@ -153,7 +153,7 @@ def _reflected_index(lengths: torch.Tensor, longest: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=8)
-def _mel_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def mel_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Mel filters (MEL_WINDOW / 2 + 1, M) and Hann window (MEL_WINDOW,), float64, kept for each device."""
     filters = torchaudio.functional.melscale_fbanks(
         n_freqs=MEL_WINDOW // 2 + 1,

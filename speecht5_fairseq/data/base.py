@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+import torch
 from fairseq.data import FairseqDataset, data_utils
 
 from ..constants import ENCODER_WINDOW
-from .audio import read_audio
+from .audio import read_audio, read_speaker
 from .errors import AudioError, DataError, ManifestError
 from .left_out import LeftOutRows
 from .manifest import Manifest
@@ -162,23 +163,34 @@ class SpeechDataset(SizedDataset):
         self.left_out.remove_stale()
         return np.flatnonzero(good)
 
-    def read(self, index: int, start: int = 0, frames: int = -1) -> np.ndarray:
-        """Waveform of row `index`, whole or a stretch of it: float32 (S,).
+    def read(self, index: int, start: int = 0, frames: int = -1, *, column: str = "path") -> np.ndarray:
+        """Waveform in an audio column of row `index`, whole or a stretch of it: float32 (S,).
 
         Raises:
             ManifestError: with the row's line, when the file is gone, broken or of another length than the row says.
         """
         try:
-            wave = read_audio(self.manifest.path(index), start=start, frames=frames, resample=self.resample)
+            wave = read_audio(self.manifest.path(index, column), start=start, frames=frames, resample=self.resample)
         except AudioError as error:
             raise self.manifest.blame(index, error) from error
-        expected = int(self.manifest.samples[index]) if frames < 0 else frames
+        expected = self.manifest.length(index, column) if frames < 0 else frames
         if len(wave) != expected:
             problem = f"the audio has {len(wave)} samples, the row says {expected}"
             raise self.manifest.error(index, problem, "correct the row's sample count")
         if not np.isfinite(wave).all():
             raise self.manifest.error(index, "the audio holds NaN or infinity", "convert the file again")
         return wave
+
+    def speaker(self, index: int) -> torch.Tensor:
+        """Speaker vector (512,) of row `index`.
+
+        Raises:
+            ManifestError: with the row's line, when it is missing, of another shape or no numbers.
+        """
+        try:
+            return torch.from_numpy(read_speaker(self.manifest.path(index, "speaker")))
+        except AudioError as error:
+            raise self.manifest.blame(index, error) from error
 
     def describe(self, index: int | None = None) -> str:
         """The manifest's path, with the line of row `index` where it is given."""

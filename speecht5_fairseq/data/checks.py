@@ -39,6 +39,7 @@ class Report:
         unknown: symbols that the dictionary lacks, with their counts; the commonest 20.
         problems: `FILE:LINE: what is wrong (value); mend`, in order; the first thousand.
         total_problems: all of them.
+        bad_rows: row index -> what is wrong with it.
         from_stamp: nothing was read, an earlier verification still holds.
     """
 
@@ -51,6 +52,7 @@ class Report:
     unknown: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     total_problems: int = 0
+    bad_rows: dict[int, str] = field(default_factory=dict)
     from_stamp: bool = False
 
     def add(self, problems: Sequence[str]) -> None:
@@ -83,6 +85,7 @@ def verify(
     *,
     text: TextLabels | None = None,
     units: UnitLabels | None = None,
+    audio: Sequence[str] | None = None,
     level: str = "full",
     resample: bool = True,
     use_stamp: bool = True,
@@ -93,6 +96,7 @@ def verify(
 
     Args:
         text, units: the labels that the job needs.
+        audio: path columns whose files must be there; None for all.
         level: "full" decodes every file; "quick" checks 256 rows in the same way; "off" only compares the counts.
         resample: whether other sample rates than 16 kHz pass.
         use_stamp: honour and leave a stamp.
@@ -116,7 +120,7 @@ def verify(
     if not manifest.root.is_dir():
         mend = "correct the first line, or give the folder that the data was moved to"
         raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
-    checker = _Checker(manifest, text, units, resample)
+    checker = _Checker(manifest, text, units, resample, audio)
     stamp = checker.stamp()
     passed = stamp.load(LEVELS[: LEVELS.index(level) + 1]) if use_stamp else None
     if passed is not None:
@@ -137,8 +141,17 @@ def verify(
 class _Checker:
     """Checks rows: labels in the calling thread, files in a pool (soundfile decodes without Python's lock)."""
 
-    def __init__(self, manifest: Manifest, text: TextLabels | None, units: UnitLabels | None, resample: bool) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        text: TextLabels | None,
+        units: UnitLabels | None,
+        resample: bool,
+        audio: Sequence[str] | None,
+    ) -> None:
         self.manifest = manifest
+        columns = manifest.columns.audio
+        self.audio = [pair for pair in columns if audio is None or pair[0] in audio]
         self.text = text
         self.units = units
         self.resample = resample
@@ -150,7 +163,10 @@ class _Checker:
         with bar, ThreadPoolExecutor(threads) as pool:
             for chunk in _chunks(rows):
                 for index, problems in zip(chunk, pool.map(self.files, chunk), strict=True):
-                    report.add(problems + self.labels(index))
+                    problems = problems + self.labels(index)
+                    report.add(problems)
+                    if problems:
+                        report.bad_rows[index] = "; ".join(problems)
                     bar.update()
         report.checked = len(rows)
         report.units, report.tokens = self.counts.units, self.counts.tokens
@@ -159,7 +175,7 @@ class _Checker:
     def files(self, index: int) -> list[str]:
         """Problems of a row's audio and speaker vector."""
         problems = []
-        for path_column, samples_column in self.manifest.columns.audio:
+        for path_column, samples_column in self.audio:
             problems += check_audio(self.manifest, index, path_column, samples_column, self.resample)
         if self.manifest.has("speaker"):
             problems += check_speaker(self.manifest, index)
@@ -179,9 +195,11 @@ class _Checker:
         settings = {
             "root": str(self.manifest.root),
             "columns": list(self.manifest.columns.names),
+            "audio": [path for path, _ in self.audio],
             "resample": self.resample,
             "unit_rate": self.units.rate if self.units else None,
             "text_symbols": _fingerprint(self.text.dictionary.symbols) if self.text else None,
+            "normaliser": self.text.normaliser if self.text else None,
         }
         files = [file for labels in (self.text, self.units) if labels is not None for file in labels.files]
         return Stamp(self.manifest.file, files, settings)

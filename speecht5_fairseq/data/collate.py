@@ -1,6 +1,6 @@
 """All padding and shifting of batches.
 
-Legend: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins.
+Legend: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins, P texts (a long one is several).
 """
 
 from __future__ import annotations
@@ -32,6 +32,33 @@ class UnitSpeechItem(NamedTuple):
     target_frames: torch.Tensor
     units: torch.Tensor
     speaker: torch.Tensor | None
+
+
+class SynthesisItem(NamedTuple):
+    """One utterance of `t2s`: texts (L,) of tokens each, target_frames (N, M) or None, speaker (512,)."""
+
+    id: int
+    seed: int
+    texts: Sequence[torch.Tensor]
+    target_frames: torch.Tensor | None
+    speaker: torch.Tensor
+
+
+class ConversionItem(NamedTuple):
+    """One pair of `s2s`: waveform (S,) of the source, target_frames (N, M) or None, speaker (512,) of the target."""
+
+    id: int
+    seed: int
+    waveform: torch.Tensor
+    target_frames: torch.Tensor | None
+    speaker: torch.Tensor
+
+
+class FailedItem(NamedTuple):
+    """An utterance that cannot be read, in place of its item, where one bad utterance must not end the run."""
+
+    id: int
+    reason: str
 
 
 class NoisedTextItem(NamedTuple):
@@ -96,6 +123,42 @@ def collate_unit_speech(items: Sequence[UnitSpeechItem]) -> dict:
         batch["net_input"]["speaker"] = torch.stack([item.speaker for item in items])
     batch["target"] = {"units": units}
     return batch
+
+
+def collate_synthesis(items: Sequence[SynthesisItem], *, pad: int) -> dict:
+    """Batch of `T2SDataset`; its table stands in that class."""
+    if not items:
+        return {}
+    texts = [(row, text) for row, item in enumerate(items) for text in item.texts]
+    source, _ = pad_right([text for _, text in texts], pad)
+    batch = _header(items)
+    batch["rows"] = torch.tensor([row for row, _ in texts], dtype=torch.int64)
+    batch["net_input"] = {"source_tokens": source, "seeds": _seeds(items)}
+    batch |= _add_mel_target(batch["net_input"], items)
+    return batch
+
+
+def collate_conversion(items: Sequence[ConversionItem]) -> dict:
+    """Batch of `S2SDataset`; its table stands in that class."""
+    if not items:
+        return {}
+    waveform, sample_lengths = pad_right([item.waveform for item in items], 0.0)
+    batch = _header(items)
+    batch["rows"] = torch.arange(len(items))
+    batch["net_input"] = {"waveform": waveform, "sample_lengths": sample_lengths, "seeds": _seeds(items)}
+    batch |= _add_mel_target(batch["net_input"], items)
+    return batch
+
+
+def _add_mel_target(net_input: dict, items: Sequence[SynthesisItem | ConversionItem]) -> dict:
+    """Put the speakers and, where there are any, the target frames into `net_input`; return the batch's own entries."""
+    net_input["speaker"] = torch.stack([item.speaker for item in items])
+    frames = 0
+    if items[0].target_frames is not None:
+        mel, lengths = pad_right([item.target_frames for item in items], 0.0)
+        net_input |= {"target_frames": mel, "frame_lengths": lengths}
+        frames = int(lengths.sum())
+    return {"target": None, "ntokens": frames}
 
 
 def collate_noised_text(items: Sequence[NoisedTextItem], *, pad: int, eos: int) -> dict:

@@ -13,6 +13,7 @@ from ..constants import ENCODER_FRAME_RATE, IGNORED_LABEL, SAMPLE_RATE
 from .dictionary import load_unit_dictionary, unit_classes
 from .errors import DataError, ManifestError, located
 from .manifest import Manifest, TextLines
+from .text_normalisation import NO_NORMALISER, find_normaliser
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
@@ -22,20 +23,46 @@ if TYPE_CHECKING:
 class TextLabels:
     """`<labels>/<split>.txt`, one line an utterance: pieces and spaces, or raw text with a sentencepiece model.
 
+    Args:
+        normaliser: what `text_normalisation.find_normaliser` finds; applied to raw text before sentencepiece.
+
     Attributes:
         files: what the labels were made from, for the stamp of a verification.
+
+    Raises:
+        DataError: a normaliser for pieces.
     """
 
-    def __init__(self, lines: TextLines, dictionary: Dictionary, spm_model: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        lines: TextLines,
+        dictionary: Dictionary,
+        spm_model: str | Path | None = None,
+        *,
+        normaliser: str = NO_NORMALISER,
+    ) -> None:
+        if normaliser != NO_NORMALISER and not spm_model:
+            raise DataError(
+                f"--text-normaliser {normaliser} reads raw text, but without --spm-model the labels are pieces "
+                "already; give --spm-model, or drop the normaliser"
+            )
         self.lines = lines
         self.dictionary = dictionary
         self.spm_model = Path(spm_model) if spm_model else None
+        self.normaliser = normaliser
+        self._normalise = find_normaliser(normaliser)
         self.files = [lines.path] + ([self.spm_model] if self.spm_model else [])
         self._encoder = load_sentencepiece(self.spm_model) if self.spm_model else None
 
     @classmethod
     def open(
-        cls, folder: str | Path, split: str, dictionary: Dictionary, spm_model: str | Path | None = None
+        cls,
+        folder: str | Path,
+        split: str,
+        dictionary: Dictionary,
+        spm_model: str | Path | None = None,
+        *,
+        normaliser: str = NO_NORMALISER,
     ) -> TextLabels:
         """Open `<folder>/<split>.txt`.
 
@@ -43,15 +70,18 @@ class TextLabels:
             ManifestError: the file is missing.
         """
         path = _existing(Path(folder) / f"{split}.txt", "text labels", "write one line of text for each manifest row")
-        return cls(TextLines(path), dictionary, spm_model)
+        return cls(TextLines(path), dictionary, spm_model, normaliser=normaliser)
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def pieces(self, index: int) -> list[str]:
         """The symbols of row `index`, with neither `<s>` nor `</s>`."""
-        line = self.lines[index]
-        return line.split() if self._encoder is None else self._encoder.encode(line, out_type=str)
+        return self.encode(self.lines[index])
+
+    def encode(self, text: str) -> list[str]:
+        """The symbols of a text as the rows have it, normalised where a normaliser was given."""
+        return text.split() if self._encoder is None else self._encoder.encode(self._normalise(text), out_type=str)
 
     def tokens(self, index: int) -> torch.Tensor:
         """pieces </s> of row `index`: int64 (L,).

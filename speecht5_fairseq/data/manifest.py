@@ -83,6 +83,10 @@ class Manifest:
         """Absolute path in a path column (audio or speaker vector) of row `index`."""
         return self.root / str(self.row(index)[column])
 
+    def length(self, index: int, column: str = "path") -> int:
+        """Samples (at 16 kHz) that row `index` states for the audio in a path column."""
+        return int(self.counts[dict(self.columns.audio)[column]][index])
+
     def line_number(self, index: int) -> int:
         """The line of row `index` as an editor counts it (the first row stands on line 2)."""
         return index + 2

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..constants import ENCODER_STRIDE, ENCODER_WINDOW
-from .audio import log_mel, read_speaker
+from .audio import log_mel
 from .base import SpeechDataset, SpeechLimits
 from .collate import UnitSpeechItem, collate_unit_speech
-from .errors import AudioError, DataError
+from .errors import DataError
 from .labels import UnitLabels, check_count
 from .manifest import Manifest
 
@@ -67,7 +67,7 @@ class PretrainSpeechDataset(SpeechDataset):
             waveform=waveform,
             target_frames=log_mel(waveform),
             units=self.labels.frame_classes(index, first_frame, encoder_frames(length)),
-            speaker=self._speaker(index),
+            speaker=self.speaker(index) if self.manifest.has("speaker") else None,
         )
 
     def _first_frame(self, index: int) -> int:
@@ -79,14 +79,6 @@ class PretrainSpeechDataset(SpeechDataset):
         """A crop, or the whole row where it is no longer than a crop, whose length can then be checked."""
         whole = length == int(self.manifest.samples[index])
         return self.read(index) if whole else self.read(index, start, length)
-
-    def _speaker(self, index: int) -> torch.Tensor | None:
-        if not self.manifest.has("speaker"):
-            return None
-        try:
-            return torch.from_numpy(read_speaker(self.manifest.path(index, "speaker")))
-        except AudioError as error:
-            raise self.manifest.blame(index, error) from error
 
     def collater(self, samples: Sequence[UnitSpeechItem]) -> dict:
         """The batch of the class's table."""

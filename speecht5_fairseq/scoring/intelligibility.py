@@ -21,9 +21,9 @@ import numpy as np
 
 from ..constants import SAMPLE_RATE
 from ..data.audio import read_audio
+from ..data.plugin import load_function
 from .errors import ScoreError
 from .optional import optional_module
-from .plugin import load_function
 
 POCKETSPHINX = "pocketsphinx"
 COMMAND = "command:"

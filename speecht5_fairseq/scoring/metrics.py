@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from ..data.audio import log_mel, read_audio, read_speaker
+from ..data.plugin import load_function
 from . import mel_distortion, waveform_quality
 from .error_rate import character_errors, word_errors
 from .errors import ScoreError
 from .folders import OK, Utterance
 from .intelligibility import find_recogniser, plain_text
-from .plugin import load_function
 from .speaker_similarity import speaker_similarity
 
 GENERATED, SOURCE, REFERENCE = "generated", "source", "reference"  # whose recordings are scored

@@ -11,11 +11,11 @@ import torch
 from tqdm import tqdm
 
 from ..data.errors import DataError
+from ..data.plugin import load_function
 from .folders import OK, Utterance
 from .intelligibility import find_recogniser
 from .metrics import ASR, PAIR_METRICS, SOURCE, SPEAKER, Outcome, Plan, score_utterance
 from .optional import optional_module
-from .plugin import load_function
 from .results_table import ResultsTable
 
 PROBLEMS = "score_problems"  # column: what the last run could not compute, and why

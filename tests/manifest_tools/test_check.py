@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
-from helpers import tiny_manifest, tiny_text_binary, write_lines
+from helpers import tiny_manifest, tiny_text_binary, write_lines, write_speech
 
 from manifest_tools.check import check_data, main, summary
+from speecht5_fairseq.data.manifest import write_manifest
 
 
 @pytest.fixture
@@ -63,7 +64,64 @@ def test_shared_recordings_are_a_warning(s2t):
     assert findings.warnings == ["4 recordings are in both train and valid"] and not findings.errors
 
 
+def speech_rows(folder, count=3):
+    """[(path, samples, vector)] below `folder`."""
+    rows = write_speech(folder / "audio", count)
+    for name, _ in rows:
+        np.save(folder / f"audio/{name}.npy", np.ones(512, dtype=np.float32))
+    return [(f"audio/{name}", samples, f"audio/{name}.npy") for name, samples in rows]
+
+
+def test_speech_synthesis_data(tmp_path):
+    rows = speech_rows(tmp_path)
+    write_lines(tmp_path / "dict.txt", ["A 1", "B 1"])
+    for split in ("train", "valid"):
+        write_manifest(tmp_path / f"{split}.tsv", ".", rows)
+        write_lines(tmp_path / f"{split}.txt", ["A B", "B", "A"])
+    assert not check_data("t2s", tmp_path).errors
+    np.save(tmp_path / "audio/1.wav.npy", np.ones(256, dtype=np.float32))
+    write_lines(tmp_path / "valid.txt", ["A", "", "C"])
+    findings = check_data("t2s", tmp_path, splits=["valid"])
+    assert findings.total_errors == 3  # a vector, an empty line, an unknown symbol
+    for expected in ("valid.tsv:3", "(256,)", "valid.txt:2", "valid.txt:3"):
+        assert expected in findings.errors[0]
+    write_manifest(tmp_path / "train.tsv", ".", [row[:2] for row in rows])
+    assert "column" in check_data("t2s", tmp_path, splits=["train"]).errors[0]
+
+
+def test_synthesis_checks_the_normalised_text(tmp_path):
+    pytest.importorskip("num2words")
+    from manifest_tools.vocabulary import train_vocabulary
+
+    write_manifest(tmp_path / "train.tsv", ".", speech_rows(tmp_path, 1))
+    train_vocabulary([write_lines(tmp_path / "train.txt", ["one two"])], tmp_path / "spm", label_dirs=[tmp_path])
+    write_lines(tmp_path / "train.txt", ["1 2"])
+    options = {"splits": ["train"], "spm_model": tmp_path / "spm/spm.model"}
+    assert sum(check_data("t2s", tmp_path, **options).reports[0].unknown.values()) == 2
+    assert not check_data("t2s", tmp_path, **options, text_normaliser="en").reports[0].unknown
+
+
+def test_speech_to_speech_data(tmp_path):
+    rows = [(path, samples, path, samples, vector) for path, samples, vector in speech_rows(tmp_path)]
+    for split in ("train", "valid"):
+        write_manifest(tmp_path / f"{split}.tsv", ".", rows)
+    findings = check_data("s2s", tmp_path)
+    assert not findings.errors and [report.rows for report in findings.reports] == [3, 3]
+    wrong = [(*rows[0][:2], "audio/none.wav", *rows[0][3:]), (*rows[1][:3], 17, rows[1][4]), rows[2]]
+    write_manifest(tmp_path / "train.tsv", ".", wrong)
+    (tmp_path / "audio/2.wav.npy").unlink()
+    findings = check_data("s2s", tmp_path, splits=["train"])
+    assert findings.total_errors == 3
+    assert all(f"train.tsv:{line}" in findings.errors[0] for line in (2, 3, 4))
+
+
 def test_options_without_effect_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="--text-data and --unit-rate have no effect with --job t2s"):
+        check_data("t2s", tmp_path, unit_rate=25)
+    with pytest.raises(ValueError, match="--spm-model and --label-dir have no effect with --job s2s"):
+        check_data("s2s", tmp_path, label_dir=tmp_path)
+    with pytest.raises(ValueError, match="--text-normaliser has no effect with --job s2t"):
+        check_data("s2t", tmp_path, text_normaliser="en")
     with pytest.raises(ValueError, match="--spm-model has no effect"):
         check_data("pretrain", tmp_path, spm_model=tmp_path / "spm.model")
     with pytest.raises(ValueError, match="--text-data and --unit-rate have no effect"):

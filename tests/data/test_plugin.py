@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from speecht5_fairseq.scoring.plugin import load_function
+from speecht5_fairseq.data.plugin import load_function
 
 
 def test_the_function_is_found():

@@ -1,11 +1,12 @@
 """Written text to spoken text."""
 
 import builtins
+import pickle
 
 import pytest
 
-from manifest_tools import text
-from manifest_tools.text import find_normaliser, normalise, register_normaliser
+from speecht5_fairseq.data import text_normalisation
+from speecht5_fairseq.data.text_normalisation import find_normaliser, normalise, register_normaliser
 
 
 @pytest.mark.parametrize(
@@ -59,14 +60,16 @@ def test_without_num2words_only_digits_are_an_error(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", missing)
     assert normalise("no number", "en") == "no number"
+    with pytest.raises(ValueError, match="no normaliser 'de'.*more with num2words"):
+        normalise("Hallo", "de")
     with pytest.raises(ImportError, match="pip install num2words"):
         normalise("1 number", "en")
 
 
 def test_languages_are_pluggable(monkeypatch):
-    monkeypatch.setattr(text, "_NORMALISERS", {})
-    with pytest.raises(ValueError, match="choose one of en, es, fr, none"):
-        normalise("Hallo", "de")
+    monkeypatch.setattr(text_normalisation, "_NORMALISERS", {})
+    with pytest.raises(ValueError, match="no normaliser 'xx': choose one of en, es, fr, none.*numbers, but no symbols"):
+        normalise("Hallo", "xx")
     register_normaliser("de", str.lower)
     assert normalise("HALLO", "de") == "hallo"
     assert find_normaliser("os.path:basename")("a/b") == "b"
@@ -79,3 +82,52 @@ def test_languages_are_pluggable(monkeypatch):
 
 def test_text_is_a_fixed_point():
     assert normalise(normalise("It\u2019s 5 o'clock.", "en"), "en") == "it's five o'clock"
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "spoken"),
+    [
+        ("de", "Ab 3,5 und 1.200 Mark!", "ab drei komma fünf und eintausendzweihundert mark"),
+        ("ja", "1,200円。", "千二百 円"),
+        ("pl", "1\u00a0200 z\u0142", "tysiąc dwieście z\u0142"),
+        ("pt-BR", "20 reais", "vinte reais"),
+        ("en_IN", "100,000", "one lakh"),
+        ("en-GB", "5%", "five percent"),
+        ("de-AT", "21", "einundzwanzig"),
+    ],
+)
+def test_numbers_of_every_language_of_num2words(language, written, spoken):
+    pytest.importorskip("num2words")
+    assert normalise(written, language) == spoken
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "plain", "spelt"),
+    [
+        ("en", "Mr. Smith vs. Dr Who, etc.", "mr smith vs dr who etc", "mister smith versus doctor who et cetera"),
+        ("en", "Drive on, e.g. e.g.x", "drive on e g e g x", "drive on for example e g x"),
+        ("fr", "M. Dupont et Mme Martin", "m dupont et mme martin", "monsieur dupont et madame martin"),
+        ("es", "la Sra. Gil, p. ej.", "la sra gil p ej", "la señora gil por ejemplo"),
+    ],
+)
+def test_abbreviations_are_spelt_out_when_asked_for(language, written, plain, spelt):
+    assert normalise(written, language) == plain
+    assert normalise(written, f"{language}+abbreviations") == spelt
+
+
+def test_abbreviations_of_other_languages_are_refused():
+    pytest.importorskip("num2words")
+    with pytest.raises(ValueError, match=r"de\+abbreviations: no abbreviations.*choose one of en\+abbreviations"):
+        find_normaliser("de+abbreviations")
+
+
+def test_a_number_too_long_for_words_is_an_error():
+    pytest.importorskip("num2words")
+    with pytest.raises(ValueError, match="cannot read the number"):
+        normalise("1" * 400, "en")
+
+
+@pytest.mark.parametrize("name", ["none", "en", "fr+abbreviations", "os.path:basename"])
+def test_normalisers_cross_to_worker_processes(name):
+    function = find_normaliser(name)
+    assert pickle.loads(pickle.dumps(function))("a/M. B") == function("a/M. B")

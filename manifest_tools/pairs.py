@@ -1,0 +1,186 @@
+"""Pairs of recordings that say the same in two voices, for voice conversion.
+
+    python -m manifest_tools.pairs --source flite --target prompts/en --speaker-vectors --speaker-level 1 --out pairs
+
+writes pairs/SPLIT.tsv (source to target, with the vector of the target's voice), SPLIT.txt with the target's texts
+where it has them, and SPLIT.left_out.tsv: rows of either that have no partner. The rows need no common order: they
+belong together by their path (--match name, whatever the suffix), by their file's name alone (stem), or by their text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
+
+from .command import add_jobs_option, run
+from .files import SPLITS, write_lines
+from .parallel import default_jobs
+from .summary import SplitSize, size_table
+from .voices import VectorOptions, add_vector_options, target_vectors, vector_options
+
+logger = logging.getLogger(__name__)
+
+MATCHES = ("name", "stem", "text")
+Pair = tuple[int, int]  # row of the source, row of the target
+
+
+def texts_beside(manifest: Manifest) -> TextLines | None:
+    """The texts of a manifest, NAME.txt beside NAME.tsv, if there are any. ValueError when they are not one a row."""
+    path = manifest.file.with_suffix(".txt")
+    if not path.is_file():
+        return None
+    lines = TextLines(path)
+    if len(lines) != len(manifest):
+        raise ValueError(f"{path} has {len(lines)} lines, {manifest.file} {len(manifest)} rows; make it again")
+    return lines
+
+
+def _keys(manifest: Manifest, match: str) -> list[str]:
+    """What says which rows belong together. Equal texts are numbered: the second goes with the second."""
+    if match == "text":
+        lines = texts_beside(manifest)
+        if lines is None:
+            raise ValueError(f"--match text: no {manifest.file.with_suffix('.txt')}; write it, or use --match name")
+        seen: Counter[str] = Counter()
+        keys = []
+        for line in lines:
+            text = " ".join(line.split())
+            seen[text] += 1
+            keys.append(f"{text}\t{seen[text]}")
+        return keys
+    paths = [PurePosixPath(str(manifest.row(index)["path"])) for index in range(len(manifest))]
+    return [path.stem if match == "stem" else str(path.with_suffix("")) for path in paths]
+
+
+def _rows_by_key(manifest: Manifest, match: str) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for index, key in enumerate(_keys(manifest, match)):
+        if key in rows:
+            mend = "delete one, or choose another --match"
+            raise manifest.error(index, f"its {match} {key!r} is also that of line {rows[key] + 2}", mend)
+        rows[key] = index
+    return rows
+
+
+def match_rows(source: Manifest, target: Manifest, match: str) -> tuple[list[Pair], list[tuple[str, str]]]:
+    """Pairs of rows in the target's order, and (path, reason) of the rows without a partner.
+
+    Raises ValueError or ManifestError when a key is there twice, or nothing matches.
+    """
+    if match not in MATCHES:
+        raise ValueError(f"--match {match!r}: choose one of {', '.join(MATCHES)}")
+    sources, targets = _rows_by_key(source, match), _rows_by_key(target, match)
+    pairs = [(sources[key], row) for key, row in targets.items() if key in sources]
+    left_out = [(str(source.path(row)), "not in the target") for key, row in sources.items() if key not in targets]
+    left_out += [(str(target.path(row)), "not in the source") for key, row in targets.items() if key not in sources]
+    if not pairs:
+        raise ValueError(
+            f"no row of {source.file} has the {match} of a row of {target.file} (the first are "
+            f"{next(iter(sources))!r} and {next(iter(targets))!r}); choose another --match of {', '.join(MATCHES)}"
+        )
+    return pairs, left_out
+
+
+def _lines(
+    source: Manifest, target: Manifest, pairs: Sequence[Pair], vectors: Sequence[Path], root: Path
+) -> Iterator[tuple[str, int, str, int, str]]:
+    for first, second in pairs:
+        paths = (source.path(first), target.path(second), vectors[second])
+        heard, spoken, speaker = (os.path.relpath(path.resolve(), root) for path in paths)
+        yield heard, int(source.samples[first]), spoken, int(target.samples[second]), speaker
+
+
+def _open(folder: Path, split: str) -> Manifest | None:
+    """A split's manifest, of two or three columns; None where there is none."""
+    path = folder / f"{split}.tsv"
+    return Manifest.open(path, JOB_COLUMNS["pretrain"]) if path.is_file() else None
+
+
+def _open_splits(source: Path, target: Path, splits: Sequence[str]) -> dict[str, tuple[Manifest, Manifest]]:
+    opened = {}
+    for split in splits:
+        first, second = _open(source, split), _open(target, split)
+        if first and second:
+            opened[split] = (first, second)
+        elif first or second:
+            missing, there = (source, target) if second else (target, source)
+            raise FileNotFoundError(
+                f"{missing / split}.tsv: missing, while {there / split}.tsv is there; make it, or leave {split} out of "
+                "--splits"
+            )
+        else:
+            logger.warning("neither %s nor %s has %s.tsv", source, target, split)
+    if not opened:
+        raise FileNotFoundError(f"--splits {' '.join(splits)}: no manifest of these in {source} and {target}")
+    return opened
+
+
+def pair_manifests(
+    source: Path,
+    target: Path,
+    out: Path,
+    *,
+    splits: Sequence[str] = SPLITS,
+    match: str = "name",
+    vectors: VectorOptions | None = None,
+    n_jobs: int = 1,
+) -> list[SplitSize]:
+    """Write an s2s manifest out/SPLIT.tsv of the rows of source/SPLIT.tsv and target/SPLIT.tsv that say the same.
+
+    match: "name" (path without suffix), "stem" (file name) or "text" (SPLIT.txt). vectors: how to make the target
+    voices' vectors, below `out`; None takes the target's third column. Returns the sizes, in samples of the source.
+    Raises ManifestError, ValueError or FileNotFoundError with the mend.
+    """
+    opened = _open_splits(source, target, splits)
+    matched = {split: match_rows(*manifests, match) for split, manifests in opened.items()}
+    targets = {split: manifest for split, (_, manifest) in opened.items()}
+    speakers = target_vectors(targets, out / "speakers", vectors, n_jobs)
+    sizes = []
+    for split, (first, second) in opened.items():
+        pairs, left_out = matched[split]
+        if left_out:
+            logger.warning("%s: %d rows have no partner, listed in %s.left_out.tsv", split, len(left_out), out / split)
+        write_lines(out / f"{split}.left_out.tsv", (f"{path}\t{reason}" for path, reason in left_out))
+        texts = texts_beside(second)
+        if texts is not None:
+            write_lines(out / f"{split}.txt", (texts[row] for _, row in pairs))
+        roots = (first.root.resolve(), second.root.resolve(), out.resolve())
+        root = Path(os.path.commonpath(roots))
+        named = os.path.relpath(root, out.resolve()) if root != Path(root.anchor) else root
+        rows = write_manifest(out / f"{split}.tsv", named, _lines(first, second, pairs, speakers[split], root))
+        sizes.append(SplitSize(split, rows, sum(int(first.samples[row]) for row, _ in pairs)))
+    return sizes
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m manifest_tools.pairs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source", type=Path, required=True, metavar="DIR", help="SPLIT.tsv of the voice that is heard"
+    )
+    parser.add_argument("--target", type=Path, required=True, metavar="DIR", help="SPLIT.tsv of the voice to speak in")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the manifests of pairs go")
+    parser.add_argument("--splits", nargs="+", default=list(SPLITS), help="splits to pair (default: train valid test)")
+    parser.add_argument("--match", choices=MATCHES, default="name", help="what pairs have alike (default: %(default)s)")
+    add_vector_options(parser)
+    add_jobs_option(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line, pair, print the sizes."""
+    options = vars(build_parser().parse_args(argv))
+    vectors, n_jobs = vector_options(options), options.pop("jobs") or default_jobs()
+    print(size_table(pair_manifests(**options, vectors=vectors, n_jobs=n_jobs)))
+
+
+if __name__ == "__main__":
+    run(main)

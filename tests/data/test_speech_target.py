@@ -1,0 +1,111 @@
+"""The data sets with a speech target: synthesis (t2s), conversion and enhancement (s2s)."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import tiny_dictionary, tiny_manifest
+
+from speecht5_fairseq.constants import SPEAKER_DIM
+from speecht5_fairseq.data.audio import log_mel, read_audio
+from speecht5_fairseq.data.errors import ManifestError
+from speecht5_fairseq.data.labels import TextLabels
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
+from speecht5_fairseq.data.s2s import S2SDataset
+from speecht5_fairseq.data.source_text import SourceText
+from speecht5_fairseq.data.t2s import T2SDataset
+
+SAMPLES = [9000, 5000, 7000]
+
+
+def t2s(folder, split="train", **options):
+    tiny_manifest(folder, 3, job="t2s", split=split, samples=SAMPLES)
+    manifest = Manifest.open(folder / f"{split}.tsv", JOB_COLUMNS["t2s"])
+    text = SourceText(TextLabels.open(folder, split, tiny_dictionary()), ends="eos")
+    return T2SDataset(manifest, text, seed=1, training=split == "train", **options)
+
+
+def s2s(folder, split="train", **options):
+    tiny_manifest(folder, 3, job="s2s", split=split, samples=SAMPLES)
+    manifest = Manifest.open(folder / f"{split}.tsv", JOB_COLUMNS["s2s"])
+    return S2SDataset(manifest, seed=1, training=split == "train", **options)
+
+
+def batch_of(data, rows=(0, 1, 2)):
+    return data.collater([data[row] for row in rows])
+
+
+def test_synthesis_batch_holds_what_its_table_says(tmp_path):
+    data = t2s(tmp_path)
+    batch, dictionary = batch_of(data), tiny_dictionary()
+    inputs = batch["net_input"]
+    assert batch["id"].tolist() == [0, 1, 2] and batch["rows"].tolist() == [0, 1, 2] and batch["nsentences"] == 3
+    assert inputs["frame_lengths"].tolist() == [1 + size // 256 for size in SAMPLES]
+    assert batch["ntokens"] == int(inputs["frame_lengths"].sum()) and batch["target"] is None
+    assert inputs["speaker"].shape == (3, SPEAKER_DIM) and inputs["seeds"].dtype == torch.int64
+    for row in range(3):
+        tokens = inputs["source_tokens"][row]
+        symbols = data.text.labels.pieces(row)
+        assert tokens[: len(symbols)].tolist() == [dictionary.index(symbol) for symbol in symbols]
+        assert tokens[len(symbols)] == dictionary.eos() and (tokens[len(symbols) + 1 :] == dictionary.pad()).all()
+        mel = log_mel(torch.from_numpy(read_audio(data.manifest.path(row))))
+        torch.testing.assert_close(inputs["target_frames"][row, : len(mel)], mel)
+        assert (inputs["target_frames"][row, len(mel) :] == 0).all()
+    assert data.sizes.tolist() == SAMPLES
+
+
+def test_conversion_batch_holds_what_its_table_says(tmp_path):
+    data = s2s(tmp_path)
+    batch = batch_of(data)
+    inputs, targets = batch["net_input"], [*SAMPLES[1:], SAMPLES[0]]
+    assert inputs["sample_lengths"].tolist() == SAMPLES
+    assert inputs["frame_lengths"].tolist() == [1 + size // 256 for size in targets]
+    for row in range(3):
+        wave = torch.from_numpy(read_audio(data.manifest.path(row)))
+        torch.testing.assert_close(inputs["waveform"][row, : len(wave)], wave)
+        mel = log_mel(torch.from_numpy(read_audio(data.manifest.path(row, "target_path"))))
+        torch.testing.assert_close(inputs["target_frames"][row, : len(mel)], mel)
+        vector = np.load(data.manifest.path(row, "speaker"))
+        torch.testing.assert_close(inputs["speaker"][row], torch.from_numpy(vector))
+    assert data.sizes.tolist() == [max(pair) for pair in zip(SAMPLES, targets, strict=True)]
+
+
+@pytest.mark.parametrize("build", [t2s, s2s])
+def test_generation_reads_no_target(build, tmp_path):
+    data = build(tmp_path, split="test", with_targets=False)
+    for row in range(3):
+        assert data.reference(row) == data.manifest.path(row, data.target_column)
+    if build is t2s:  # the recordings need not be there
+        for row in range(3):
+            data.manifest.path(row).unlink()
+        assert data.reference(0) is None
+    batch = batch_of(data)
+    assert "target_frames" not in batch["net_input"] and batch["ntokens"] == 0
+
+
+@pytest.mark.parametrize("build", [t2s, s2s])
+def test_what_cannot_be_read_is_an_error_or_a_failed_item(build, tmp_path):
+    strict = build(tmp_path)
+    np.save(strict.manifest.path(1, "speaker"), np.ones(7, dtype=np.float32))
+    with pytest.raises(ManifestError, match=r"train.tsv:3: .*a speaker vector of shape \(7,\), not \(512,\)"):
+        strict[1]
+    strict.tolerant = True
+    batch = batch_of(strict)
+    assert batch["id"].tolist() == [0, 2] and batch["rows"].tolist() == [0, 1]
+    ((number, reason),) = batch["failed"]
+    assert number == 1 and "train.tsv:3" in reason
+    alone = batch_of(strict, [1])
+    assert set(alone) == {"failed"}  # no net_input: fairseq-generate goes on to the next batch
+
+
+def test_rows_done_before_are_not_visited(tmp_path):
+    data = t2s(tmp_path, split="test", without={0, 2}, tolerant=True)
+    assert data.ordered_indices().tolist() == [1]
+    nothing = t2s(tmp_path, split="test", without=range(3), tolerant=True)
+    assert nothing.batch_by_size(nothing.ordered_indices(), max_tokens=10_000) == []
+
+
+def test_a_target_of_another_length_than_its_row_says_is_named(tmp_path):
+    data = s2s(tmp_path)
+    data.manifest.counts["target_samples"][0] += 1
+    with pytest.raises(ManifestError, match="train.tsv:2: the audio has 5000 samples, the row says 5001"):
+        data[0]
