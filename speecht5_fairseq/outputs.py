@@ -1,7 +1,8 @@
 """Named results that cross layers.
 
-Shapes: B batch, T encoder frames, L tokens, N mel frames (a multiple of the reduction factor r), M mel bins, D model
-width, V vocabulary, U units, P masked frames of the whole batch, G codebook groups, C entries of one group.
+Shapes: B batch, T encoder frames, L tokens or decoder steps, N mel frames (a multiple of the reduction factor r), M mel
+bins, D model width, V vocabulary, U units, P masked frames of the whole batch, G codebook groups, C entries of one
+group, W watched heads of a layer.
 """
 
 from __future__ import annotations
@@ -27,11 +28,23 @@ class QuantizerOutput(NamedTuple):
     temperature: float  # of the Gumbel softmax
 
 
+class DecoderOutput(NamedTuple):
+    states: Tensor  # (B, L, D)
+    attention: tuple[Tensor, ...] = ()  # (B, W, L, T) cross-attention of each watched layer that ran, before dropout
+
+
 class SpeechDecoderOutput(NamedTuple):
     coarse: Tensor  # (B, N, M) log-mel before the post-net
     refined: Tensor  # (B, N, M) log-mel after the post-net
     stop_logits: Tensor  # (B, N)
     lengths: Tensor  # (B,) valid frames, a multiple of r
+    attention: tuple[Tensor, ...] = ()  # (B, W, N / r, T) of each watched decoder layer that ran
+
+
+class SpeechStep(NamedTuple):
+    coarse: Tensor  # (B, r, M) log-mel of one decoder step, before the post-net
+    stop_logits: Tensor  # (B, r)
+    attention: Tensor  # (B, K, T) cross-attention of the step, K = layers x heads
 
 
 class ModelOutput(NamedTuple):

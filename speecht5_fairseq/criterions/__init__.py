@@ -2,5 +2,6 @@
 
 from .pretrain import PretrainCriterion
 from .s2t import S2TCriterion
+from .speech import SpeechCriterion
 
-__all__ = ["PretrainCriterion", "S2TCriterion"]
+__all__ = ["PretrainCriterion", "S2TCriterion", "SpeechCriterion"]

@@ -104,6 +104,7 @@ def build_postnets(cfg: SpeechT5Config, job: Job, embedding: nn.Embedding | None
             channels=cfg.postnet_channels,
             layers=cfg.postnet_layers,
             dropout=cfg.postnet_dropout,
+            prediction=str(cfg.speech_prediction),
         )
     if "text" in job.targets:
         nets["text_decoder_postnet"] = TextDecoderPostnet(embedding=embedding)

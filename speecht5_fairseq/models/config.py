@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 EXTRACTOR_NORMS = ChoiceEnum(["group", "layer"])
+PREDICTIONS = ChoiceEnum(["mel", "residual", "mask"])
 
 
 def _option(default: object, text: str):
@@ -47,6 +48,9 @@ class SpeechT5Config(FairseqDataclass):
     postnet_layers: int = _option(5, "convolutions of the speech decoder post-net")
     postnet_channels: int = _option(256, "channels of the speech decoder post-net")
     postnet_dropout: float = _option(0.5, "dropout of the speech decoder post-net")
+    speech_prediction: PREDICTIONS = _option(
+        "mel", "what is predicted: mel frames, or a residual or mask of the source's (enhancement, one frame a step)"
+    )
     # heads
     unit_dim: int = _option(256, "width in which frames and units are compared (pre-training)")
     codebook_groups: int = _option(2, "groups of the cross-modal quantizer (pre-training)")

@@ -21,6 +21,8 @@ TIED_EMBEDDINGS = (
     "text_decoder_postnet.embedding.weight",
 )
 SHARED_BODY = ("encoder", "decoder")
+# Sized by the reduction factor alone: with another one they are new, and the rest of their net is taken.
+PER_STEP = ("speech_decoder_postnet.feat_out", "speech_decoder_postnet.prob_out")
 _LISTED = 8  # names shown in an error before "and N more"
 
 
@@ -38,7 +40,7 @@ def load_nets(model: nn.Module, checkpoint: dict[str, Tensor]) -> dict[str, Tens
     given, wanted = _nets(checkpoint), _nets(own)
     _check_body(given)
     _check_vocabulary(checkpoint, own)
-    checkpoint = {**checkpoint, **_tied_embedding(checkpoint, own)}
+    checkpoint = {**checkpoint, **_tied_embedding(checkpoint, own), **_other_reduction(checkpoint, own)}
     _check_tensors(own, {name: value for name, value in checkpoint.items() if _net(name) in wanted}, given)
     _report("left in the checkpoint, not used by this job", given - wanted)
     _report("new, not in the checkpoint (initial values)", _nets(name for name in own if name not in checkpoint))
@@ -66,6 +68,21 @@ def _tied_embedding(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> di
     """The tied tables are one: whichever net of the checkpoint holds it, every net of the model gets it."""
     table = next((checkpoint[name] for name in TIED_EMBEDDINGS if name in checkpoint), None)
     return {} if table is None else {name: table for name in TIED_EMBEDDINGS if name in own}
+
+
+def _other_reduction(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's own values of what predicts the frames of a step, where the checkpoint predicts another number."""
+    frames = f"{PER_STEP[1]}.bias"
+    if frames not in own or frames not in checkpoint or own[frames].shape == checkpoint[frames].shape:
+        return {}
+    new = {name: value for name, value in own.items() if name.startswith(PER_STEP)}
+    logger.warning(
+        "--reduction-factor is %d here and %d in the checkpoint; new (initial values): %s",
+        len(own[frames]),
+        len(checkpoint[frames]),
+        ", ".join(sorted(new)),
+    )
+    return new
 
 
 def _check_vocabulary(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> None:

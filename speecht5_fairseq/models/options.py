@@ -16,7 +16,9 @@ NET_OPTIONS = {
         "position_groups", "mask_prob", "mask_length", "mask_channel_prob", "mask_channel_length",
     ),
     "speech_decoder_prenet": ("speech_prenet_dim", "speech_prenet_dropout"),
-    "speech_decoder_postnet": ("reduction_factor", "postnet_layers", "postnet_channels", "postnet_dropout"),
+    "speech_decoder_postnet": (
+        "reduction_factor", "postnet_layers", "postnet_channels", "postnet_dropout", "speech_prediction",
+    ),
     "unit_head": ("unit_dim",),
     "quantizer": ("codebook_groups", "codebook_entries", "gumbel_start", "gumbel_end", "gumbel_decay"),
 }  # fmt: skip

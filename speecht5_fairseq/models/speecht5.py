@@ -5,14 +5,16 @@ Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins
 
 from __future__ import annotations
 
+import torch
 from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor
 
-from ..modules.decoder import DecoderState
+from ..data.audio import log_mel
+from ..modules.decoder import DecoderState, Watch
 from ..modules.masks import valid_mask
 from ..modules.randomness import fresh_seeds
 from ..modules.speech_decoder_prenet import previous_frames
-from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput
+from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput, SpeechStep
 from . import builder
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .freezing import Freezing
@@ -58,6 +60,11 @@ class SpeechT5Model(BaseFairseqModel):
         self.vocabulary = Vocabulary(symbols) if texts else None
         self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
         self.reduction_factor = cfg.reduction_factor
+        if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
+            raise ValueError(
+                f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
+                "source lacks; leave it at mel"
+            )
         builder.initialize(self)
 
     @classmethod
@@ -85,6 +92,7 @@ class SpeechT5Model(BaseFairseqModel):
         frame_lengths: Tensor | None = None,
         speaker: Tensor | None = None,
         predict_unmasked: bool = False,
+        watch: Watch | None = None,
     ) -> ModelOutput:
         """One pass from a speech or text source to a speech or text target, teacher forced.
 
@@ -96,6 +104,7 @@ class SpeechT5Model(BaseFairseqModel):
             target_frames, frame_lengths: speech target (B, N, M) and (B,).
             speaker: (B, E) of the speech target, or None.
             predict_unmasked: also give the unit logits of the frames that were not masked.
+            watch: cross-attention of the speech decoder to give as well.
         """
         batch = waveform if waveform is not None else source_tokens
         seeds = fresh_seeds(len(batch), batch.device) if seeds is None else seeds
@@ -109,7 +118,15 @@ class SpeechT5Model(BaseFairseqModel):
             encoded=encoded,
             quantized=quantized,
             text_logits=self.decode_text(memory, encoded.padding_mask, prev_output_tokens),
-            speech=self.decode_speech(memory, encoded.padding_mask, target_frames, frame_lengths, speaker),
+            speech=self.decode_speech(
+                memory,
+                encoded.padding_mask,
+                target_frames,
+                frame_lengths,
+                speaker,
+                source=self.source_mel(waveform, sample_lengths),
+                watch=watch,
+            ),
             ctc_logits=None if self.ctc_head is None else self.ctc_head(encoded.states),
             unit_logits=self._unit_logits(encoded, masked=True),
             unmasked_unit_logits=self._unit_logits(encoded, masked=False) if predict_unmasked else None,
@@ -141,7 +158,8 @@ class SpeechT5Model(BaseFairseqModel):
         """Previous tokens (B, L) -> logits (B, L, V); None without tokens."""
         if tokens is None:
             return None
-        return self.text_decoder_postnet(self.decoder(self.text_decoder_prenet(tokens), memory, padding_mask))
+        decoded = self.decoder(self.text_decoder_prenet(tokens), memory, padding_mask)
+        return self.text_decoder_postnet(decoded.states)
 
     def decode_speech(
         self,
@@ -150,11 +168,15 @@ class SpeechT5Model(BaseFairseqModel):
         frames: Tensor | None,
         frame_lengths: Tensor | None,
         speaker: Tensor | None,
+        *,
+        source: Tensor | None = None,
+        watch: Watch | None = None,
     ) -> SpeechDecoderOutput | None:
         """Target frames (B, N, M), trimmed to a multiple of r -> frames and stop logits; None without frames.
 
         Raises:
-            ValueError: every target is shorter than one step.
+            ValueError: every target is shorter than one step, or a prediction from the source whose log-mel
+                ``source`` (B, N, M) has another number of frames.
         """
         if frames is None:
             return None
@@ -165,8 +187,23 @@ class SpeechT5Model(BaseFairseqModel):
                 f"the batch has {int(frame_lengths.max())}; leave short ones out with --min-speech-samples"
             )
         frames = frames[:, : int(lengths.max())]
-        states = self.speech_decoder_prenet(previous_frames(frames, self.reduction_factor), speaker)
-        return self.speech_decoder_postnet(self.decoder(states, memory, padding_mask), lengths)
+        if source is not None and source.size(1) != frames.size(1):
+            raise ValueError(
+                f"--speech-prediction {self.speech_decoder_postnet.prediction} needs a source and a target of one "
+                f"length; the longest of the batch have {source.size(1)} and {frames.size(1)} mel frames"
+            )
+        condition = self.speech_decoder_prenet.condition(speaker)
+        states = self.speech_decoder_prenet(previous_frames(frames, self.reduction_factor), condition)
+        decoded = self.decoder(states, memory, padding_mask, watch)
+        output = self.speech_decoder_postnet(decoded.states, lengths, source)
+        return output._replace(attention=decoded.attention)
+
+    def source_mel(self, waveform: Tensor | None, sample_lengths: Tensor | None) -> Tensor | None:
+        """Log-mel (B, N, M) of a speech source where the prediction starts from it, else None."""
+        if self.speech_decoder_postnet is None or self.speech_decoder_postnet.prediction == "mel":
+            return None
+        frames, _ = log_mel(waveform.float(), sample_lengths)
+        return frames.to(self.speech_decoder_postnet.feat_out.weight.dtype)
 
     def _unit_logits(self, encoded: EncoderOutput, *, masked: bool) -> Tensor | None:
         if self.unit_head is None or encoded.masked is None:
@@ -189,8 +226,39 @@ class SpeechT5Model(BaseFairseqModel):
     def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Newest token of each row (B x K,) -> float32 log-probabilities of the next (B x K, V); ``state`` advances."""
         inputs = self.text_decoder_prenet(tokens[:, None], offset=state.steps)
-        logits = self.text_decoder_postnet(self.decoder.step(inputs, state))
+        logits = self.text_decoder_postnet(self.decoder.step(inputs, state).states)
         return logits[:, 0].float().log_softmax(-1)
+
+    def speaker_condition(self, speaker: Tensor | None) -> Tensor:
+        """What ``next_frames`` needs of the speaker vectors (B, E) or None: (B or 1, 1, D)."""
+        return self.speech_decoder_prenet.condition(speaker)
+
+    def next_frames(
+        self,
+        previous: Tensor,
+        state: DecoderState,
+        *,
+        condition: Tensor,
+        kept: Tensor | None = None,
+        source: Tensor | None = None,
+    ) -> SpeechStep:
+        """One decoder step of each row; ``state`` advances.
+
+        Args:
+            previous: (B, M) last frame of the step before; zeros before the first.
+            condition: from ``speaker_condition``.
+            kept: (B, layers, hidden) what the pre-net's dropout keeps, or None for none.
+            source: (B, 1, M) log-mel frame of the source, for a prediction from it.
+        """
+        kept = None if kept is None else kept[:, None]
+        inputs = self.speech_decoder_prenet(previous[:, None], condition, offset=state.steps, kept=kept)
+        decoded = self.decoder.step(inputs, state, self.decoder.everything)
+        coarse, stop_logits = self.speech_decoder_postnet.coarse(decoded.states, source)
+        return SpeechStep(coarse, stop_logits, torch.cat(decoded.attention, dim=1)[:, :, 0])
+
+    def refine_frames(self, coarse: Tensor, lengths: Tensor) -> Tensor:
+        """Whole utterances (B, N, M) with (B,) valid frames through the convolutions of the post-net."""
+        return self.speech_decoder_postnet.refine(coarse, lengths)
 
     def set_num_updates(self, num_updates: int) -> None:
         """Called by the task before every update: the quantizer's temperature and what is frozen follow from it."""

@@ -24,6 +24,11 @@ class KeyValue(NamedTuple):
     value: Tensor  # (B, H, T, d)
 
 
+class Attended(NamedTuple):
+    states: Tensor  # (B, L, D)
+    weights: Tensor | None  # (B, W, L, T) probabilities of the first W heads before dropout; None when none is watched
+
+
 def padding_bias(padding_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """(B, T) True at padding -> additive (B, 1, 1, T) with -inf there; None stays None."""
     if padding_mask is None:
@@ -61,7 +66,8 @@ class MultiheadAttention(nn.Module):
         bias: Tensor | None = None,
         causal: bool = False,
         relative_table: Tensor | None = None,
-    ) -> Tensor:
+        watch: int = 0,
+    ) -> Attended:
         """Attend from states to a memory.
 
         Args:
@@ -70,13 +76,14 @@ class MultiheadAttention(nn.Module):
             bias: additive, broadcastable to (B, H, L, T); -inf forbids.
             causal: query i sees keys 0..i only (needs L = T).
             relative_table: (R, d) vectors of relative positions; not together with ``causal``.
-
-        Returns:
-            (B, L, D)
+            watch: W, heads whose probabilities are wanted; not together with the two above.
         """
         query = self._split(self.q_proj(states))
         dropout = self.dropout if self.training else 0.0
-        if relative_table is not None:
+        weights = _weights(query, memory, bias, watch) if watch else None
+        if watch == self.heads and dropout == 0:
+            mixed = weights.to(memory.value.dtype) @ memory.value
+        elif relative_table is not None:
             mixed = _relative_attention(query, memory, relative_table, bias, dropout)
         elif dropout > 0 and query.device.type == "cpu":  # no fused attention of torch's does this
             mixed = _chunked_attention(query, memory, bias, causal, dropout)
@@ -84,7 +91,15 @@ class MultiheadAttention(nn.Module):
             mixed = F.scaled_dot_product_attention(
                 query, memory.key, memory.value, attn_mask=bias, dropout_p=dropout, is_causal=causal
             )
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return Attended(self.out_proj(mixed.transpose(1, 2).flatten(2)), weights)
+
+
+def _weights(query: Tensor, memory: KeyValue, bias: Tensor | None, heads: int) -> Tensor:
+    """Probabilities (B, W, L, T) of the first heads, float32 at least: fused attention gives none."""
+    query = query[:, :heads] * query.size(-1) ** -0.5
+    scores = query @ memory.key[:, :heads].transpose(-2, -1)
+    scores = scores if bias is None else scores + bias
+    return torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
 
 
 def _chunked_attention(query: Tensor, memory: KeyValue, bias: Tensor | None, causal: bool, dropout: float) -> Tensor:

@@ -6,11 +6,21 @@ L decoder positions, D model width.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
+from ..outputs import DecoderOutput
 from .attention import KeyValue, padding_bias
 from .transformer_layer import DecoderLayer, SelfMemory
+
+
+class Watch(NamedTuple):
+    """Which cross-attention the caller wants to see: the first ``heads`` of the last ``layers`` layers."""
+
+    layers: int
+    heads: int
 
 
 class DecoderState:
@@ -51,6 +61,7 @@ class TransformerDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.layerdrop = layerdrop
+        self.everything = Watch(layers, heads)
         self.layer_norm = nn.LayerNorm(dim) if pre_norm else nn.Identity()
         self.layers = nn.ModuleList(
             DecoderLayer(
@@ -70,27 +81,39 @@ class TransformerDecoder(nn.Module):
         memories = [layer.encoder_attn.remember(memory) for layer in self.layers]
         return DecoderState(memories, padding_bias(padding_mask, memory.dtype))
 
-    def step(self, states: Tensor, state: DecoderState) -> Tensor:
+    def step(self, states: Tensor, state: DecoderState, watch: Watch | None = None) -> DecoderOutput:
         """Decode the newest position of each row, states (N, 1, D) -> (N, 1, D); ``state`` advances."""
-        for layer, memory, seen in zip(self.layers, state.memories, state.seen, strict=True):
-            states = layer(states, memory=memory, bias=state.bias, seen=seen)
+        attention = []
+        for number, (layer, memory, seen) in enumerate(zip(self.layers, state.memories, state.seen, strict=True)):
+            heads = self._watched_heads(number, watch)
+            states, weights = layer(states, memory=memory, bias=state.bias, seen=seen, watch=heads)
+            attention += weights
         state.steps += 1
-        return self.layer_norm(states)
+        return DecoderOutput(self.layer_norm(states), tuple(attention))
 
-    def forward(self, states: Tensor, memory: Tensor, padding_mask: Tensor | None) -> Tensor:
+    def _watched_heads(self, number: int, watch: Watch | None) -> int:
+        return 0 if watch is None or number < len(self.layers) - watch.layers else watch.heads
+
+    def forward(
+        self, states: Tensor, memory: Tensor, padding_mask: Tensor | None, watch: Watch | None = None
+    ) -> DecoderOutput:
         """Decode whole sequences, causally.
 
         Args:
             states: (B, L, D) from a decoder pre-net.
             memory: (B, T, D) encoder states.
             padding_mask: (B, T) True at the encoder's padding, or None.
+            watch: the cross-attention that is wanted beside the states.
 
         Returns:
             (B, L, D); padding of the decoder side needs no mask, since it comes last.
         """
         bias = padding_bias(padding_mask, memory.dtype)
-        for layer in self.layers:
+        attention = []
+        for number, layer in enumerate(self.layers):
             if self.training and torch.rand(()) < self.layerdrop:
                 continue
-            states = layer(states, memory=layer.encoder_attn.remember(memory), bias=bias)
-        return self.layer_norm(states)
+            heads = self._watched_heads(number, watch)
+            states, weights = layer(states, memory=layer.encoder_attn.remember(memory), bias=bias, watch=heads)
+            attention += weights
+        return DecoderOutput(self.layer_norm(states), tuple(attention))

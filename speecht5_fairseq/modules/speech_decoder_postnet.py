@@ -5,10 +5,13 @@ Shapes: B batch, N mel frames, r reduction factor, M mel bins, D model width, C 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..constants import MEL_BINS
+from ..constants import MEL_BINS, MEL_FLOOR
 from ..outputs import SpeechDecoderOutput
 from .masks import valid_mask
 from .randomness import Dropout
@@ -34,13 +37,26 @@ class SpeechDecoderPostnet(nn.Module):
         channels: C.
         layers: convolutions (kernel 5).
         dropout: after every convolution.
+        prediction: what the Linear gives: "mel" the log-mel itself; from the source's log-mel, for enhancement, a
+            "residual" that is added to it, or a "mask" of its magnitudes between 0 and 1.
+
+    Raises:
+        ValueError: a prediction from the source with r above 1.
     """
 
     KERNEL = 5
 
-    def __init__(self, *, dim: int, reduction: int, channels: int, layers: int, dropout: float) -> None:
+    def __init__(
+        self, *, dim: int, reduction: int, channels: int, layers: int, dropout: float, prediction: str = "mel"
+    ) -> None:
         super().__init__()
+        if prediction != "mel" and reduction != 1:
+            raise ValueError(
+                f"--speech-prediction {prediction} works frame by frame, not with --reduction-factor {reduction}; "
+                "give --reduction-factor 1"
+            )
         self.reduction = reduction
+        self.prediction = prediction
         self.feat_out = nn.Linear(dim, MEL_BINS * reduction)
         self.prob_out = nn.Linear(dim, reduction)
         widths = [MEL_BINS, *[channels] * (layers - 1), MEL_BINS]
@@ -51,11 +67,26 @@ class SpeechDecoderPostnet(nn.Module):
         self.norms = nn.ModuleList(ValidBatchNorm(width) for width in widths[1:])
         self.dropout = Dropout(dropout)
 
-    def forward(self, states: Tensor, frame_lengths: Tensor) -> SpeechDecoderOutput:
+    def coarse(self, states: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mel before the convolutions, and stop logits.
+
+        Args:
+            states: (B, N / r, D).
+            source: (B, N, M) log-mel of the source, for a prediction from it.
+
+        Returns:
+            (B, N, M) and (B, N).
+        """
+        predicted = self.feat_out(states).unflatten(-1, (self.reduction, MEL_BINS)).flatten(1, 2)
+        if self.prediction == "residual":
+            predicted = source + predicted
+        elif self.prediction == "mask":  # a product of magnitudes is a sum of their logarithms
+            predicted = (source + F.logsigmoid(predicted) / math.log(10)).clamp(min=math.log10(MEL_FLOOR))
+        return predicted, self.prob_out(states).flatten(1)
+
+    def forward(self, states: Tensor, frame_lengths: Tensor, source: Tensor | None = None) -> SpeechDecoderOutput:
         """states (B, N / r, D), frame_lengths (B,) valid mel frames -> mel (B, N, M) twice and stop logits (B, N)."""
-        batch = states.size(0)
-        coarse = self.feat_out(states).view(batch, -1, MEL_BINS)
-        stop_logits = self.prob_out(states).view(batch, -1)
+        coarse, stop_logits = self.coarse(states, source)
         return SpeechDecoderOutput(coarse, self.refine(coarse, frame_lengths), stop_logits, frame_lengths)
 
     def refine(self, coarse: Tensor, frame_lengths: Tensor) -> Tensor:

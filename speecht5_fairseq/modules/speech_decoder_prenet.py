@@ -5,7 +5,6 @@ Shapes: B batch, N mel frames (a multiple of r), r reduction factor, M mel bins,
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,13 +40,42 @@ class SpeechDecoderPrenet(nn.Module):
         self.positions = ScaledPositions(dim, dropout)
         self.speaker_projection = nn.Linear(SPEAKER_DIM + dim, dim)
 
-    def forward(self, frames: Tensor, speaker: Tensor | None, offset: int = 0) -> Tensor:
-        """Previous frames (B, N / r, M) and speaker (B, E) or None (no speaker: zeros) -> (B, N / r, D)."""
-        states = frames
-        for layer in self.layers:
-            states = self.layer_dropout(F.relu(layer(states)))
-        states = self.positions(self.projection(states), offset)
+    @property
+    def drawn(self) -> tuple[int, int]:
+        """Numbers that the dropout of one step draws: (layers, hidden)."""
+        return len(self.layers), self.projection.in_features
+
+    def condition(self, speaker: Tensor | None) -> Tensor:
+        """What the speaker (B, E), or None for no speaker, adds to the last layer's sum at every step: (B or 1, 1, D).
+
+        The layer's input is [states, speaker]: its product with the speaker's half is the same at every step.
+        """
+        projection = self.speaker_projection
         if speaker is None:
-            speaker = states.new_zeros(states.size(0), SPEAKER_DIM)
-        speaker = F.normalize(speaker.float()).to(states.dtype)[:, None].expand(-1, states.size(1), -1)
-        return F.relu(self.speaker_projection(torch.cat([states, speaker], dim=-1)))
+            return projection.bias[None, None]
+        vector = F.normalize(speaker.float()).to(projection.weight.dtype)
+        return F.linear(vector, projection.weight[:, -SPEAKER_DIM:], projection.bias)[:, None]
+
+    def forward(self, frames: Tensor, condition: Tensor, *, offset: int = 0, kept: Tensor | None = None) -> Tensor:
+        """Previous frames to states.
+
+        Args:
+            frames: (B, N / r, M), standing at steps offset, offset + 1, ...
+            condition: of the speaker, from ``condition``.
+            kept: (B, N / r, layers, hidden) True where the two layers' dropout keeps a number, for dropout that is
+                drawn by the caller; None for the module's own, which is off in evaluation.
+
+        Returns:
+            (B, N / r, D)
+        """
+        states = frames
+        for number, layer in enumerate(self.layers):
+            states = self._drop(F.relu(layer(states)), None if kept is None else kept[:, :, number])
+        states = self.positions(self.projection(states), offset)
+        weight = self.speaker_projection.weight[:, : states.size(-1)]
+        return F.relu(F.linear(states, weight) + condition)
+
+    def _drop(self, states: Tensor, kept: Tensor | None) -> Tensor:
+        if kept is None:
+            return self.layer_dropout(states)
+        return states * kept / (1.0 - self.layer_dropout.p)

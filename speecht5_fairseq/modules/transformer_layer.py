@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..outputs import DecoderOutput
 from .attention import KeyValue, MultiheadAttention
 from .gelu_products import GeluLinear
 from .precision import apply
@@ -73,27 +73,45 @@ class EncoderLayer(_Layer):
 
         def attend(inputs: Tensor) -> Tensor:
             table = self.norm_k(relative_table)
-            return self.self_attn(inputs, self.self_attn.remember(inputs), bias=bias, relative_table=table)
+            return self.self_attn(inputs, self.self_attn.remember(inputs), bias=bias, relative_table=table).states
 
         states = self._residual(states, self.self_attn_layer_norm, attend)
         return self._residual(states, self.final_layer_norm, self.feed_forward)
 
 
 class SelfMemory:
-    """Keys and values of the positions a decoder layer has seen, one row a hypothesis."""
+    """Keys and values of the positions a decoder layer has seen, one row a hypothesis.
+
+    They stand in tensors with spare room that doubles when it is used up: a step copies its own position only.
+    """
+
+    FIRST_ROOM = 16  # positions
 
     def __init__(self) -> None:
-        self.seen: KeyValue | None = None
+        self.steps = 0
+        self.room: KeyValue | None = None  # (N, H, >= steps, d)
 
     def extend(self, new: KeyValue) -> KeyValue:
-        if self.seen is not None:
-            new = KeyValue(*(torch.cat(pair, dim=2) for pair in zip(self.seen, new, strict=True)))
-        self.seen = new
-        return new
+        """Append positions (N, H, L, d); all seen so far."""
+        start, self.steps = self.steps, self.steps + new.key.size(2)
+        if self.room is None or self.room.key.size(2) < self.steps:
+            self.room = KeyValue(*(self._larger(number, part, start) for number, part in enumerate(new)))
+        for room, part in zip(self.room, new, strict=True):
+            room[:, :, start : self.steps] = part
+        return self._seen(self.steps)
 
     def reorder(self, rows: Tensor) -> None:
-        if self.seen is not None:
-            self.seen = KeyValue(*(part.index_select(0, rows) for part in self.seen))
+        if self.room is not None:
+            self.room = KeyValue(*(part.index_select(0, rows) for part in self._seen(self.steps)))
+
+    def _seen(self, steps: int) -> KeyValue:
+        return KeyValue(*(part[:, :, :steps] for part in self.room))
+
+    def _larger(self, number: int, like: Tensor, steps: int) -> Tensor:
+        room = like.new_empty(*like.shape[:2], max(self.FIRST_ROOM, 2 * self.steps), like.size(3))
+        if steps:
+            room[:, :, :steps] = self.room[number][:, :, :steps]
+        return room
 
 
 class DecoderLayer(_Layer):
@@ -119,8 +137,8 @@ class DecoderLayer(_Layer):
         self.final_layer_norm = nn.LayerNorm(dim)
 
     def forward(
-        self, states: Tensor, *, memory: KeyValue, bias: Tensor | None, seen: SelfMemory | None = None
-    ) -> Tensor:
+        self, states: Tensor, *, memory: KeyValue, bias: Tensor | None, seen: SelfMemory | None = None, watch: int = 0
+    ) -> DecoderOutput:
         """Decode whole sequences (``seen`` None, causal) or the newest position of each row (``seen`` given).
 
         Args:
@@ -128,22 +146,24 @@ class DecoderLayer(_Layer):
             memory: keys and values of the encoder states, (B, H, T, d).
             bias: (B, 1, 1, T) of the encoder's padding, or None.
             seen: earlier positions; extended in place.
-
-        Returns:
-            (N, L, D)
+            watch: heads whose cross-attention is wanted.
         """
+        watched = []
 
         def attend_self(inputs: Tensor) -> Tensor:
             new = self.self_attn.remember(inputs)
             if seen is None:
-                return self.self_attn(inputs, new, causal=True)
-            return self.self_attn(inputs, seen.extend(new))
+                return self.self_attn(inputs, new, causal=True).states
+            return self.self_attn(inputs, seen.extend(new)).states
 
         def attend_encoder(inputs: Tensor) -> Tensor:
             # The hypotheses of an utterance are so many queries to one memory: nothing is copied per hypothesis.
             folded = inputs.reshape(memory.key.size(0), -1, inputs.size(-1))
-            return self.encoder_attn(folded, memory, bias=bias).view_as(inputs)
+            attended = self.encoder_attn(folded, memory, bias=bias, watch=watch)
+            watched.append(attended.weights)
+            return attended.states.view_as(inputs)
 
         states = self._residual(states, self.self_attn_layer_norm, attend_self)
         states = self._residual(states, self.encoder_attn_layer_norm, attend_encoder)
-        return self._residual(states, self.final_layer_norm, self.feed_forward)
+        states = self._residual(states, self.final_layer_norm, self.feed_forward)
+        return DecoderOutput(states, tuple(watched) if watch else ())

@@ -130,3 +130,17 @@ def test_loading_does_not_change_the_checkpoint():
 def test_symbols_survive_their_tensor():
     symbols = ["<s>", "▁a", "é", "😀", "<ctc_blank>"]
     assert decode(encode(symbols)) == symbols
+
+
+def test_another_reduction_factor_has_new_layers_of_its_size_and_says_which(caplog):
+    """Two frames a step in the checkpoint, one here: the rest of the post-net is taken."""
+    checkpoint = tiny_model("s2s", reduction_factor=2, seed=1).state_dict()
+    model = tiny_model("s2s", reduction_factor=1, seed=2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(checkpoint)
+    layers = ("speech_decoder_postnet.feat_out", "speech_decoder_postnet.prob_out")
+    new = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name] if name in new else checkpoint[name]), name
+    assert "--reduction-factor is 1 here and 2 in the checkpoint" in caplog.text
+    assert all(name in caplog.text for name in new)

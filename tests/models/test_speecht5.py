@@ -232,3 +232,15 @@ def test_pretraining_without_masks_has_logits_of_the_others_only():
     output = model(**speech_source(*SAMPLES), **mel_target(*FRAMES), predict_unmasked=True)
     assert not output.encoded.masked.any() and len(output.unit_logits) == 0
     assert len(output.unmasked_unit_logits) == int(output.encoded.lengths.sum())
+
+
+def test_a_prediction_from_the_source_needs_a_speech_source():
+    with pytest.raises(ValueError, match="--speech-prediction residual starts from the speech source"):
+        tiny_model("t2s", speech_prediction="residual", reduction_factor=1)
+
+
+def test_a_prediction_from_the_source_needs_one_length():
+    model = tiny_model("s2s", speech_prediction="mask", reduction_factor=1)
+    with pytest.raises(ValueError, match="needs a source and a target of one length.*have 16 and 14 mel frames"):
+        model(**speech_source(4000), **mel_target(14))
+    assert model(**speech_source(4000), **mel_target(16)).speech.refined.shape == (1, 16, 80)

@@ -29,25 +29,40 @@ def test_without_positions_it_is_torch_attention():
     states, memory = torch.randn(2, 4, DIM).double(), torch.randn(2, 6, DIM).double()
     padding = torch.arange(6) >= torch.tensor([6, 3])[:, None]
     expected, _ = reference(ours)(states, memory, memory, key_padding_mask=padding)
-    output = ours(states, ours.remember(memory), bias=padding_bias(padding, states.dtype))
+    output = ours(states, ours.remember(memory), bias=padding_bias(padding, states.dtype)).states
     torch.testing.assert_close(output, expected)
+
+
+@pytest.mark.parametrize("watch", [1, 2, HEADS])
+@pytest.mark.parametrize("training", [True, False])
+def test_watched_probabilities_are_torchs_and_change_nothing(watch, training):
+    ours = build(dropout=0.4 if training else 0.0).train(training)
+    states, memory = torch.randn(2, 4, DIM).double(), torch.randn(2, 6, DIM).double()
+    padding = torch.arange(6) >= torch.tensor([6, 3])[:, None]
+    theirs = reference(ours)
+    expected, weights = theirs(states, memory, memory, key_padding_mask=padding, average_attn_weights=False)
+    found = ours(states, ours.remember(memory), bias=padding_bias(padding, states.dtype), watch=watch)
+    torch.testing.assert_close(found.weights, weights[:, :watch])  # before dropout
+    if not training:
+        torch.testing.assert_close(found.states, expected)
+    assert ours(states, ours.remember(memory)).weights is None
 
 
 def test_causal_queries_see_no_later_key():
     ours, states = build(), torch.randn(2, 5, DIM).double()
     later = torch.ones(5, 5, dtype=torch.bool).triu(1)
     expected, _ = reference(ours)(states, states, states, attn_mask=later)
-    torch.testing.assert_close(ours(states, ours.remember(states), causal=True), expected)
+    torch.testing.assert_close(ours(states, ours.remember(states), causal=True).states, expected)
 
 
 def test_a_zero_table_changes_nothing_and_another_does():
     ours, states = build(), torch.randn(2, 5, DIM).double()
     memory = ours.remember(states)
-    plain = ours(states, memory)
+    plain = ours(states, memory).states
     zeros = torch.zeros(6, DIM // HEADS, dtype=torch.float64)
-    torch.testing.assert_close(ours(states, memory, relative_table=zeros), plain)
+    torch.testing.assert_close(ours(states, memory, relative_table=zeros).states, plain)
     table = torch.randn(6, DIM // HEADS, dtype=torch.float64)
-    assert (ours(states, memory, relative_table=table) - plain).abs().max() > 1e-3
+    assert (ours(states, memory, relative_table=table).states - plain).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -56,7 +71,7 @@ def test_dropout_is_for_training_only(relative):
     table = torch.randn(6, DIM // HEADS, dtype=torch.float64) if relative else None
 
     def run():
-        return ours(states, ours.remember(states), relative_table=table)
+        return ours(states, ours.remember(states), relative_table=table).states
 
     assert not torch.equal(run(), run())
     ours.eval()

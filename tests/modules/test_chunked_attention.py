@@ -118,7 +118,7 @@ def test_without_positions_it_is_torch_attention(causal):
     results = []
     for training in (True, False):
         net.train(training)
-        output = net(states, net.remember(states), bias=bias, causal=causal)
+        output = net(states, net.remember(states), bias=bias, causal=causal).states
         assert ("ChunkedAttention" in _graph(output)) == training
         results.append([output, *torch.autograd.grad(output.square().sum(), [states, *net.parameters()])])
     for ours, expected in zip(*results, strict=True):

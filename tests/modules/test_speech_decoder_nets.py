@@ -23,21 +23,47 @@ def prenet(dropout=0.0):
 def test_only_the_direction_of_the_speaker_vector_counts():
     net, frames = prenet(), torch.randn(2, 3, MEL_BINS)
     speaker = torch.randn(2, SPEAKER_DIM)
-    torch.testing.assert_close(net(frames, speaker), net(frames, 7 * speaker))
-    assert (net(frames, speaker) - net(frames, -speaker)).abs().max() > 1e-3
-    torch.testing.assert_close(net(frames, None), net(frames, torch.zeros(2, SPEAKER_DIM)))
+    ones = net.condition(speaker)
+    torch.testing.assert_close(net(frames, ones), net(frames, net.condition(7 * speaker)))
+    assert (net(frames, ones) - net(frames, net.condition(-speaker))).abs().max() > 1e-3
+    nobody = net.condition(torch.zeros(2, SPEAKER_DIM))
+    torch.testing.assert_close(net(frames, net.condition(None)), net(frames, nobody))
 
 
 def test_prenet_goes_on_at_an_offset():
-    net, frames, speaker = prenet(), torch.randn(1, 5, MEL_BINS), torch.randn(1, SPEAKER_DIM)
-    torch.testing.assert_close(net(frames[:, 3:], speaker, offset=3), net(frames, speaker)[:, 3:])
+    net, frames = prenet(), torch.randn(1, 5, MEL_BINS)
+    condition = net.condition(torch.randn(1, SPEAKER_DIM))
+    torch.testing.assert_close(net(frames[:, 3:], condition, offset=3), net(frames, condition)[:, 3:])
+
+
+def test_the_speaker_vector_is_a_part_of_the_last_layers_input():
+    """`condition` spares the product at every step: the sum is that of the vectors side by side."""
+    net, frames, speaker = prenet().eval(), torch.randn(2, 3, MEL_BINS), torch.randn(2, SPEAKER_DIM)
+    states = F.relu(net.layers[1](F.relu(net.layers[0](frames))))
+    states = net.positions(net.projection(states))
+    vector = F.normalize(speaker)[:, None].expand(-1, 3, -1)
+    expected = F.relu(net.speaker_projection(torch.cat([states, vector], dim=-1)))
+    torch.testing.assert_close(net(frames, net.condition(speaker)), expected)
 
 
 def test_prenet_dropout_is_for_training():
     net, frames = prenet(dropout=0.5), torch.randn(1, 5, MEL_BINS)
-    assert not torch.equal(net(frames, None), net(frames, None))
+    nobody = net.condition(None)
+    assert not torch.equal(net(frames, nobody), net(frames, nobody))
     net.eval()
-    assert torch.equal(net(frames, None), net(frames, None))
+    assert torch.equal(net(frames, nobody), net(frames, nobody))
+
+
+def test_prenet_dropout_that_the_caller_draws():
+    """It acts in evaluation too, on both layers, and keeps the expected size."""
+    net, frames = prenet(dropout=0.5).eval(), torch.randn(1, 4, MEL_BINS)
+    nobody, kept = net.condition(None), torch.rand(1, 4, *net.drawn) < 0.5
+    states = frames
+    for number, layer in enumerate(net.layers):
+        states = F.relu(layer(states)) * kept[:, :, number] * 2
+    expected = F.relu(net.speaker_projection.weight[:, :12] @ net.positions(net.projection(states)).mT + nobody.mT).mT
+    torch.testing.assert_close(net(frames, nobody, kept=kept), expected)
+    assert not torch.equal(net(frames, nobody, kept=kept), net(frames, nobody))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -80,6 +106,26 @@ def test_padding_reaches_no_valid_frame(training):
         torch.testing.assert_close(first[1:, :4], net.refine(coarse[1:, :4], lengths[1:]))
 
 
+@pytest.mark.parametrize("prediction", ["residual", "mask"])
+def test_predictions_from_the_source(prediction):
+    """In magnitudes: a residual in the logarithm multiplies them by 10 ** residual, a mask by a number in (0, 1)."""
+    net = SpeechDecoderPostnet(dim=12, reduction=1, channels=7, layers=3, dropout=0.0, prediction=prediction).eval()
+    states, source = 5 * torch.randn(2, 4, 12), torch.randn(2, 4, MEL_BINS) - 2
+    raw = F.linear(states, net.feat_out.weight, net.feat_out.bias)
+    factor = 10**raw if prediction == "residual" else torch.sigmoid(raw)
+    coarse, _ = net.coarse(states, source)
+    torch.testing.assert_close(10**coarse, 10**source * factor)
+    if prediction == "mask":
+        assert (coarse < source).all()
+        silent, _ = net.coarse(states, torch.full_like(source, -9.9))
+        assert silent.min() >= -10
+
+
+def test_a_prediction_from_the_source_works_frame_by_frame():
+    with pytest.raises(ValueError, match="--speech-prediction mask .*--reduction-factor 2.*give --reduction-factor 1"):
+        SpeechDecoderPostnet(dim=12, reduction=2, channels=7, layers=3, dropout=0.0, prediction="mask")
+
+
 def test_last_convolution_has_no_tanh():
     net = postnet().eval()
     with torch.no_grad():
@@ -90,4 +136,6 @@ def test_last_convolution_has_no_tanh():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_no_speaker_is_finite_in_low_precision(dtype):
-    assert prenet().to(dtype)(torch.randn(2, 3, MEL_BINS, dtype=dtype), None).isfinite().all()
+    net = prenet().to(dtype)
+    condition = net.condition(torch.randn(2, SPEAKER_DIM))
+    assert net(torch.randn(2, 3, MEL_BINS, dtype=dtype), condition).isfinite().all()
