@@ -38,6 +38,7 @@ RUNTIME = [
     "editdistance",
     "sacrebleu",
     "tqdm",
+    "PyYAML",  # configurations of vocoders in ParallelWaveGAN's layout
 ]
 
 # What manifest_tools imports besides (k-means units).
@@ -47,8 +48,8 @@ TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "trans
 BENCH = ["transformers>=4.40"]
 DEMO = ["G722", "num2words"]
 # Scores of generated speech (pesq and pyworld are compiled: a C++ compiler; pyworld reads its version with setuptools'
-# pkg_resources, which setuptools 82 dropped) and pictures of it.
-SPEECH = ["pystoi", "pesq", "pyworld", "setuptools<82", "pocketsphinx", "matplotlib", "num2words"]
+# pkg_resources, which setuptools 82 dropped), pictures of it, and vocoders in safetensors files.
+SPEECH = ["pystoi", "pesq", "pyworld", "setuptools<82", "pocketsphinx", "matplotlib", "num2words", "safetensors"]
 
 setup(
     name="speecht5_fairseq",
