@@ -14,13 +14,21 @@ from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config
 import speecht5_fairseq
 from speecht5_fairseq.criterions.pretrain import PretrainCriterionConfig
 from speecht5_fairseq.criterions.s2t import S2TCriterionConfig
+from speecht5_fairseq.criterions.speech import SpeechCriterionConfig
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from speecht5_fairseq.scoring.fairseq_scorer import WerCerScorerConfig
 from speecht5_fairseq.tasks.pretrain import PretrainTaskConfig
+from speecht5_fairseq.tasks.s2s import S2STaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTaskConfig
+from speecht5_fairseq.tasks.t2s import T2STaskConfig
 
 PACKAGE = Path(speecht5_fairseq.__file__).parent
-TASKS = {"speecht5_pretrain": PretrainTaskConfig, "speecht5_s2t": S2TTaskConfig}
+TASKS = {
+    "speecht5_pretrain": PretrainTaskConfig,
+    "speecht5_s2t": S2TTaskConfig,
+    "speecht5_t2s": T2STaskConfig,
+    "speecht5_s2s": S2STaskConfig,
+}
 CONFIGS = [
     *TASKS.values(),
     SpeechT5Config,
@@ -28,10 +36,13 @@ CONFIGS = [
     SpeechT5SmallConfig,
     S2TCriterionConfig,
     PretrainCriterionConfig,
+    SpeechCriterionConfig,
     WerCerScorerConfig,
 ]
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
+
+CRITERION_NAMES = dict.fromkeys(("speecht5_t2s", "speecht5_s2s"), "speecht5_speech")  # others: as their tasks
 
 FIELDS = {
     f"{config.__name__}.{field.name}": field
@@ -167,7 +178,7 @@ def registered() -> list[type]:
 
 
 def test_every_registered_config_is_tested_here():
-    abstract = {"SpeechTaskConfig"}
+    abstract = {"SpeechTaskConfig", "SpeechTargetTaskConfig"}
     assert {config.__name__ for config in registered()} - abstract == {config.__name__ for config in CONFIGS}
 
 
@@ -194,7 +205,7 @@ PARSERS = {
 def test_commands_take_the_options_of_a_task(task, command, monkeypatch):
     arguments = ["data", "--task", task]
     if command == "train":
-        arguments += ["--arch", "speecht5", "--criterion", task]  # each criterion has its task's name
+        arguments += ["--arch", "speecht5", "--criterion", CRITERION_NAMES.get(task, task)]
     else:
         arguments += ["--path", "checkpoint.pt"]
     monkeypatch.setattr("sys.argv", ["command", *arguments])  # the parsers look there for --task
@@ -215,7 +226,12 @@ def test_task_options_have_names_of_their_own(task, monkeypatch):
     assert not own & theirs
 
 
-CRITERIONS = {PretrainTaskConfig: PretrainCriterionConfig, S2TTaskConfig: S2TCriterionConfig}
+CRITERIONS = {
+    PretrainTaskConfig: PretrainCriterionConfig,
+    S2TTaskConfig: S2TCriterionConfig,
+    T2STaskConfig: SpeechCriterionConfig,
+    S2STaskConfig: SpeechCriterionConfig,
+}
 
 
 @pytest.mark.parametrize("task", CRITERIONS)

@@ -94,7 +94,7 @@ class JointBeamSearch:
         Raises:
             ValueError: an option that has no effect is set, or one is out of range.
         """
-        reject_unsupported(cfg)
+        reject_unsupported(cfg, "joint beam")
         return cls(
             dictionary,
             beam=cfg.beam,

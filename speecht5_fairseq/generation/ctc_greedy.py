@@ -73,7 +73,7 @@ class CTCGreedySearch:
         Raises:
             ValueError: an option that has no effect is set.
         """
-        reject_unsupported(cfg, greedy=True)
+        reject_unsupported(cfg, "greedy CTC")
         return cls(dictionary)
 
     @torch.no_grad()

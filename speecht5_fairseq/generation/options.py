@@ -62,32 +62,43 @@ BEAM_SEARCH_ONLY = {
     "nbest": "there is one hypothesis",
 }
 
-# `sacrebleu` and `no_seed_provided` are fairseq-generate's own; greedy decoding leaves `beam` alone because its
-# default is 5, which cannot be told from a request.
+# `sacrebleu` and `no_seed_provided` are fairseq-generate's own; decoding without a search leaves `beam` alone because
+# its default is 5, which cannot be told from a request.
 SUPPORTED = (*BEAM_SEARCH_ONLY, "beam", "sacrebleu", "no_seed_provided")
 
 
-def reject_unsupported(cfg: Any, *, greedy: bool = False) -> None:
+_FRAME_BY_FRAME = "speech is generated frame by frame, without a search"
+# What each kind of decoding refuses, and why.
+REFUSED = {
+    "joint beam": UNSUPPORTED,
+    "greedy CTC": UNSUPPORTED | BEAM_SEARCH_ONLY,
+    "speech": dict.fromkeys(UNSUPPORTED | BEAM_SEARCH_ONLY, _FRAME_BY_FRAME)
+    | dict.fromkeys(("max_len_a", "max_len_b"), f"{_FRAME_BY_FRAME}; use --max-length-ratio")
+    | {"min_len": f"{_FRAME_BY_FRAME}; use --min-length-ratio"},
+}
+
+
+def reject_unsupported(cfg: Any, kind: str) -> None:
     """Refuse options that differ from fairseq's default and would have no effect.
 
     Args:
         cfg: fairseq's generation options (`GenerationConfig` or the DictConfig made of it).
-        greedy: the decoder is the greedy CTC one.
+        kind: of decoding, a key of `REFUSED`.
 
     Raises:
         ValueError: the first such option, its value and the mend.
     """
-    refused = UNSUPPORTED | BEAM_SEARCH_ONLY if greedy else UNSUPPORTED
+    refused = REFUSED[kind]
     for field in GenerationConfig.__dataclass_fields__.values():
         if field.name not in refused:
             continue
         value = getattr(cfg, field.name)
         if value != field.default:
             raise ValueError(
-                f"{_flag(field.name)} (now {value!r}) has no effect in {'greedy CTC' if greedy else 'joint beam'} "
-                f"decoding: {refused[field.name]}; leave it at its default {field.default!r}"
+                f"{_flag(field.name)} (now {value!r}) has no effect in {kind} decoding: {refused[field.name]}; leave "
+                f"it at its default {field.default!r}"
             )
-    if not greedy and cfg.nbest > cfg.beam:
+    if cfg.nbest > cfg.beam:
         raise ValueError(f"--nbest {cfg.nbest} asks for more hypotheses than --beam {cfg.beam} keeps: raise --beam")
 
 

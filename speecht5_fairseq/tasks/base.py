@@ -17,7 +17,7 @@ from torch import distributed
 
 from ..constants import CTC_BLANK_SYMBOL
 from ..data.base import SpeechLimits
-from ..data.checks import verify
+from ..data.checks import Report, verify
 from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
 from ..models.jobs import JOBS, Job
@@ -96,16 +96,32 @@ class SpeechT5Task(FairseqTask):
         return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns])
 
     def verify(self, manifest: Manifest, *, text: TextLabels | None = None, units: UnitLabels | None = None) -> None:
-        """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error.
+        """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error."""
+        self.examine(manifest, text=text, units=units).raise_problems()
+
+    def examine(
+        self,
+        manifest: Manifest,
+        *,
+        text: TextLabels | None = None,
+        units: UnitLabels | None = None,
+        audio: Sequence[str] | None = None,
+    ) -> Report:
+        """Check as ``verify`` does, the files of the path columns ``audio`` or all; bad rows are in the report.
 
         The first process checks and leaves a stamp, which spares the others the work.
         """
         resample = not self.cfg.refuse_other_rates
         with first_process_first() as first:
-            report = verify(
-                manifest, text=text, units=units, level=str(self.cfg.verify_data), resample=resample, progress=first
+            return verify(
+                manifest,
+                text=text,
+                units=units,
+                audio=audio,
+                level=str(self.cfg.verify_data),
+                resample=resample,
+                progress=first,
             )
-        report.raise_problems()
 
     def is_training(self, split: str) -> bool:
         return split == self.cfg.train_subset

@@ -21,6 +21,7 @@ from transformers import SpeechT5ForSpeechToSpeech, SpeechT5ForSpeechToText, Spe
 
 from speecht5_fairseq.constants import CONV_LAYERS
 from speecht5_fairseq.convert.huggingface import from_huggingface, huggingface_name
+from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
 from speecht5_fairseq.models.jobs import JOBS
 
@@ -148,17 +149,37 @@ def test_synthesis_in_a_padded_batch(reduction):
 
 
 @torch.no_grad()
-def test_conversion_alone():
-    ours, theirs = pair("s2s", tiny_config())
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_conversion_alone(reduction):
+    ours, theirs = pair("s2s", tiny_config(reduction_factor=reduction))
     source, target = speech_source(9117), mel_target(14)
     expected = theirs.speecht5(
         input_values=source["waveform"],
-        decoder_input_values=shifted(target["target_frames"], 2),
+        decoder_input_values=shifted(target["target_frames"], reduction),
         speaker_embeddings=target["speaker"],
     )
     coarse, refined, stop = theirs.speech_decoder_postnet(expected.last_hidden_state)
     output = ours(**source, **target).speech
     assert max(worst(output.coarse, coarse), worst(output.refined, refined), worst(output.stop_logits, stop)) < 2e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("reduction", [1, 2])
+@pytest.mark.parametrize("job", ["t2s", "s2s"])
+def test_generated_frames(job, reduction):
+    """Autoregressive, each frame from the ones before; theirs runs its pre-net over all of them at every step."""
+    ours, theirs = pair(job, tiny_config(reduction_factor=reduction))
+    speaker = mel_target(1)["speaker"]
+    source = {"source_tokens": text_tokens(9)} if job == "t2s" else speech_source(6000)
+    inputs = source["source_tokens"] if job == "t2s" else source["waveform"]
+    options = {"threshold": 10.0, "minlenratio": 0.0, "maxlenratio": 4.0}
+    generate = theirs.generate_speech if job == "s2s" else theirs.generate
+    expected = generate(inputs, speaker_embeddings=speaker, **options)
+    inputs = {name: value for name, value in source.items() if name != "seeds"}
+    limits = SpeechLimits(threshold=10.0, max_ratio=4.0)
+    (found,) = generate_speech(ours, ours.encode(**inputs), speaker, limits=limits)
+    assert found.hit_limit and len(found.mel) == len(expected) > 8
+    assert worst(found.mel, expected) < 5e-5
 
 
 @pytest.fixture(scope="module")

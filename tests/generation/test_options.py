@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from speecht5_fairseq.generation.beam_search import JointBeamSearch
 from speecht5_fairseq.generation.ctc_greedy import CTCGreedySearch
-from speecht5_fairseq.generation.options import SUPPORTED, UNSUPPORTED, encoder_inputs, reject_unsupported
+from speecht5_fairseq.generation.options import REFUSED, SUPPORTED, UNSUPPORTED, encoder_inputs, reject_unsupported
 
 FIELDS = [field for field in dataclasses.fields(GenerationConfig) if not field.name.startswith("_")]
 
@@ -25,17 +25,17 @@ def test_every_option_of_fairseq_is_accounted_for():
     assert {field.name for field in FIELDS} <= {*SUPPORTED, *UNSUPPORTED}
 
 
-@pytest.mark.parametrize("greedy", [False, True])
-def test_defaults_pass(greedy):
-    reject_unsupported(GenerationConfig(), greedy=greedy)
-    reject_unsupported(OmegaConf.structured(GenerationConfig()), greedy=greedy)
+@pytest.mark.parametrize("kind", REFUSED)
+def test_defaults_pass(kind):
+    reject_unsupported(GenerationConfig(), kind)
+    reject_unsupported(OmegaConf.structured(GenerationConfig()), kind)
 
 
 @pytest.mark.parametrize("field", [f for f in FIELDS if f.name in UNSUPPORTED], ids=lambda field: field.name)
 def test_options_without_effect_are_refused(field):
     cfg = GenerationConfig(**{field.name: other_value(field)})
     with pytest.raises(ValueError, match=f"--{field.name.replace('_', '-')} .*has no effect"):
-        reject_unsupported(cfg)
+        reject_unsupported(cfg, "joint beam")
 
 
 def test_options_of_the_search_are_refused_in_greedy_decoding(toy):
@@ -61,3 +61,13 @@ def test_more_hypotheses_than_the_beam_holds(toy):
 
 def test_the_encoder_gets_no_teacher_forcing(toy):
     assert set(encoder_inputs(toy.sample(4))) == {"waveform", "sample_lengths"}
+
+
+@pytest.mark.parametrize(
+    "name, value, mend",
+    [("max_len_b", 50, "use --max-length-ratio"), ("min_len", 3, "use --min-length-ratio"), ("lenpen", 2.0, "")],
+)
+def test_speech_has_no_search_and_other_limits(name, value, mend):
+    flag = f"--{name.replace('_', '-')}"
+    with pytest.raises(ValueError, match=f"{flag} .now {value}. has no effect in speech decoding: .*{mend}"):
+        reject_unsupported(GenerationConfig(**{name: value}), "speech")

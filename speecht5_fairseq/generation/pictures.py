@@ -1,0 +1,39 @@
+"""Pictures of generated speech: the mel, and where the decoder attended.
+
+Shapes: N mel frames, M mel bins, L decoder steps, T encoder positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from ..constants import MEL_HOP, SAMPLE_RATE
+from ..data.atomic import replacing
+
+
+def draw_speech(path: Path, mel: Tensor, alignments: Sequence[Tensor], *, title: str) -> None:
+    """Write a PNG: log-mel (N, M) above, the alignment (L, T) of each text below.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("--save-pictures needs matplotlib: `pip install matplotlib`, or drop it") from error
+    seconds = len(mel) * MEL_HOP / SAMPLE_RATE
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    grid = figure.add_gridspec(2, len(alignments))
+    above = figure.add_subplot(grid[0, :])
+    picture = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
+    above.imshow(mel.T.numpy(), extent=(0, seconds, 0, mel.size(1)), **picture)
+    above.set(title=title, xlabel="seconds", ylabel="mel bin")
+    for column, alignment in enumerate(alignments):
+        below = figure.add_subplot(grid[1, column])
+        below.imshow(alignment.T.numpy(), vmin=0, **picture)
+        below.set(xlabel="decoder step", ylabel="encoder position")
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=100)

@@ -1,0 +1,133 @@
+"""The folder that generated speech goes to: one wav and one mel an utterance, and a table that grows with them.
+
+    OUT/<subset>/<id>.wav, <id>.npy (log10-mel, frames x bins), <id>.png (with pictures), results.tsv, run.json
+
+An interrupted run leaves whole files and whole lines; the next one with the same settings goes on after them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..data.atomic import atomic_text
+
+COLUMNS = (
+    "id", "wav", "mel", "frames", "stop_step", "hit_limit", "focus_rate", "length_ratio", "seconds", "reference",
+    "speaker", "text", "source", "status",
+)  # fmt: skip
+DONE = "ok"  # the status of an utterance that was generated; any other says what went wrong
+
+
+class ResultsFolder:
+    """Reads what earlier runs left, takes in what this one makes.
+
+    Args:
+        folder: OUT/<subset>; made where there is none.
+        settings: everything that decides what comes out, as JSON values.
+        overwrite: forget the results of a run with other settings instead of refusing to mix them.
+
+    Attributes:
+        rows: id -> fields by column, of this run and of the earlier ones that it goes on from.
+
+    Raises:
+        ValueError: the folder holds results of other settings.
+    """
+
+    def __init__(self, folder: Path, settings: dict, *, overwrite: bool = False) -> None:
+        self.folder = folder
+        self.table = folder / "results.tsv"
+        self.rows: dict[str, dict[str, str]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = json.loads(json.dumps(settings))  # as they will be read again
+        stored = self._stored_settings()
+        if stored == settings:
+            self.rows = self._read()
+        elif stored is not None and not overwrite:
+            names = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
+            raise ValueError(
+                f"{folder} holds the results of another run (other: {', '.join(names)}); give another --results-path, "
+                "or --overwrite-results to replace them"
+            )
+        self._write_all(self.rows.values())
+        with atomic_text(folder / "run.json") as file:
+            json.dump(settings, file, indent=1)
+
+    @property
+    def done(self) -> set[str]:
+        """Ids that need not be generated again."""
+        return {name for name, row in self.rows.items() if row["status"] == DONE and self._has_files(row)}
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """id -> what went wrong."""
+        return {name: row["status"] for name, row in self.rows.items() if row["status"] != DONE}
+
+    def path(self, name: str, suffix: str) -> Path:
+        """File of an utterance; `name` may hold folders."""
+        return self.folder / f"{name}{suffix}"
+
+    def add(self, name: str, **fields: object) -> None:
+        """Append an utterance to the table: one write of one line, so that a kill leaves whole lines."""
+        row = dict.fromkeys(COLUMNS, "") | {"id": name} | {key: str(value) for key, value in fields.items()}
+        self.rows[name] = row
+        with open(self.table, "a", encoding="utf-8", newline="") as file:
+            file.write(_lines([row]))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self, order: Iterable[str]) -> None:
+        """Rewrite the table with one line an utterance, in the order of the manifest."""
+        self._write_all(self.rows[name] for name in order if name in self.rows)
+
+    def _has_files(self, row: dict[str, str]) -> bool:
+        return all((self.folder / row[column]).is_file() for column in ("wav", "mel") if row[column])
+
+    def _stored_settings(self) -> dict | None:
+        try:
+            return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:  # not ours to trust: as good as other settings
+            return {}
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        """Whole lines of the table; of an utterance with several, the last. Columns that scoring added are left."""
+        try:
+            text = self.table.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        whole = text[: text.rfind("\n") + 1]
+        rows = csv.DictReader(io.StringIO(whole), delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {row["id"]: {name: row[name] or "" for name in COLUMNS} for row in rows if row.get("status")}
+
+    def _write_all(self, rows: Iterable[dict[str, str]]) -> None:
+        with atomic_text(self.table) as file:
+            file.write("\t".join(COLUMNS) + "\n" + _lines(rows))
+
+
+def _lines(rows: Iterable[dict[str, str]]) -> str:
+    clean = ([" ".join(row[name].split()) for name in COLUMNS] for row in rows)  # no tab or line end in a field
+    return "".join("\t".join(fields) + "\n" for fields in clean)
+
+
+def unique_names(paths: Iterable[str]) -> list[str]:
+    """An id for each path: the path without its suffix, below no folder but the output's own; a repeated one gets the
+    number of its row (from 1): "a/x.wav", "b/x.wav", "a/x.flac" -> "a/x", "b/x", "a/x-3".
+    """
+    names: list[str] = []
+    seen: set[str] = set()
+    for number, path in enumerate(paths, start=1):
+        parts = [part for part in Path(path).with_suffix("").parts if part not in ("/", "..", ".")]
+        name = "/".join(parts) or "utterance"
+        if name in seen or name in ("results", "run"):
+            name = f"{name}-{number}"
+        while name in seen:  # somebody's own name looks like a number of ours
+            name += "-again"
+        seen.add(name)
+        names.append(name)
+    return names

@@ -1,0 +1,235 @@
+"""What the tasks with a speech target share: options of generation, and the run of fairseq-generate."""
+
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from fairseq.dataclass import ChoiceEnum
+from fairseq.utils import split_paths
+from omegaconf import II
+
+from ..data.labels import TextLabels
+from ..data.manifest import Manifest
+from ..data.speech_target import SpeechTargetDataset, TargetOptions
+from ..generation.options import reject_unsupported
+from ..generation.results_folder import ResultsFolder, unique_names
+from ..generation.source_gain import source_gain
+from ..generation.speech import SpeechLimits
+from ..generation.speech_generator import ResultLines, SpeechGenerator
+from ..generation.vocoder import load_vocoder
+from .base import SpeechT5Task, SpeechTaskConfig
+
+logger = logging.getLogger(__name__)
+
+PRENET_DROPOUT = ChoiceEnum(["seeded", "off"])
+NO_VOCODER = "none"
+SOURCE_PHASES = "source"
+
+
+@dataclass
+class SpeechTargetTaskConfig(SpeechTaskConfig):
+    """Options of the jobs that produce speech; those below are read by fairseq-generate."""
+
+    stop_threshold: float = field(
+        default=0.5, metadata={"help": "generation: stop probability of any frame of a step that ends an utterance"}
+    )
+    min_length_ratio: float = field(
+        default=0.0, metadata={"help": "generation: fewest mel frames for each token, or for each 20 ms of speech"}
+    )
+    max_length_ratio: float = field(
+        default=20.0, metadata={"help": "generation: most mel frames for each token, or for each 20 ms of speech"}
+    )
+    generation_prenet_dropout: PRENET_DROPOUT = field(
+        default="seeded",
+        metadata={"help": "generation: dropout of the pre-net, drawn from each utterance's seed, or off"},
+    )
+    vocoder: str = field(
+        default="griffin-lim",
+        metadata={
+            "help": "generation: griffin-lim[:ITERATIONS], a HiFi-GAN's folder, MODULE:FUNCTION, none (mels alone), or "
+            "for enhancement source (the source's phases)"
+        },
+    )
+    save_pictures: bool = field(default=False, metadata={"help": "generation: draw each mel and alignment as a PNG"})
+    overwrite_results: bool = field(
+        default=False, metadata={"help": "generation: replace the results of another run in --results-path"}
+    )
+    results_path: Optional[str] = II("common_eval.results_path")
+    checkpoint_path: Optional[str] = II("common_eval.path")
+    gen_subset: str = II("dataset.gen_subset")
+
+
+class SpeechTargetTask(SpeechT5Task):
+    """A job with a speech target. In fairseq-generate its utterances go to OUT/<subset> (``--results-path OUT``).
+
+    A row that is bad is written down as failed there and left out; the exit status tells of it at the end.
+
+    Attributes:
+        source_columns: path columns of the manifest that generation reads audio from; targets may be absent then.
+    """
+
+    source_columns: tuple[str, ...]
+
+    def __init__(self, cfg: SpeechTargetTaskConfig, job: str) -> None:
+        super().__init__(cfg, job)
+        self.generator: SpeechGenerator | None = None
+        self.results: ResultsFolder | None = None
+        self.bad_rows: dict[int, str] = {}
+        self.names: list[str] = []
+        self.lines = ResultLines()
+
+    @property
+    def is_generating(self) -> bool:
+        """Whether this is fairseq-generate: only there results have a path."""
+        return self.cfg.results_path is not None
+
+    @property
+    def target_dictionary(self) -> ResultLines | None:
+        """No dictionary, the target is speech; in generation, what turns hypotheses into lines of words."""
+        return self.lines if self.is_generating else None
+
+    @abstractmethod
+    def open_text(self, split: str, saved: Any) -> TextLabels | None:
+        """The text labels of a split, where the job has text. ``saved``: options of the checkpoint's task, or None."""
+
+    @abstractmethod
+    def build_dataset(
+        self, manifest: Manifest, text: TextLabels | None, saved: Any, options: TargetOptions
+    ) -> SpeechTargetDataset:
+        """The data set of a verified split."""
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
+        manifest = self.open_manifest(split)
+        text = self.open_text(split, task_cfg)
+        options: TargetOptions = self.limits(split)
+        if self.is_generating:
+            options |= self._what_is_left(split, manifest, text)
+        else:
+            self.verify(manifest, text=text)
+        self.datasets[split] = self.build_dataset(manifest, text, task_cfg, options)
+
+    def _what_is_left(self, split: str, manifest: Manifest, text: TextLabels | None) -> TargetOptions:
+        """Open the folder of results; done rows and bad rows are not generated."""
+        folder = Path(self.cfg.results_path) / split
+        self.results = ResultsFolder(folder, self._settings(manifest, text), overwrite=self.cfg.overwrite_results)
+        self.names = unique_names(str(manifest.row(row)["path"]) for row in range(len(manifest)))
+        finished = self.results.done
+        done = {row for row, name in enumerate(self.names) if name in finished}
+        if done:
+            logger.info("%s: %d of %d utterances are there already", folder, len(done), len(manifest))
+        self.bad_rows = self.examine(manifest, text=text, audio=self.source_columns).bad_rows
+        return {"with_targets": False, "tolerant": True, "without": {*done, *self.bad_rows}}
+
+    def _settings(self, manifest: Manifest, text: TextLabels | None) -> dict:
+        """What decides the results: files by size and time, and options."""
+        files = [manifest.file, *(text.files if text else []), *map(Path, split_paths(self.cfg.checkpoint_path or ""))]
+        states = {str(file.absolute()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+        names = ("stop_threshold", "min_length_ratio", "max_length_ratio", "vocoder", "seed")
+        return {"files": states, "prenet_dropout": str(self.cfg.generation_prenet_dropout)} | {
+            name: getattr(self.cfg, name) for name in names
+        }
+
+    def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
+        """The generator of speech, from this task's options.
+
+        Raises:
+            ValueError: no ``--results-path``, or an option of fairseq's that would have no effect.
+        """
+        if self.results is None:
+            raise ValueError("generated speech needs a folder: give --results-path OUT")
+        reject_unsupported(args, "speech")
+        self.generator = SpeechGenerator(
+            limits=SpeechLimits(self.cfg.stop_threshold, self.cfg.min_length_ratio, self.cfg.max_length_ratio),
+            results=self.results,
+            lines=self.lines,
+            vocoder=self._vocoder(models[0]),
+            describe=self.describe,
+            prenet_dropout=str(self.cfg.generation_prenet_dropout) == "seeded",
+            pictures=self.cfg.save_pictures,
+        )
+        for row, problem in self.bad_rows.items():
+            self.generator.fail(row, problem)
+        return self.generator
+
+    def _vocoder(self, model: Any) -> Any:
+        """What ``--vocoder`` names.
+
+        Raises:
+            ValueError: ``source`` for a model that does not predict from its source; or see ``load_vocoder``.
+        """
+        if self.cfg.vocoder == NO_VOCODER:
+            return None
+        if self.cfg.vocoder != SOURCE_PHASES:
+            return load_vocoder(self.cfg.vocoder, next(model.parameters()).device)
+        if model.speech_decoder_postnet.prediction == "mel":
+            raise ValueError(
+                "--vocoder source scales the source, frame by frame, which needs a model trained with "
+                "--speech-prediction mask or residual; this one predicts mel frames: give griffin-lim or a HiFi-GAN"
+            )
+        return source_gain
+
+    def describe(self, row: int) -> dict[str, object]:
+        """What the table of results says of a manifest row: its id under "name", and some columns."""
+        dataset = self.datasets[self.cfg.gen_subset]
+        return {
+            "name": self.names[row],
+            "reference": plain(dataset.reference(row)),
+            "speaker": plain(dataset.manifest.path(row, "speaker")),
+        }
+
+    def get_batch_iterator(self, dataset, *args, **kwargs):
+        """fairseq's iterator; in generation, one that also notes utterances which cannot be read, and the end."""
+        batches = super().get_batch_iterator(dataset, *args, **kwargs)
+        return _GenerationBatches(batches, self) if self.is_generating else batches
+
+    def finish(self, batches: int) -> None:
+        """Close the table and print the summary.
+
+        Raises:
+            SystemExit: with status 1 when utterances failed; with 0 when there was nothing to do.
+        """
+        self.results.close(self.names)
+        print(self.generator.summary(self.cfg.gen_subset), flush=True)
+        failed = len(self.results.failed)
+        if failed:
+            raise SystemExit(f"{failed} utterances failed; the column status of {self.results.table} says why")
+        if not batches:
+            raise SystemExit(0)  # fairseq would divide by the number of sentences
+
+
+def plain(path: Path | None) -> str:
+    """The path without "..", as a table for other programs has it; empty for None."""
+    return "" if path is None else os.path.normpath(path)
+
+
+class _GenerationBatches:
+    """Stands for fairseq's EpochBatchIterator where fairseq-generate asks it for its one epoch."""
+
+    def __init__(self, batches: Any, task: SpeechTargetTask) -> None:
+        self.batches = batches
+        self.task = task
+
+    def next_epoch_itr(self, **kwargs) -> "_Watched":
+        return _Watched(self.batches.next_epoch_itr(**kwargs), self.task)
+
+
+class _Watched:
+    """Batches without their failed utterances, which the task's generator writes down; then the task finishes."""
+
+    def __init__(self, batches: Any, task: SpeechTargetTask) -> None:
+        self.batches = batches
+        self.task = task
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[dict]:
+        for batch in self.batches:
+            for item in batch.pop("failed", ()):
+                self.task.generator.fail(item.id, item.reason)
+            yield batch
+        self.task.finish(len(self.batches))

@@ -1,0 +1,71 @@
+"""Task of text to speech: synthesis."""
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from fairseq.tasks import register_task
+
+from ..data.dictionary import load_text_dictionary
+from ..data.labels import TextLabels
+from ..data.manifest import Manifest
+from ..data.source_text import TEXT_ENDS, SourceText
+from ..data.speech_target import TargetOptions
+from ..data.t2s import T2SDataset
+from ..data.text_normalisation import NO_NORMALISER
+from .speech_target import SpeechTargetTask, SpeechTargetTaskConfig
+
+
+@dataclass
+class T2STaskConfig(SpeechTargetTaskConfig):
+    spm_model: Optional[str] = field(
+        default=None,
+        metadata={"help": "sentencepiece model: the label lines are raw text (default: pieces with spaces between)"},
+    )
+    text_ends: Optional[str] = field(
+        default=None,
+        metadata={"help": f"ends of a source text: {', '.join(TEXT_ENDS)} (default: the checkpoint's, else none)"},
+    )
+    text_normaliser: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "raw text to spoken words: a language (numbers as words), LANGUAGE+abbreviations, none, or "
+            "MODULE:FUNCTION (default: the checkpoint's, else none)"
+        },
+    )
+    max_text_symbols: Optional[int] = field(
+        default=None,
+        metadata={"help": "generation: cut longer texts at their sentence ends and join the speech (default: never)"},
+    )
+
+
+@register_task("speecht5_t2s", dataclass=T2STaskConfig)
+class T2STask(SpeechTargetTask):
+    """Text in, speech out. ``label_dir`` holds ``dict.txt`` and ``{split}.txt``, one line an utterance."""
+
+    columns = "t2s"
+    source_columns = ()
+
+    @classmethod
+    def setup_task(cls, cfg: T2STaskConfig, **kwargs) -> "T2STask":
+        task = cls(cfg, "t2s")
+        task.text_dictionary = load_text_dictionary(task.label_dir / "dict.txt")
+        return task
+
+    def open_text(self, split: str, saved: Any) -> TextLabels:
+        normaliser = travelled(self.cfg.text_normaliser, saved, "text_normaliser", NO_NORMALISER)
+        return TextLabels.open(
+            self.label_dir, split, self.text_dictionary, self.cfg.spm_model, normaliser=normaliser
+        )
+
+    def build_dataset(self, manifest: Manifest, text: TextLabels, saved: Any, options: TargetOptions) -> T2SDataset:
+        limit = self.cfg.max_text_symbols if self.is_generating else None
+        ends = travelled(self.cfg.text_ends, saved, "text_ends", "none")
+        return T2SDataset(manifest, SourceText(text, ends=ends, limit=limit), **options)
+
+    def describe(self, row: int) -> dict[str, object]:
+        return super().describe(row) | {"text": self.datasets[self.cfg.gen_subset].text.labels.lines[row]}
+
+
+def travelled(given: Optional[str], saved: Any, name: str, default: str) -> str:
+    """An option that travels in the checkpoint: as given now, else as in training, else the default."""
+    return given or getattr(saved, name, None) or default

@@ -1,0 +1,77 @@
+"""The folder of results: whole lines, resuming, other settings, unique names."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speecht5_fairseq.generation.results_folder import COLUMNS, DONE, ResultsFolder, unique_names
+
+SETTINGS = {"checkpoint": [10, 20], "seed": 1}
+
+
+def lines(folder):
+    return [line.split("\t") for line in (folder / "results.tsv").read_text(encoding="utf-8").splitlines()]
+
+
+def write(results, name, status=DONE):
+    for suffix in (".wav", ".npy"):
+        path = results.path(name, suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    results.add(name, wav=f"{name}.wav", mel=f"{name}.npy", frames=7, status=status)
+
+
+def test_a_line_an_utterance_below_a_header(tmp_path):
+    results = ResultsFolder(tmp_path / "out", SETTINGS)
+    write(results, "en/a")
+    results.add("en/b", text="tab\there,\nand a line end", status="the vocoder said no")
+    header, first, second = lines(tmp_path / "out")
+    assert header == list(COLUMNS)
+    assert dict(zip(header, first, strict=True))["wav"] == "en/a.wav" and first[-1] == "ok"
+    assert dict(zip(header, second, strict=True))["text"] == "tab here, and a line end"
+    assert results.done == {"en/a"} and results.failed == {"en/b": "the vocoder said no"}
+
+
+def test_an_interrupted_run_goes_on(tmp_path):
+    results = ResultsFolder(tmp_path, SETTINGS)
+    for name in ("c", "a", "b"):
+        write(results, name)
+    results.add("d", status="failed")
+    with open(tmp_path / "results.tsv", "a", encoding="utf-8") as file:
+        file.write("e\te.wav\te.n")  # a kill in the middle of a line
+    (tmp_path / "b.wav").unlink()
+    again = ResultsFolder(tmp_path, dict(reversed(SETTINGS.items())))
+    assert again.done == {"a", "c"}  # b lost its file, d failed, e has half a line
+    write(again, "b")
+    again.close(["a", "b", "c", "d", "e"])
+    assert [line[0] for line in lines(tmp_path)] == ["id", "a", "b", "c", "d"]
+
+
+def test_results_of_other_settings_are_never_mixed(tmp_path):
+    write(ResultsFolder(tmp_path, SETTINGS), "a")
+    with pytest.raises(ValueError, match="results of another run .other: seed.; give another --results-path, or"):
+        ResultsFolder(tmp_path, {**SETTINGS, "seed": 2})
+    assert ResultsFolder(tmp_path, SETTINGS).done == {"a"}
+    assert ResultsFolder(tmp_path, {**SETTINGS, "seed": 2}, overwrite=True).done == set()
+    assert len(lines(tmp_path)) == 1
+
+
+def test_columns_that_scoring_added_do_not_disturb(tmp_path):
+    write(ResultsFolder(tmp_path, SETTINGS), "a")
+    table = tmp_path / "results.tsv"
+    header, row = table.read_text(encoding="utf-8").splitlines()
+    table.write_text(f"{header}\tmcd\n{row}\t5.5\n", encoding="utf-8")
+    again = ResultsFolder(tmp_path, SETTINGS)
+    assert again.done == {"a"} and len(lines(tmp_path)[1]) == len(COLUMNS)
+
+
+def test_names_are_paths_without_suffix_and_repeats_get_their_row():
+    paths = ["en/a.wav", "fr/a.wav", "en/a.flac", "/data/x.wav", "../up/y.wav", "results.wav", "en/a-3.wav"]
+    assert unique_names(paths) == ["en/a", "fr/a", "en/a-3", "data/x", "up/y", "results-6", "en/a-3-7"]
+
+
+@given(st.lists(st.sampled_from(["a.wav", "a-2.wav", "a-3.wav", "b/a.wav", "./a.wav", "../a.wav", "/a.wav", "run"])))
+def test_no_two_utterances_share_a_name(paths):
+    names = unique_names(paths)
+    assert len(set(names)) == len(paths) and not {"run", "results"} & set(names)
+    assert not any(name.startswith(("/", "..")) for name in names)

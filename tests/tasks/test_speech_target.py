@@ -1,0 +1,154 @@
+"""The tasks with a speech target: from files to a loss, and what generation does with rows that are bad or done."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fairseq.dataclass.configs import GenerationConfig
+from helpers import tiny_config, tiny_manifest, tiny_model
+
+from speecht5_fairseq.criterions.speech import SpeechCriterion, SpeechCriterionConfig
+from speecht5_fairseq.data.errors import DataError
+from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.tasks.s2s import S2STask, S2STaskConfig
+from speecht5_fairseq.tasks.t2s import T2STask, T2STaskConfig
+
+KINDS = {"t2s": (T2STask, T2STaskConfig), "s2s": (S2STask, S2STaskConfig)}
+SAMPLES = [9000, 5000, 7000]
+
+
+def setup(job, folder, **options):
+    task, config = KINDS[job]
+    defaults = {"results_path": None, "checkpoint_path": None, "gen_subset": "test", "vocoder": "none"}
+    cfg = config(data=str(folder), seed=1, train_subset="train", **{**defaults, **options})
+    return task.setup_task(cfg)
+
+
+def generating(job, folder, saved=None, **options):
+    """A task as fairseq-generate has it, with its data loaded and its generator built."""
+    task = setup(job, folder, results_path=str(folder / "out"), **options)
+    task.load_dataset("test", task_cfg=saved)
+    model = tiny_model(job)
+    return task, model, task.build_generator([model], GenerationConfig())
+
+
+def run(task, model, generator):
+    """The loop of fairseq-generate; (ids generated, exit status)."""
+    data, visited = task.datasets["test"], []
+    batches = task.get_batch_iterator(data, max_sentences=2, num_workers=0).next_epoch_itr(shuffle=False)
+    try:
+        for sample in batches:
+            if "net_input" in sample:
+                task.inference_step(generator, [model], sample)
+                visited += sample["id"].tolist()
+    except SystemExit as ended:
+        return sorted(visited), ended.code
+    return sorted(visited), 0
+
+
+@pytest.mark.parametrize("job", KINDS)
+def test_from_files_to_a_loss(job, tmp_path):
+    tiny_manifest(tmp_path, 3, job=job, samples=SAMPLES)
+    task = setup(job, tmp_path)
+    task.load_dataset("train")
+    data = task.datasets["train"]
+    batch = data.collater([data[row] for row in range(3)])
+    model = SpeechT5Model.build_model(tiny_config(), task)
+    criterion = SpeechCriterion.build_criterion(SpeechCriterionConfig(sentence_avg=False), task)
+    loss, size, _ = criterion(model.train(), batch)
+    assert size == sum(2 * ((1 + length // 256) // 2) for length in SAMPLES) and loss.isfinite()
+    assert task.target_dictionary is None and task.source_dictionary is None
+
+
+@pytest.mark.parametrize("job", KINDS)
+def test_generation_writes_all_and_a_second_run_has_nothing_to_do(job, tmp_path, capsys):
+    tiny_manifest(tmp_path, 3, job=job, split="test", samples=SAMPLES)
+    options = {"max_length_ratio": 2.0}
+    assert run(*generating(job, tmp_path, **options)) == ([0, 1, 2], 0)
+    table = (tmp_path / "out/test/results.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in table] == ["id", "0", "1", "2"]
+    assert "Generated test: 3 of 3 utterances" in capsys.readouterr().out
+    (tmp_path / "out/test/1.npy").unlink()
+    assert run(*generating(job, tmp_path, **options)) == ([1], 0)
+    assert run(*generating(job, tmp_path, **options)) == ([], 0)
+    assert "3 of 3" in capsys.readouterr().out
+
+
+def test_bad_rows_are_written_down_and_the_status_says_so(tmp_path, capsys):
+    """Row 1 is known to be bad before the run (its text), row 2 only while it runs (its vector goes away)."""
+    manifest = tiny_manifest(tmp_path, 4, job="t2s", split="test", samples=[*SAMPLES, 8000])
+    lines = manifest.with_suffix(".txt").read_text().splitlines()
+    manifest.with_suffix(".txt").write_text("\n".join([lines[0], "ß", *lines[2:]]) + "\n")
+    task, model, generator = generating("t2s", tmp_path, max_length_ratio=2.0)
+    (tmp_path / "audio_test/2.wav.npy").unlink()
+    visited, status = run(task, model, generator)
+    assert visited == [0, 3] and "2 utterances failed" in status
+    assert "every symbol is unknown" in task.results.failed["1"] and "no readable speaker" in task.results.failed["2"]
+    assert "2 failed: 1, 2" in capsys.readouterr().out
+    np.save(tmp_path / "audio_test/2.wav.npy", np.ones(512, dtype=np.float32))
+    visited, status = run(*generating("t2s", tmp_path, max_length_ratio=2.0))
+    assert visited == [2] and "1 utterances failed" in status  # failures are tried again
+
+
+def test_training_stops_at_bad_rows(tmp_path):
+    tiny_manifest(tmp_path, 3, job="t2s", samples=SAMPLES)
+    np.save(tmp_path / "audio_train/2.wav.npy", np.ones(192, dtype=np.float32))
+    with pytest.raises(DataError, match=r"train.tsv:4: .*a speaker vector of shape \(192,\)"):
+        setup("t2s", tmp_path).load_dataset("train")
+
+
+def test_synthesis_needs_no_recordings(tmp_path):
+    tiny_manifest(tmp_path, 2, job="t2s", split="test", samples=SAMPLES[:2])
+    for number in range(2):
+        (tmp_path / f"audio_test/{number}.wav").unlink()
+    task, model, generator = generating("t2s", tmp_path, max_length_ratio=2.0)
+    assert run(task, model, generator) == ([0, 1], 0)
+    assert {row["reference"] for row in task.results.rows.values()} == {""}
+
+
+def test_the_table_names_texts_and_recordings_plainly(tmp_path):
+    tiny_manifest(tmp_path, 2, job="s2s", split="test", samples=SAMPLES[:2])
+    task, *_ = generating("s2s", tmp_path)
+    audio = tmp_path / "audio_test"
+    assert task.describe(0) == {
+        "name": "0",
+        "reference": str(audio / "1.wav"),
+        "speaker": str(audio / "1.wav.npy"),
+        "source": str(audio / "0.wav"),
+    }
+
+
+@pytest.mark.parametrize("given, saved, expected", [(None, None, 0), (None, "eos", 1), ("both", "eos", 2)])
+def test_the_ends_of_texts_travel_in_the_checkpoint(tmp_path, given, saved, expected):
+    tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
+    task, *_ = generating("t2s", tmp_path, SimpleNamespace(text_ends=saved, text_normaliser=None), text_ends=given)
+    data = task.datasets["test"]
+    assert len(data[0].texts[0]) - len(data.text.labels.pieces(0)) == expected
+
+
+def test_speech_needs_a_folder(tmp_path):
+    tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
+    task = setup("t2s", tmp_path)
+    task.load_dataset("test")
+    with pytest.raises(ValueError, match="give --results-path OUT"):
+        task.build_generator([tiny_model("t2s")], GenerationConfig())
+
+
+def test_the_sources_phases_need_a_prediction_from_the_source(tmp_path):
+    tiny_manifest(tmp_path, 1, job="s2s", split="test", samples=SAMPLES[:1])
+    with pytest.raises(ValueError, match="--vocoder source scales the source.*this one predicts mel frames"):
+        generating("s2s", tmp_path, vocoder="source")
+
+
+def test_another_checkpoint_does_not_mix_with_its_results(tmp_path):
+    tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(b"one")
+    options = {"checkpoint_path": str(checkpoint), "max_length_ratio": 2.0}
+    run(*generating("t2s", tmp_path, **options))
+    checkpoint.write_bytes(b"another")
+    with pytest.raises(ValueError, match="results of another run .other: files."):
+        generating("t2s", tmp_path, **options)
+    assert run(*generating("t2s", tmp_path, **options, overwrite_results=True)) == ([0], 0)
+    assert Path(tmp_path / "out/test/0.npy").is_file()
