@@ -46,6 +46,8 @@ DATA_PREPARATION = ["joblib", "scikit-learn"]
 TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "transformers>=4.40", "librosa>=0.10"]
 BENCH = ["transformers>=4.40"]
 DEMO = ["G722", "num2words"]
+# manifest_tools.speaker_vectors --extractor resemblyzer. Its webrtcvad is compiled: a C compiler and Python's headers.
+SPEAKERS = ["resemblyzer"]
 
 setup(
     name="speecht5_fairseq",
@@ -57,5 +59,5 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["speecht5_fairseq", "speecht5_fairseq.*", "manifest_tools", "manifest_tools.*"]),
     install_requires=FAIRSEQ + RUNTIME + DATA_PREPARATION,
-    extras_require={"test": TEST, "bench": BENCH, "demo": DEMO},
+    extras_require={"test": TEST, "bench": BENCH, "demo": DEMO, "speakers": SPEAKERS},
 )
