@@ -13,9 +13,11 @@ import argparse
 import io
 import json
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,10 @@ from speecht5_fairseq.constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.labels import load_sentencepiece
 
-from .command import run
-from .files import file_hash, read_lines, write_lines, write_text
+from .blocks import Block, blocks_of, lines_of
+from .command import add_jobs_option, run
+from .files import file_hash, write_lines, write_text
+from .parallel import default_jobs, parallel_map
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +41,27 @@ def encode(model: Path, lines: Iterable[str]) -> Iterator[str]:
     processor = load_sentencepiece(model)
     for line in lines:
         yield " ".join(processor.encode(line.strip(), out_type=str))
+
+
+def encode_file(model: Path, text: Path, n_jobs: int = 1) -> Iterator[str]:
+    """`encode` for the lines of a file, over `n_jobs` processes, with progress on stderr."""
+    blocks = blocks_of([text])
+    work = partial(_encode_block, model=model)
+    for lines in parallel_map(work, blocks, total=len(blocks), n_jobs=n_jobs, description="encode", unit="block"):
+        yield from lines
+
+
+def _encode_block(block: Block, model: Path) -> list[str]:
+    return list(encode(model, block.lines()))
+
+
+def _count_block(block: Block, model: Path) -> Counter[str]:
+    """How often each piece stands in a block."""
+    counts: Counter[str] = Counter()
+    processor = load_sentencepiece(model)
+    for line in block.lines():
+        counts.update(processor.encode(line.strip(), out_type=str))
+    return counts
 
 
 def _settings(
@@ -72,7 +97,7 @@ def _train_sentencepiece(texts: Sequence[Path], settings: dict[str, Any]) -> byt
     model = io.BytesIO()
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=(line for path in texts for line in read_lines(path)),
+            sentence_iterator=lines_of(texts, "read text"),
             model_writer=model,
             model_type=settings["type"],
             vocab_size=settings["size"] or 100_000,  # for char a bound that is never reached: see hard_vocab_limit
@@ -88,16 +113,16 @@ def _train_sentencepiece(texts: Sequence[Path], settings: dict[str, Any]) -> byt
     return model.getvalue()
 
 
-def _piece_lines(model: Path, texts: Sequence[Path]) -> tuple[list[str], list[str]]:
+def _piece_lines(model: Path, texts: Sequence[Path], n_jobs: int) -> tuple[list[str], list[str]]:
     """Lines of spm.vocab, `piece<TAB>score` for all pieces, and of dict.txt, `piece count`, both in the model's order.
 
     dict.txt lacks the model's own <unk>, <s> and </s>, because fairseq has them.
     """
-    processor = load_sentencepiece(model)
+    processor, blocks = load_sentencepiece(model), blocks_of(texts)
     counts: Counter[str] = Counter()
-    for path in texts:
-        for line in read_lines(path):
-            counts.update(processor.encode(line.strip(), out_type=str))
+    count, total = partial(_count_block, model=model), len(blocks)
+    for block in parallel_map(count, blocks, total=total, n_jobs=n_jobs, description="count pieces", unit="block"):
+        counts.update(block)
     vocabulary, dictionary = [], []
     for index in range(processor.get_piece_size()):
         piece = processor.id_to_piece(index)
@@ -105,6 +130,23 @@ def _piece_lines(model: Path, texts: Sequence[Path]) -> tuple[list[str], list[st
         if not (processor.is_control(index) or processor.is_unknown(index)):
             dictionary.append(f"{piece} {max(counts[piece], 1)}")
     return vocabulary, dictionary
+
+
+def _make(texts: Sequence[Path], out: Path, settings: dict[str, Any], n_jobs: int) -> None:
+    """Train unless a stopped run had done so, count, and write everything."""
+    model, trained, record = out / "spm.model", out / ".trained.json", out / "vocabulary.json"
+    if trained.is_file() and model.is_file() and json.loads(trained.read_text()) == settings:
+        logger.info("going on with %s, which a stopped run had trained", model)
+    else:
+        trained.unlink(missing_ok=True)
+        content = _train_sentencepiece(texts, settings)
+        with replacing(model) as temporary:
+            temporary.write_bytes(content)
+        write_text(trained, json.dumps(settings, indent=1) + "\n")
+    vocabulary, entries = _piece_lines(model, texts, n_jobs)
+    write_lines(out / "spm.vocab", vocabulary)
+    write_lines(out / "dict.txt", entries)
+    os.replace(trained, record)  # last: it says that the rest is whole
 
 
 def _copy_dictionary(content: str, target: Path) -> None:
@@ -124,6 +166,7 @@ def train_vocabulary(
     coverage: float = 1.0,
     symbols: Sequence[str] = (),
     label_dirs: Sequence[Path] = (),
+    n_jobs: int = 1,
 ) -> int:
     """Train on `texts` (one sentence a line) and write spm.model, spm.vocab, dict.txt and vocabulary.json to `out`.
 
@@ -131,7 +174,8 @@ def train_vocabulary(
     coverage: share of all characters that get a piece of their own. symbols: strings that stay one piece.
     label_dirs: folders that get a copy of dict.txt, where fine-tuning looks for it.
     Returns the entries of dict.txt. Does nothing when `out` was made with the same options and text; raises
-    ValueError when it was made with others, because models may have been trained with it.
+    ValueError when it was made with others, because models may have been trained with it. sentencepiece trains in one
+    process and keeps all text in memory; the pieces are counted in `n_jobs`, a block of lines at a time.
     """
     settings = _settings(texts, model_type, size, coverage, symbols)
     record = out / "vocabulary.json"
@@ -139,16 +183,10 @@ def train_vocabulary(
         if json.loads(record.read_text()) != settings:
             raise ValueError(f"{record}: this folder holds a vocabulary of other text or options; choose another --out")
         logger.info("%s is up to date", out)
-    elif (out / "dict.txt").is_file():
+    elif (out / "dict.txt").is_file() and not (out / ".trained.json").is_file():
         raise ValueError(f"{out / 'dict.txt'} was not made here, or not finished; choose another --out, or delete it")
     else:
-        content = _train_sentencepiece(texts, settings)
-        with replacing(out / "spm.model") as temporary:
-            temporary.write_bytes(content)
-        vocabulary, entries = _piece_lines(out / "spm.model", texts)
-        write_lines(out / "spm.vocab", vocabulary)
-        write_lines(out / "dict.txt", entries)
-        write_text(record, json.dumps(settings, indent=1) + "\n")  # last: it says that the rest is whole
+        _make(texts, out, settings, n_jobs)
     dictionary = (out / "dict.txt").read_text(encoding="utf-8")
     for folder in label_dirs:
         _copy_dictionary(dictionary, folder / "dict.txt")
@@ -175,12 +213,15 @@ def build_parser() -> argparse.ArgumentParser:
     encoder.add_argument("--model", type=Path, required=True, help="spm.model")
     encoder.add_argument("--text", type=Path, help="raw text, one sentence a line (default: standard input)")
     encoder.add_argument("--out", type=Path, help="pieces, line by line (default: standard output)")
+    for command in (train, encoder):
+        add_jobs_option(command)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and train or encode."""
     arguments = build_parser().parse_args(argv)
+    n_jobs = arguments.jobs or default_jobs()
     if arguments.command == "train":
         entries = train_vocabulary(
             arguments.text,
@@ -190,10 +231,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             coverage=arguments.coverage,
             symbols=arguments.symbols,
             label_dirs=arguments.label_dirs,
+            n_jobs=n_jobs,
         )
         print(f"{arguments.out / 'dict.txt'}: {entries} entries")
         return
-    pieces = encode(arguments.model, read_lines(arguments.text) if arguments.text else sys.stdin)
+    if arguments.text:
+        pieces = encode_file(arguments.model, arguments.text, n_jobs)
+    else:
+        pieces = encode(arguments.model, sys.stdin)
     if arguments.out:
         write_lines(arguments.out, pieces)
     else:
