@@ -7,6 +7,7 @@ keeps a Python number for every sentence, 2 GB for 40 million.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -56,7 +57,7 @@ def encode_block(task: Task, encoding: Encoding) -> dict[str, Count]:
     """Write the shard of a block, unless it is there; returns split -> what it holds."""
     dictionary = Dictionary.load(str(encoding.dictionary))
     if not task.shard.is_file():
-        arrays = _arrays(_sentences(task, encoding, dictionary), best_fitting_int_dtype(len(dictionary)))
+        arrays = _encode(task, encoding, dictionary)
         with replacing(task.shard) as temporary:
             np.savez(temporary, **arrays)
     counts = {}
@@ -67,24 +68,23 @@ def encode_block(task: Task, encoding: Encoding) -> dict[str, Count]:
     return counts
 
 
-def _sentences(task: Task, encoding: Encoding, dictionary: Dictionary) -> dict[str, list[np.ndarray]]:
-    """Split -> the token indices of each sentence that is not empty, </s> at its end."""
+def _encode(task: Task, encoding: Encoding, dictionary: Dictionary) -> dict[str, np.ndarray]:
+    """The content of a shard: all tokens of a split in one array, and the sizes of its sentences, </s> included.
+
+    Sentences that are empty are left out. `Dictionary.encode_line` gives the same indices, four times slower.
+    """
     processor = load_sentencepiece(encoding.spm_model)
-    sentences: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    tokens, sizes = ({split: array("i") for split in SPLITS} for _ in range(2))
+    index, unknown = dictionary.indices.get, dictionary.unk()
     for text in filter(None, map(encoding.normalise, task.block.lines())):
         split = task.split or split_by_hash(text, SPLIT_SALT, encoding.valid_fraction, 0.0)
-        pieces = " ".join(processor.encode(text, out_type=str))
-        sentences[split].append(dictionary.encode_line(pieces, add_if_not_exist=False).numpy())
-    return sentences
-
-
-def _arrays(sentences: dict[str, list[np.ndarray]], dtype: type) -> dict[str, np.ndarray]:
-    """The content of a shard: all tokens of a split in one array, and the sentences' sizes (int32, as in the index)."""
-    arrays = {}
-    for split, rows in sentences.items():
-        arrays[f"{split}_tokens"] = np.concatenate([np.zeros(0, dtype), *rows]).astype(dtype)
-        arrays[f"{split}_sizes"] = np.array([len(row) for row in rows], dtype=np.int32)
-    return arrays
+        pieces = " ".join(processor.encode(text, out_type=str)).split()  # as fairseq splits a line of pieces
+        tokens[split].extend(index(piece, unknown) for piece in pieces)
+        tokens[split].append(dictionary.eos())
+        sizes[split].append(len(pieces) + 1)
+    dtype = best_fitting_int_dtype(len(dictionary))
+    arrays = {f"{split}_tokens": np.array(tokens[split], dtype=dtype) for split in SPLITS}
+    return arrays | {f"{split}_sizes": np.array(sizes[split], dtype=np.int32) for split in SPLITS}
 
 
 def join_shards(shards: Sequence[Path], split: str, sentences: int, out: Path, dictionary: Path) -> None:

@@ -86,16 +86,16 @@ def test_blocks_and_processes_change_nothing(corpus, model, tmp_path, monkeypatc
 
 def stop_at(shard, monkeypatch):
     """A run that ends when it comes to this shard; later runs go through. Returns the shards that were encoded."""
-    encoded, encode_arrays = [], text_binary._sentences
+    encoded, encode = [], text_binary._encode
 
     def stopping(task, encoding, dictionary):
         if task.shard.stem == shard and shard not in encoded:
             encoded.append(shard)
             raise KeyboardInterrupt
         encoded.append(task.shard.stem)
-        return encode_arrays(task, encoding, dictionary)
+        return encode(task, encoding, dictionary)
 
-    monkeypatch.setattr(text_binary, "_sentences", stopping)
+    monkeypatch.setattr(text_binary, "_encode", stopping)
     return encoded
 
 
