@@ -27,12 +27,13 @@ from speecht5_fairseq.data.labels import load_sentencepiece
 
 from .blocks import Block, blocks_of, lines_of
 from .command import add_jobs_option, run
-from .files import file_hash, write_lines, write_text
+from .files import file_hash, hash_fraction, write_lines, write_text
 from .parallel import default_jobs, parallel_map
 
 logger = logging.getLogger(__name__)
 
 MODEL_TYPES = ("char", "unigram", "bpe")
+SAMPLE_SALT = "vocabulary-1"
 MAX_LINE_BYTES = 1 << 20  # sentencepiece drops longer lines without a word unless told otherwise
 
 
@@ -65,7 +66,7 @@ def _count_block(block: Block, model: Path) -> Counter[str]:
 
 
 def _settings(
-    texts: Sequence[Path], model_type: str, size: int | None, coverage: float, symbols: Sequence[str]
+    texts: Sequence[Path], model_type: str, size: int | None, coverage: float, symbols: Sequence[str], sample: float
 ) -> dict[str, Any]:
     if model_type not in MODEL_TYPES:
         raise ValueError(f"--type {model_type!r}: choose one of {', '.join(MODEL_TYPES)}")
@@ -75,6 +76,8 @@ def _settings(
         )
     if not 0.9 <= coverage <= 1.0:
         raise ValueError(f"--coverage {coverage}: a share of all characters, from 0.9 to 1")
+    if not 0.0 < sample <= 1.0:
+        raise ValueError(f"--sample {sample}: a share of the lines, above 0 and at most 1")
     for symbol in symbols:
         if symbol in (MASK_SYMBOL, CTC_BLANK_SYMBOL):
             raise ValueError(f"--symbols {symbol}: it is appended when the dictionary is loaded; leave it out")
@@ -87,7 +90,14 @@ def _settings(
         "coverage": coverage,
         "symbols": list(symbols),
         "texts": [file_hash(path) for path in texts],
-    }
+    } | ({} if sample == 1.0 else {"sample": sample})
+
+
+def _sampled(lines: Iterable[str], share: float) -> Iterator[str]:
+    """The lines whose number's hash falls into `share`: as many of every part of the text, the same in every run."""
+    if share == 1.0:
+        return iter(lines)
+    return (line for number, line in enumerate(lines) if hash_fraction(str(number), SAMPLE_SALT) < share)
 
 
 def _train_sentencepiece(texts: Sequence[Path], settings: dict[str, Any]) -> bytes:
@@ -97,7 +107,7 @@ def _train_sentencepiece(texts: Sequence[Path], settings: dict[str, Any]) -> byt
     model = io.BytesIO()
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=lines_of(texts, "read text"),
+            sentence_iterator=_sampled(lines_of(texts, "read text"), settings.get("sample", 1.0)),
             model_writer=model,
             model_type=settings["type"],
             vocab_size=settings["size"] or 100_000,  # for char a bound that is never reached: see hard_vocab_limit
@@ -123,6 +133,11 @@ def _piece_lines(model: Path, texts: Sequence[Path], n_jobs: int) -> tuple[list[
     count, total = partial(_count_block, model=model), len(blocks)
     for block in parallel_map(count, blocks, total=total, n_jobs=n_jobs, description="count pieces", unit="block"):
         counts.update(block)
+    unknown = sum(number for piece, number in counts.items() if processor.piece_to_id(piece) == processor.unk_id())
+    if unknown:
+        share = 100 * unknown / counts.total()
+        mend = "a larger --coverage or --sample knows more"
+        logger.warning("%.3g%% of the pieces of the text are unknown to %s; %s", share, model, mend)
     vocabulary, dictionary = [], []
     for index in range(processor.get_piece_size()):
         piece = processor.id_to_piece(index)
@@ -165,6 +180,7 @@ def train_vocabulary(
     size: int | None = None,
     coverage: float = 1.0,
     symbols: Sequence[str] = (),
+    sample: float = 1.0,
     label_dirs: Sequence[Path] = (),
     n_jobs: int = 1,
 ) -> int:
@@ -172,12 +188,13 @@ def train_vocabulary(
 
     size: pieces, sentencepiece's three specials included; None (char only) takes every character.
     coverage: share of all characters that get a piece of their own. symbols: strings that stay one piece.
+    sample: share of the lines that sentencepiece trains on, in one process, with all of them in memory; the pieces are
+    counted on every line, in `n_jobs` processes, a block at a time.
     label_dirs: folders that get a copy of dict.txt, where fine-tuning looks for it.
     Returns the entries of dict.txt. Does nothing when `out` was made with the same options and text; raises
-    ValueError when it was made with others, because models may have been trained with it. sentencepiece trains in one
-    process and keeps all text in memory; the pieces are counted in `n_jobs`, a block of lines at a time.
+    ValueError when it was made with others, because models may have been trained with it.
     """
-    settings = _settings(texts, model_type, size, coverage, symbols)
+    settings = _settings(texts, model_type, size, coverage, symbols, sample)
     record = out / "vocabulary.json"
     if record.is_file():
         if json.loads(record.read_text()) != settings:
@@ -208,6 +225,14 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--size", type=int, help="pieces, with sentencepiece's three specials (char: all, if not given)")
     train.add_argument("--coverage", type=float, default=1.0, help="share of characters covered (default: %(default)s)")
     train.add_argument("--symbols", nargs="*", default=[], help="strings that always stay one piece")
+    train.add_argument(
+        "--sample",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="share of the lines to train on: sentencepiece keeps them in memory, char in about five times their size, "
+        "unigram in more (default: %(default)s)",
+    )
     train.add_argument("--label-dirs", nargs="*", type=Path, default=[], metavar="DIR", help="copy dict.txt there too")
     encoder = commands.add_parser("encode", help="raw text to pieces separated by spaces")
     encoder.add_argument("--model", type=Path, required=True, help="spm.model")
@@ -230,6 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             size=arguments.size,
             coverage=arguments.coverage,
             symbols=arguments.symbols,
+            sample=arguments.sample,
             label_dirs=arguments.label_dirs,
             n_jobs=n_jobs,
         )

@@ -121,6 +121,19 @@ def test_a_stopped_run_does_not_train_twice(corpus, tmp_path, monkeypatch):
     assert (tmp_path / "out/dict.txt").read_bytes() == (tmp_path / "straight/dict.txt").read_bytes()
 
 
+def test_a_sample_trains_and_all_text_counts(tmp_path, caplog):
+    text = write_lines(tmp_path / "raw.txt", [f"{'abcdefgh'[number % 8]}" for number in range(800)] + ["z"])
+    train_vocabulary([text], tmp_path / "all")
+    train_vocabulary([text], tmp_path / "some", sample=0.2)
+    assert (tmp_path / "all/spm.model").read_bytes() != (tmp_path / "some/spm.model").read_bytes()
+    counts = dict(line.split() for line in (tmp_path / "some/dict.txt").read_text().splitlines())
+    assert [counts[letter] for letter in "abcdefgh"] == ["100"] * 8 and "z" not in counts
+    assert "0.0624% of the pieces of the text are unknown" in caplog.text and len(caplog.records) == 1
+    assert "sample" not in (tmp_path / "all/vocabulary.json").read_text()  # as it was before there was a choice
+    with pytest.raises(ValueError, match="--sample 0: a share"):
+        train_vocabulary([text], tmp_path / "none", sample=0)
+
+
 def test_text_that_is_not_utf8_is_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes("the \u00e9t\u00e9".encode("latin-1"))
     with pytest.raises(ValueError, match="latin.txt: not UTF-8 .*at byte 4.; convert it"):
