@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 BLOCK_BYTES = 1 << 22  # some seconds of encoding: what a stop costs, and how often the bar moves
+SMALL_TEXT = 4  # blocks
 
 
 class Block(NamedTuple):
@@ -44,6 +45,11 @@ def blocks_of(paths: Sequence[Path]) -> list[Block]:
                 blocks.append(Block(path, start, file.tell()))
                 start = file.tell()
     return blocks
+
+
+def processes_for(blocks: Sequence[Block], n_jobs: int) -> int:
+    """`n_jobs`, or 1 for text that is encoded before other processes have started: many blocks may be small files."""
+    return n_jobs if sum(block.end - block.start for block in blocks) >= SMALL_TEXT * BLOCK_BYTES else 1
 
 
 def lines_of(paths: Sequence[Path], description: str) -> Iterator[str]:

@@ -40,9 +40,9 @@ def parallel_map(
 
     Lazy at both ends: a manifest of millions of rows needs no list of them, neither going in nor coming out.
     With n_jobs 1, or few items (`total` counts them), everything runs in this process. An exception in any item ends
-    the map. unit: "utt" for utterances or "block" for blocks of lines, each of which is seconds of work.
+    the map. unit: "utt" for utterances, or another name of items that are worth a process each.
     """
-    if n_jobs == 1 or total < (2 if unit == "block" else SMALL_WORK):
+    if n_jobs == 1 or (unit == "utt" and total < SMALL_WORK):
         results: Iterator[Result] = map(function, items)
     else:
         tasks = (joblib.delayed(_one_thread)(function, item) for item in items)

@@ -23,7 +23,7 @@ from fairseq.data import Dictionary
 
 from speecht5_fairseq.data.atomic import replacing
 
-from .blocks import BLOCK_BYTES, blocks_of
+from .blocks import BLOCK_BYTES, blocks_of, processes_for
 from .command import add_jobs_option, run
 from .files import file_hash, write_text
 from .parallel import default_jobs, parallel_map
@@ -68,7 +68,8 @@ def _encode(tasks: Sequence[Task], encoding: Encoding, n_jobs: int) -> dict[str,
         logger.info("going on: %d of %d blocks were encoded before", done, len(tasks))
     counts = {split: Count() for split in SPLITS}
     encode, total = partial(encode_block, encoding=encoding), len(tasks)
-    for block in parallel_map(encode, tasks, total=total, n_jobs=n_jobs, description="encode", unit="block"):
+    jobs = processes_for([task.block for task in tasks], n_jobs)
+    for block in parallel_map(encode, tasks, total=total, n_jobs=jobs, description="encode", unit="block"):
         counts = {split: Count(*map(sum, zip(counts[split], block[split], strict=True))) for split in SPLITS}
     for split, count in counts.items():
         if not count.sentences:

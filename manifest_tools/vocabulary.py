@@ -25,7 +25,7 @@ from speecht5_fairseq.constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.labels import load_sentencepiece
 
-from .blocks import Block, blocks_of, lines_of
+from .blocks import Block, blocks_of, lines_of, processes_for
 from .command import add_jobs_option, run
 from .files import file_hash, hash_fraction, write_lines, write_text
 from .parallel import default_jobs, parallel_map
@@ -47,8 +47,8 @@ def encode(model: Path, lines: Iterable[str]) -> Iterator[str]:
 def encode_file(model: Path, text: Path, n_jobs: int = 1) -> Iterator[str]:
     """`encode` for the lines of a file, over `n_jobs` processes, with progress on stderr."""
     blocks = blocks_of([text])
-    work = partial(_encode_block, model=model)
-    for lines in parallel_map(work, blocks, total=len(blocks), n_jobs=n_jobs, description="encode", unit="block"):
+    work, jobs = partial(_encode_block, model=model), processes_for(blocks, n_jobs)
+    for lines in parallel_map(work, blocks, total=len(blocks), n_jobs=jobs, description="encode", unit="block"):
         yield from lines
 
 
@@ -130,8 +130,8 @@ def _piece_lines(model: Path, texts: Sequence[Path], n_jobs: int) -> tuple[list[
     """
     processor, blocks = load_sentencepiece(model), blocks_of(texts)
     counts: Counter[str] = Counter()
-    count, total = partial(_count_block, model=model), len(blocks)
-    for block in parallel_map(count, blocks, total=total, n_jobs=n_jobs, description="count pieces", unit="block"):
+    count, jobs, total = partial(_count_block, model=model), processes_for(blocks, n_jobs), len(blocks)
+    for block in parallel_map(count, blocks, total=total, n_jobs=jobs, description="count pieces", unit="block"):
         counts.update(block)
     unknown = sum(number for piece, number in counts.items() if processor.piece_to_id(piece) == processor.unk_id())
     if unknown:

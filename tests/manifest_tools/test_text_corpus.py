@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import write_lines
 
-from manifest_tools import blocks, text_binary, text_corpus
+from manifest_tools import blocks, parallel, text_binary, text_corpus
 from manifest_tools.text_corpus import prepare_text_corpus
 from manifest_tools.vocabulary import encode, train_vocabulary
 from speecht5_fairseq.data.dictionary import load_text_dictionary
@@ -78,10 +78,18 @@ def test_equal_to_fairseq_preprocess(corpus, valid, model, tmp_path, monkeypatch
 
 def test_blocks_and_processes_change_nothing(corpus, model, tmp_path, monkeypatch, capsys):
     prepare_text_corpus([corpus], **model, out=tmp_path / "one", valid_fraction=0.3)
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 600)
     prepare_text_corpus([corpus], **model, out=tmp_path / "two", valid_fraction=0.3, n_jobs=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert "encode: 100%" in capsys.readouterr().err
+
+
+def test_several_small_files_start_no_process(corpus, valid, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel.joblib, "Parallel", None)  # calling it would fail
+    prepare_text_corpus([corpus] * 9, **model, out=tmp_path / "text", valid=[valid], n_jobs=2)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 600)
+    with pytest.raises(TypeError):
+        prepare_text_corpus([corpus], **model, out=tmp_path / "text", valid=[valid], n_jobs=2)
 
 
 def stop_at(shard, monkeypatch):
