@@ -50,6 +50,8 @@ DEMO = ["G722", "num2words"]
 # Scores of generated speech (pesq and pyworld are compiled: a C++ compiler; pyworld reads its version with setuptools'
 # pkg_resources, which setuptools 82 dropped), pictures of it, and vocoders in safetensors files.
 SPEECH = ["pystoi", "pesq", "pyworld", "setuptools<82", "pocketsphinx", "matplotlib", "num2words", "safetensors"]
+# manifest_tools.speaker_vectors --extractor resemblyzer. Its webrtcvad is compiled: a C compiler and Python's headers.
+SPEAKERS = ["resemblyzer"]
 
 setup(
     name="speecht5_fairseq",
@@ -61,5 +63,11 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["speecht5_fairseq", "speecht5_fairseq.*", "manifest_tools", "manifest_tools.*"]),
     install_requires=FAIRSEQ + RUNTIME + DATA_PREPARATION,
-    extras_require={"test": TEST + SPEECH, "bench": BENCH, "demo": DEMO + SPEECH, "speech": SPEECH},
+    extras_require={
+        "test": TEST + SPEECH,
+        "bench": BENCH,
+        "demo": DEMO + SPEECH,
+        "speech": SPEECH,
+        "speakers": SPEAKERS,
+    },
 )

@@ -9,13 +9,15 @@ import argparse
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines
 
 from .command import run
-from .files import SPLITS, write_lines, write_text
+from .files import SPLITS, write_text
 from .summary import SplitSize, size_table
+from .updates import update_lines, update_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ def _join_labels(manifests: Sequence[Manifest], split: str, label: str, out: Pat
     if label == "km":
         _check_same_units([path.with_name("kmeans.joblib") for path in paths])
         write_text(out / "dict.km.txt", paths[0].with_name("dict.km.txt").read_text(encoding="utf-8"))
-    write_lines(out / f"{split}.{label}", (line for lines in labels for line in lines))
+    update_lines(out / f"{split}.{label}", lambda: (line for lines in labels for line in lines))
 
 
 def _check_same_units(models: Sequence[Path]) -> None:
@@ -91,6 +93,7 @@ def combine_manifests(
 
     The new root is the folder common to all roots, written relative to `out` when it is near, so that data that moves
     together keeps working. job: whose columns the manifests have. Splits that no input has are left out with a warning.
+    Run again on the same inputs, it leaves the manifests as they are, with what other tools added.
     Returns the sizes. Raises FileNotFoundError or ValueError with the mend when the inputs do not fit together.
     """
     if out.resolve() in [folder.resolve() for folder in inputs]:
@@ -107,7 +110,7 @@ def combine_manifests(
         for label in LABELS:
             _join_labels(manifests, split, label, out)
         named = os.path.relpath(root, out.resolve()) if relative else root
-        rows = write_manifest(out / f"{split}.tsv", named, _rows(manifests, root))
+        rows = update_manifest(out / f"{split}.tsv", named, partial(_rows, manifests, root), job)
         sizes.append(SplitSize(split, rows, int(sum(manifest.samples.sum() for manifest in manifests))))
     if not sizes:
         raise FileNotFoundError(f"no {', '.join(f'{split}.tsv' for split in splits)} in {', '.join(map(str, inputs))}")

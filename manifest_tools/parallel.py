@@ -1,4 +1,4 @@
-"""One parallel map with a progress bar, used by every tool that visits all utterances."""
+"""One parallel map with a progress bar, used by every tool that visits all utterances or all text."""
 
 from __future__ import annotations
 
@@ -28,17 +28,23 @@ def _one_thread(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 def parallel_map(
-    function: Callable[[Item], Result], items: Iterable[Item], *, total: int, n_jobs: int, description: str
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    total: int,
+    n_jobs: int,
+    description: str,
+    unit: str = "utt",
 ) -> Iterator[Result]:
     """Yield function(item) in the order of `items`, over `n_jobs` processes, with progress on stderr.
 
     Lazy at both ends: a manifest of millions of rows needs no list of them, neither going in nor coming out.
     With n_jobs 1, or few items (`total` counts them), everything runs in this process. An exception in any item ends
-    the map.
+    the map. unit: "utt" for utterances, or another name of items that are worth a process each.
     """
-    if n_jobs == 1 or total < SMALL_WORK:
+    if n_jobs == 1 or (unit == "utt" and total < SMALL_WORK):
         results: Iterator[Result] = map(function, items)
     else:
         tasks = (joblib.delayed(_one_thread)(function, item) for item in items)
         results = joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size="auto")(tasks)
-    yield from tqdm(results, total=total, desc=description, unit="utt")
+    yield from tqdm(results, total=total, desc=description, unit=unit)

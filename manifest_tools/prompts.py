@@ -19,14 +19,14 @@ from tqdm import tqdm
 
 from speecht5_fairseq.constants import SAMPLE_RATE
 from speecht5_fairseq.data.audio import write_audio
-from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 from speecht5_fairseq.data.text_normalisation import normalise
 
 from .command import run
-from .files import SPLITS, read_lines, split_by_hash, write_lines, write_text
+from .files import SPLITS, split_by_hash, write_lines, write_text
 from .prompts_corrections import TEXTS, WORDS
 from .prompts_sources import ARCHIVE_URL, G722_SAMPLES_PER_BYTE, PromptFiles, decode_g722, fetch, read_transcripts
 from .summary import SplitSize, size_table
+from .updates import update_lines, update_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -151,16 +151,6 @@ def _write_wav(prompt: Prompt, sounds: Path, folder: Path) -> None:
         write_audio(target, decode_g722((sounds / f"{prompt.name}.g722").read_bytes()))
 
 
-def _is_written(stem: Path, fields: Sequence[tuple[str, int]], texts: Sequence[str]) -> bool:
-    """Whether stem.tsv and stem.txt hold this already, the manifest perhaps with a third column that is to stay."""
-    manifest_file, text_file = stem.with_suffix(".tsv"), stem.with_suffix(".txt")
-    if not (manifest_file.is_file() and text_file.is_file()):
-        return False
-    manifest = Manifest.open(manifest_file, JOB_COLUMNS["s2t"])
-    rows = [(manifest.row(index)["path"], manifest.row(index)["samples"]) for index in range(len(manifest))]
-    return manifest.lines[0] == WAV_ROOT and rows == list(fields) and list(read_lines(text_file)) == list(texts)
-
-
 def _write_splits(out: Path, language: str, splits: dict[str, list[Prompt]]) -> list[SplitSize]:
     sizes = []
     for split, rows in splits.items():
@@ -169,9 +159,8 @@ def _write_splits(out: Path, language: str, splits: dict[str, list[Prompt]]) -> 
             continue
         fields = [(f"{language}/{prompt.name}.wav", prompt.samples) for prompt in rows]
         texts = [prompt.text for prompt in rows]
-        if not _is_written(out / language / split, fields, texts):
-            write_lines(out / language / f"{split}.txt", texts)
-            write_manifest(out / language / f"{split}.tsv", WAV_ROOT, fields)
+        update_lines(out / language / f"{split}.txt", lambda texts=texts: texts)
+        update_manifest(out / language / f"{split}.tsv", WAV_ROOT, lambda fields=fields: fields)
         sizes.append(SplitSize(f"{language}/{split}", len(rows), sum(prompt.samples for prompt in rows)))
     return sizes
 

@@ -14,11 +14,12 @@ import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from speecht5_fairseq.constants import SAMPLE_RATE
 
@@ -98,7 +99,8 @@ def fetch_archive(language: str, cache: Path, base_url: str = ARCHIVE_URL) -> Pr
         try:
             with (
                 urllib.request.urlopen(url, timeout=60) as response,
-                tarfile.open(fileobj=response, mode="r|gz") as tar,
+                _counting(response, f"download {language}") as stream,
+                tarfile.open(fileobj=stream, mode="r|gz") as tar,
             ):
                 tar.extractall(unpacked, filter="data")
         except (OSError, tarfile.TarError) as error:
@@ -166,6 +168,13 @@ def decode_g722(data: bytes) -> np.ndarray:
             "package behaves unlike release 1.2; `pip install G722==1.2.8`"
         )
     return samples.astype(np.float32) / 32768.0
+
+
+def _counting(response: Any, description: str) -> AbstractContextManager[Any]:
+    """`response` as a stream whose reading moves a progress bar."""
+    length = response.headers.get("Content-Length")
+    total = int(length) if length else None
+    return tqdm.wrapattr(response, "read", total=total, desc=description, unit="B", unit_scale=True, unit_divisor=1024)
 
 
 @contextmanager

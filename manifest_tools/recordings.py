@@ -20,13 +20,13 @@ from typing import NamedTuple
 from speecht5_fairseq.constants import SAMPLE_RATE
 from speecht5_fairseq.data.audio import audio_info
 from speecht5_fairseq.data.errors import AudioError, listed
-from speecht5_fairseq.data.manifest import write_manifest
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
 from .command import add_jobs_option, run
 from .files import SPLITS, read_lines, split_by_hash, write_lines
 from .parallel import default_jobs, parallel_map
 from .summary import SplitSize, size_table
+from .updates import update_lines, update_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +161,7 @@ def prepare_recordings(
     transcripts: a table `path<TAB>text`, or "beside" for NAME.txt beside every recording; None writes manifests alone.
     normaliser: a name that `find_normaliser` knows. split_level: 0 splits recording by recording; n keeps all
     recordings of one n-th folder (a speaker, say) in one split. Returns the sizes of the splits that have rows.
+    Run again on the same recordings, it leaves the manifests as they are, with what other tools added.
     Raises AudioError, FileNotFoundError or ValueError with the mend.
     """
     if min(valid_fraction, test_fraction) < 0 or valid_fraction + test_fraction >= 1:
@@ -199,8 +200,8 @@ def _write(splits: dict[str, list[Recording]], root: Path, out: Path) -> list[Sp
             logger.warning("no recording fell into the %s split: no %s.tsv", split, split)
             continue
         if rows[0].text is not None:
-            write_lines(out / f"{split}.txt", (row.text or "" for row in rows))
-        write_manifest(out / f"{split}.tsv", root, ((row.name, row.samples) for row in rows))
+            update_lines(out / f"{split}.txt", lambda rows=rows: (row.text or "" for row in rows))
+        update_manifest(out / f"{split}.tsv", root, lambda rows=rows: ((row.name, row.samples) for row in rows))
         sizes.append(SplitSize(split, len(rows), sum(row.samples for row in rows)))
     return sizes
 

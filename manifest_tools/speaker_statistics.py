@@ -74,7 +74,9 @@ def _resemblyzer() -> Any:
         from resemblyzer import VoiceEncoder
     except ImportError as error:
         raise ImportError(
-            f"--extractor resemblyzer: {error}; `pip install resemblyzer`, or use --extractor statistics"
+            f"--extractor resemblyzer: {error}; `pip install -c constraints.txt -e '.[speakers]'` (it compiles "
+            "webrtcvad, which needs a C compiler and Python's headers; without them `pip install webrtcvad-wheels` and "
+            "`pip install --no-deps resemblyzer`), or use --extractor statistics"
         ) from error
     return VoiceEncoder("cpu", verbose=False)
 

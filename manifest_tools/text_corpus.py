@@ -3,71 +3,79 @@
     python -m manifest_tools.text_corpus --train a.txt b.txt --spm-model vocabulary/spm.model \\
         --dictionary vocabulary/dict.txt --out text
 
-Writes train.bin, train.idx, valid.bin, valid.idx and dict.txt: the folder to give as the pre-training text data.
+Writes train.bin, train.idx, valid.bin, valid.idx and dict.txt: the folder to give as the pre-training text data. An
+interrupted run goes on where it stood.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
-import os
-import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from speecht5_fairseq.data.labels import load_sentencepiece
-from speecht5_fairseq.data.text_normalisation import Normaliser, find_normaliser
+from fairseq.data import Dictionary
 
+from speecht5_fairseq.data.atomic import replacing
+
+from .blocks import BLOCK_BYTES, blocks_of, processes_for
 from .command import add_jobs_option, run
-from .files import file_hash, read_lines, split_by_hash, write_text
-from .parallel import default_jobs
+from .files import file_hash, write_text
+from .parallel import default_jobs, parallel_map
 from .summary import table
+from .text_binary import SPLITS, Count, Encoding, Task, encode_block, join_shards
 
 logger = logging.getLogger(__name__)
 
-SPLIT_SALT = "text-1"
+
+def _settings(
+    train: Sequence[Path],
+    valid: Sequence[Path],
+    valid_fraction: float,
+    spm_model: Path,
+    dictionary: Path,
+    language: str,
+) -> dict[str, Any]:
+    """What the result depends on. Raises FileNotFoundError for a file that is not there."""
+    for path in (*train, *valid, spm_model, dictionary):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; check --train, --valid, --spm-model and --dictionary")
+    return {
+        "files": {kind: [file_hash(path) for path in paths] for kind, paths in (("train", train), ("valid", valid))},
+        "model": file_hash(spm_model),
+        "dictionary": file_hash(dictionary),
+        "valid_fraction": None if valid else valid_fraction,
+        "language": language,
+    }
 
 
-def _sentences(paths: Sequence[Path], normalise: Normaliser) -> Iterator[str]:
-    for path in paths:
-        for line in read_lines(path):
-            if text := normalise(line):
-                yield text
+def _tasks(train: Sequence[Path], valid: Sequence[Path], folder: Path) -> list[Task]:
+    """The blocks of all files, in order, with the shards in `folder` that they become."""
+    given = [("train" if valid else None, block) for block in blocks_of(train)]
+    given += [("valid", block) for block in blocks_of(valid)]
+    return [Task(block, split, folder / f"{number:06d}.npz") for number, (split, block) in enumerate(given)]
 
 
-def _write_pieces(
-    folder: Path, train: Sequence[Path], valid: Sequence[Path], valid_fraction: float, spm_model: Path, language: str
-) -> dict[str, int]:
-    """Write folder/{train,valid}.pieces; returns the sentences in each. Equal sentences always share a split."""
-    processor, normalise = load_sentencepiece(spm_model), find_normaliser(language)
-    counts = {"train": 0, "valid": 0}
-    with (
-        (folder / "train.pieces").open("w", encoding="utf-8") as train_file,
-        (folder / "valid.pieces").open("w", encoding="utf-8") as valid_file,
-    ):
-        files = {"train": train_file, "valid": valid_file}
-        for given, paths in (("train", train), ("valid", valid)):
-            for text in _sentences(paths, normalise):
-                split = given if valid else split_by_hash(text, SPLIT_SALT, valid_fraction, 0.0)
-                files[split].write(" ".join(processor.encode(text, out_type=str)) + "\n")
-                counts[split] += 1
+def _encode(tasks: Sequence[Task], encoding: Encoding, n_jobs: int) -> dict[str, Count]:
+    """Write all shards that are missing; returns what they hold. Raises ValueError when a split is empty."""
+    if done := sum(task.shard.is_file() for task in tasks):
+        logger.info("going on: %d of %d blocks were encoded before", done, len(tasks))
+    counts = {split: Count() for split in SPLITS}
+    encode, total = partial(encode_block, encoding=encoding), len(tasks)
+    jobs = processes_for([task.block for task in tasks], n_jobs)
+    for block in parallel_map(encode, tasks, total=total, n_jobs=jobs, description="encode", unit="block"):
+        counts = {split: Count(*map(sum, zip(counts[split], block[split], strict=True))) for split in SPLITS}
+    for split, count in counts.items():
+        if not count.sentences:
+            raise ValueError(
+                f"no sentence for the {split} split: give more text, --valid, or a larger --valid-fraction"
+            )
     return counts
-
-
-def _preprocess(pieces: Path, dictionary: Path, destination: Path, workers: int) -> str:
-    """Run fairseq-preprocess; returns its report. Raises RuntimeError with the end of it when it fails."""
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--only-source", "--workers", str(workers)]
-    command += ["--trainpref", str(pieces / "train.pieces"), "--validpref", str(pieces / "valid.pieces")]
-    command += ["--srcdict", str(dictionary), "--destdir", str(destination)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    report = done.stdout + done.stderr
-    if done.returncode:
-        raise RuntimeError("fairseq-preprocess failed:\n" + "\n".join(report.splitlines()[-8:]))
-    return report
 
 
 def prepare_text_corpus(
@@ -83,45 +91,36 @@ def prepare_text_corpus(
 ) -> dict[str, int]:
     """Encode raw text and write fairseq's binary {train,valid}.{bin,idx} and dict.txt to `out`.
 
-    valid: validation text; without it `valid_fraction` of the training sentences, chosen by their hash.
-    language: a normaliser of data.text_normalisation ("none": lines as they are). Returns sentences a split.
-    Does nothing when `out` holds the result of the same files and options.
-    Raises FileNotFoundError, ValueError (an empty split) or RuntimeError (fairseq-preprocess), each with its mend.
+    valid: validation text; without it `valid_fraction` of the training sentences, chosen by their hash: equal sentences
+    always share a split. language: what `find_normaliser` knows.
+    Returns sentences a split. Does nothing when `out` holds the result of the same files and options. After a stop the
+    same call goes on where it stood, from the shards in out/.blocks.HASH (of files, model and options).
+    Raises FileNotFoundError or ValueError (an empty split, text that is not UTF-8), each with its mend.
     """
-    for path in (*train, *valid, spm_model, dictionary):
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; check --train, --valid, --spm-model and --dictionary")
-    settings = {
-        "files": {kind: [file_hash(path) for path in paths] for kind, paths in (("train", train), ("valid", valid))},
-        "model": file_hash(spm_model),
-        "dictionary": file_hash(dictionary),
-        "valid_fraction": None if valid else valid_fraction,
-        "language": language,
-    }
+    settings = _settings(train, valid, valid_fraction, spm_model, dictionary, language)
     record = out / "text_corpus.json"
     if record.is_file() and (done := json.loads(record.read_text()))["settings"] == settings:
         logger.info("%s is up to date", out)
         return done["sentences"]
-    out.mkdir(parents=True, exist_ok=True)
+    encoding = Encoding(spm_model, dictionary, find_normaliser(language), valid_fraction)
     record.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".encoding.") as name:
-        folder = Path(name)
-        sentences = _write_pieces(folder, train, valid, valid_fraction, spm_model, language)
-        for split, count in sentences.items():
-            if not count:
-                raise ValueError(
-                    f"no sentence for the {split} split: give more text, --valid, or a larger --valid-fraction"
-                )
-        report = _preprocess(folder, dictionary, folder / "binary", n_jobs)
-        for split in sentences:
-            for suffix in ("bin", "idx"):
-                os.replace(folder / "binary" / f"{split}.{suffix}", out / f"{split}.{suffix}")
-        os.replace(folder / "binary" / "dict.txt", out / "dict.txt")
-    for split, (tokens, unknown) in zip(
-        sentences, re.findall(r"(\d+) tokens, ([\d.]+)% replaced", report), strict=False
-    ):
-        logger.info("%s: %s tokens, %s%% of them unknown to %s", split, tokens, unknown, dictionary)
+    folder = out / f".blocks.{hashlib.sha256(json.dumps([settings, BLOCK_BYTES]).encode()).hexdigest()[:16]}"
+    tasks = _tasks(train, valid, folder)
+    try:
+        counts = _encode(tasks, encoding, n_jobs)
+    except ValueError:  # these files and options have no result: nothing to go on with
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    for split, count in counts.items():
+        join_shards([task.shard for task in tasks], split, count.sentences, out, dictionary)
+        share = 100 * count.unknown / count.tokens
+        logger.info("%s: %d tokens, %.3g%% of them unknown to %s", split, count.tokens, share, dictionary)
+    with replacing(out / "dict.txt") as temporary:
+        Dictionary.load(str(dictionary)).save(str(temporary))
+    sentences = {split: count.sentences for split, count in counts.items()}
     write_text(record, json.dumps({"settings": settings, "sentences": sentences}, indent=1) + "\n")
+    for folder in out.glob(".blocks.*"):  # those of other files and options too, which were never finished
+        shutil.rmtree(folder)
     return sentences
 
 

@@ -1,7 +1,9 @@
 """Random draws that belong to an utterance and not to its batch.
 
 Masks and codebook noise are drawn from a generator seeded by the utterance (the dataset's hash of seed, epoch and
-index), so a run is the same on one process or several, alone or in a batch, and after a resume.
+index), so they are the same on one process or several, alone or in a batch, and after a resume. Dropout is not: its
+masks (``keep_mask``) and layerdrop come from torch's global generator, whose state a checkpoint does not need, because
+fairseq seeds it before every update.
 """
 
 from __future__ import annotations

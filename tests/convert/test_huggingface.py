@@ -203,6 +203,23 @@ def test_recognition_at_base_size(base_pair, samples):
 
 
 @torch.no_grad()
+def test_synthesis_at_base_size():
+    """Mel before and after the post-net and the stop logits of two lengths in a batch, ours padded with garbage."""
+    ours, theirs = pair("t2s", SpeechT5Config(), noise=0.02)
+    tokens, target = text_tokens(40, 23), mel_target(120, 74, garbage=7.0)
+    output = ours(source_tokens=tokens, **target).speech
+    for row, (length, frames) in enumerate(((40, 120), (23, 74))):
+        expected = theirs.speecht5(
+            input_values=tokens[row : row + 1, :length],
+            decoder_input_values=shifted(target["target_frames"][row : row + 1, :frames], 2),
+            speaker_embeddings=target["speaker"][row : row + 1],
+        )
+        theirs_alone = theirs.speech_decoder_postnet(expected.last_hidden_state)
+        for mine, other in zip((output.coarse, output.refined, output.stop_logits), theirs_alone, strict=True):
+            assert worst(mine[row : row + 1, :frames], other) < 1e-4
+
+
+@torch.no_grad()
 def test_masked_input_is_theirs():
     """The learned vector stands where the span mask says: theirs takes our mask."""
     ours, theirs = pair("s2t", tiny_config(mask_prob=0.5))

@@ -158,7 +158,7 @@ def test_corrections_are_spoken_text_already():
     assert spoken_text("Ese numero no es valido. No se quien es", "es") == "ese número no es válido no sé quién es"
 
 
-def test_archive(folder, tmp_path, held_out):
+def test_archive(folder, tmp_path, held_out, capsys):
     archives = tmp_path / "archives"
     archives.mkdir()
     sounds = next(folder.glob("usr/share/asterisk/sounds/en_*"))
@@ -170,6 +170,7 @@ def test_archive(folder, tmp_path, held_out):
     options = {"source": "archive", "archive_url": archives.as_uri(), "held_out": held_out, "max_seconds": 1.0}
     sizes = prepare_prompts(tmp_path / "out", ["en"], **options)
     assert [size.rows for size in sizes] == [2, 1, 1]
+    assert "download en: 100%" in capsys.readouterr().err
     shutil.rmtree(archives)  # the second time nothing is fetched
     assert prepare_prompts(tmp_path / "out", ["en"], **options) == sizes
 

@@ -7,6 +7,7 @@ from helpers import write_lines, write_speech
 
 from manifest_tools.combine import combine_manifests
 from manifest_tools.recordings import prepare_recordings
+from manifest_tools.speaker_vectors import prepare_speaker_vectors
 from speecht5_fairseq.data.errors import AudioError
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
@@ -178,3 +179,44 @@ def test_units_of_two_models_are_never_joined(tmp_path):
     (inputs[1] / "kmeans.joblib").write_bytes(b"other")
     with pytest.raises(ValueError, match="unit 5 of one is not unit 5 of the other"):
         combine_manifests(inputs, tmp_path / "all")
+
+
+def test_again_keeps_the_columns_and_files_that_others_added(corpus, tmp_path, caplog):
+    """Every tool that writes manifests: the speaker column stays, and files whose content stays are not touched."""
+    table, out, both = table_of(corpus, tmp_path / "table.tsv"), tmp_path / "out", tmp_path / "all"
+
+    def make():
+        prepare_recordings(corpus, out, transcripts=table, valid_fraction=0.2, test_fraction=0.2)
+        combine_manifests([out], both)
+
+    make()
+    for folder in (both, out):
+        prepare_speaker_vectors([folder / "train.tsv"], tmp_path / "speakers")
+    files = [folder / name for folder in (out, both) for name in ("train.tsv", "train.txt", "valid.tsv")]
+    before = [(path.read_text(), path.stat().st_mtime_ns) for path in files]
+    prepare_recordings(corpus, out, transcripts=table, valid_fraction=0.2, test_fraction=0.2)
+    combine_manifests([out], both, splits=["train"])  # its input has the column by now
+    assert [(path.read_text(), path.stat().st_mtime_ns) for path in files] == before
+    assert Manifest.open(both / "train.tsv", JOB_COLUMNS["pretrain"]).width == 3 and not caplog.records
+    (corpus / "speaker1/session1/0.wav").unlink()
+    table_of(corpus, table)
+    make()
+    assert "train.tsv: its rows changed, so 1 more column(s) of the old ones are gone" in caplog.text
+    assert Manifest.open(both / "train.tsv", JOB_COLUMNS["pretrain"]).width == 2
+
+
+def test_a_manifest_joined_before_the_speakers_keeps_them(tmp_path):
+    en, fr = folder_of(tmp_path / "en", "en", 2), folder_of(tmp_path / "fr", "fr", 2)
+    combine_manifests([en, fr], tmp_path / "all")
+    prepare_speaker_vectors([tmp_path / "all/train.tsv"], tmp_path / "speakers")
+    content = (tmp_path / "all/train.tsv").read_text()
+    combine_manifests([en, fr], tmp_path / "all")
+    assert (tmp_path / "all/train.tsv").read_text() == content and content.count(".npy") == 4
+
+
+def test_a_damaged_manifest_is_written_again(corpus, tmp_path):
+    prepare_recordings(corpus, tmp_path)
+    content = (tmp_path / "train.tsv").read_text()
+    (tmp_path / "train.tsv").write_text(content[:-7])
+    prepare_recordings(corpus, tmp_path)
+    assert (tmp_path / "train.tsv").read_text() == content

@@ -1,6 +1,7 @@
 """Speaker vectors: shape, what they tell apart, manifests."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import soundfile
 from helpers import write_lines, write_speech
 
 from manifest_tools import speaker_vectors
-from manifest_tools.speaker_statistics import resemblyzer_vector, statistics_vector
+from manifest_tools.speaker_statistics import _resemblyzer, resemblyzer_vector, statistics_vector
 from manifest_tools.speaker_vectors import compute_vector, prepare_speaker_vectors
 from speecht5_fairseq.data.audio import read_speaker
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
@@ -121,13 +122,18 @@ def test_extractors_are_pluggable_and_checked(data, monkeypatch):
         compute_vector(np.ones(16000, dtype=np.float32), "unknown")
 
 
+def test_without_resemblyzer_its_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)  # importing it fails
+    _resemblyzer.cache_clear()
+    with pytest.raises(ImportError, match=r"pip install -c constraints.txt -e '.\[speakers\]'.*--extractor statistics"):
+        resemblyzer_vector(voice(600, 0))
+    root = Path(__file__).resolve().parents[2]
+    assert '"speakers": SPEAKERS' in (root / "setup.py").read_text()
+    assert "\nresemblyzer==" in (root / "constraints.txt").read_text()
+
+
 def test_resemblyzer():
-    try:
-        import resemblyzer  # noqa: F401
-    except ImportError:
-        with pytest.raises(ImportError, match="pip install resemblyzer"):
-            resemblyzer_vector(voice(600, 0))
-        return
+    pytest.importorskip("resemblyzer")
     vector = resemblyzer_vector(voice(600, 0))
     assert vector.shape == (512,) and not vector[256:].any()
     assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)

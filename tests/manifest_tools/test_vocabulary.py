@@ -1,18 +1,15 @@
-"""Vocabulary and text corpus: model, dictionary and binary agree."""
+"""Vocabulary: model and dictionary agree, whatever the number of processes, and after a stop."""
 
 import io
 
 import pytest
-import torch
 from helpers import write_lines
 
-from manifest_tools import text_corpus, vocabulary
-from manifest_tools.text_corpus import prepare_text_corpus
+from manifest_tools import blocks, vocabulary
 from manifest_tools.vocabulary import encode, train_vocabulary
 from speecht5_fairseq.data.dictionary import load_text_dictionary
 from speecht5_fairseq.data.errors import ManifestError
 from speecht5_fairseq.data.labels import load_sentencepiece
-from speecht5_fairseq.data.pretrain_text import open_text_binary
 
 SENTENCES = [
     "the cat sat on the mat",
@@ -94,43 +91,50 @@ def test_encode_command(corpus, tmp_path, monkeypatch, capsys):
         list(encode(tmp_path / "absent.model", ["the cat"]))
 
 
-def test_text_corpus_loads_as_pretraining_reads_it(corpus, tmp_path, monkeypatch):
-    out, text = tmp_path / "vocabulary", tmp_path / "text"
-    train_vocabulary([corpus], out)
-    valid = write_lines(tmp_path / "valid.txt", ["the mat", "", "six"])
-    files = {"spm_model": out / "spm.model", "dictionary": out / "dict.txt", "out": text}
-    sentences = prepare_text_corpus([corpus], **files, valid=[valid])
-    assert sentences == {"train": len(SENTENCES), "valid": 2}
-    dictionary = load_text_dictionary(text / "dict.txt")
-    binary = open_text_binary(text, "valid", dictionary)
-    assert dictionary.string(torch.as_tensor(binary[0])) == "▁ t h e ▁ m a t" and int(binary[0][-1]) == dictionary.eos()
-    assert (text / "dict.txt").read_bytes() == (out / "dict.txt").read_bytes()
-    monkeypatch.setattr(text_corpus, "_preprocess", None)  # calling it would fail
-    assert prepare_text_corpus([corpus], **files, valid=[valid]) == sentences
-    assert sorted(path.name for path in text.iterdir()) == [
-        "dict.txt", "text_corpus.json", "train.bin", "train.idx", "valid.bin", "valid.idx",
-    ]  # fmt: skip
+def test_big_text_is_counted_and_encoded_by_several_processes(corpus, tmp_path, monkeypatch, capsys):
+    train_vocabulary([corpus], tmp_path / "one")
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 50)
+    train_vocabulary([corpus], tmp_path / "two", n_jobs=2)
+    for name in ("dict.txt", "spm.model", "spm.vocab", "vocabulary.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    arguments = ["encode", "--model", str(tmp_path / "two/spm.model"), "--text", str(corpus), "--jobs", "2"]
+    vocabulary.main([*arguments, "--out", str(tmp_path / "pieces.txt")])
+    expected = list(encode(tmp_path / "two/spm.model", SENTENCES))
+    assert (tmp_path / "pieces.txt").read_text().splitlines() == expected
+    progress = capsys.readouterr().err
+    assert all(f"{what}: 100%" in progress for what in ("read text", "count pieces", "encode"))
 
 
-def test_validation_text_is_never_trained_on(tmp_path):
-    sentences = [f"sentence number {number % 50} of few" for number in range(200)]
-    pytest.importorskip("num2words")
-    corpus = write_lines(tmp_path / "raw.txt", sentences)
-    train_vocabulary([write_lines(tmp_path / "letters.txt", ["abcdefghijklmnopqrstuvwxyz"])], tmp_path / "vocabulary")
-    folder = tmp_path / "pieces"
-    folder.mkdir()
-    counts = text_corpus._write_pieces(folder, [corpus], [], 0.3, tmp_path / "vocabulary/spm.model", "en")
-    train, valid = (set((folder / f"{split}.pieces").read_text().splitlines()) for split in ("train", "valid"))
-    assert train and valid and not train & valid
-    assert sum(counts.values()) == 200 and len(train) + len(valid) == 50
-    assert not any(character.isdigit() for line in train | valid for character in line)
+def test_a_stopped_run_does_not_train_twice(corpus, tmp_path, monkeypatch):
+    train_vocabulary([corpus], tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        patch.setattr(vocabulary, "_piece_lines", None)  # the run ends after training
+        with pytest.raises(TypeError):
+            train_vocabulary([corpus], tmp_path / "out")
+    train = vocabulary._train_sentencepiece
+    monkeypatch.setattr(vocabulary, "_train_sentencepiece", None)  # calling it would fail
+    with pytest.raises(TypeError):
+        train_vocabulary([corpus], tmp_path / "out", coverage=0.95)  # that is another model
+    monkeypatch.setattr(vocabulary, "_train_sentencepiece", train)
+    train_vocabulary([corpus], tmp_path / "out")
+    assert not (tmp_path / "out/.trained.json").exists()
+    assert (tmp_path / "out/dict.txt").read_bytes() == (tmp_path / "straight/dict.txt").read_bytes()
 
 
-def test_text_corpus_errors(corpus, tmp_path):
-    train_vocabulary([corpus], tmp_path / "vocabulary")
-    files = {"spm_model": tmp_path / "vocabulary/spm.model", "dictionary": tmp_path / "vocabulary/dict.txt"}
-    with pytest.raises(FileNotFoundError, match="absent.txt: no such file"):
-        prepare_text_corpus([tmp_path / "absent.txt"], **files, out=tmp_path / "text")
-    with pytest.raises(ValueError, match="no sentence for the valid split"):
-        prepare_text_corpus([corpus], **files, out=tmp_path / "text", valid_fraction=0.0)
-    assert not list((tmp_path / "text").iterdir())
+def test_a_sample_trains_and_all_text_counts(tmp_path, caplog):
+    text = write_lines(tmp_path / "raw.txt", [f"{'abcdefgh'[number % 8]}" for number in range(800)] + ["z"])
+    train_vocabulary([text], tmp_path / "all")
+    train_vocabulary([text], tmp_path / "some", sample=0.2)
+    assert (tmp_path / "all/spm.model").read_bytes() != (tmp_path / "some/spm.model").read_bytes()
+    counts = dict(line.split() for line in (tmp_path / "some/dict.txt").read_text().splitlines())
+    assert [counts[letter] for letter in "abcdefgh"] == ["100"] * 8 and "z" not in counts
+    assert "0.0624% of the pieces of the text are unknown" in caplog.text and len(caplog.records) == 1
+    assert "sample" not in (tmp_path / "all/vocabulary.json").read_text()  # as it was before there was a choice
+    with pytest.raises(ValueError, match="--sample 0: a share"):
+        train_vocabulary([text], tmp_path / "none", sample=0)
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path):
+    (tmp_path / "latin.txt").write_bytes("the \u00e9t\u00e9".encode("latin-1"))
+    with pytest.raises(ValueError, match="latin.txt: not UTF-8 .*at byte 4.; convert it"):
+        train_vocabulary([tmp_path / "latin.txt"], tmp_path / "out")
