@@ -21,6 +21,8 @@ from ..data.checks import verify
 from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
 from ..models.jobs import JOBS, Job
+from ..models.loading import UNNAMED_FILES, check_file
+from .start import starting_checkpoint
 
 LONGEST_WAIT = timedelta(days=2)  # for the first process to verify the data
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
@@ -55,6 +57,9 @@ class SpeechTaskConfig(FairseqDataclass):
     )
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
+    save_dir: str = II("checkpoint.save_dir")
+    restore_file: str = II("checkpoint.restore_file")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
 
 
 class SpeechT5Task(FairseqTask):
@@ -65,6 +70,7 @@ class SpeechT5Task(FairseqTask):
         columns: entry of ``JOB_COLUMNS`` for the manifests.
         text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
         units: k-means units that the model predicts; 0 outside pre-training.
+        dictionary_files: where the symbols and the units were read.
     """
 
     columns: str
@@ -74,6 +80,7 @@ class SpeechT5Task(FairseqTask):
         self.job: Job = JOBS[job]
         self.text_dictionary: Dictionary | None = None
         self.units = 0
+        self.dictionary_files = UNNAMED_FILES
 
     @property
     def source_dictionary(self) -> None:
@@ -91,6 +98,25 @@ class SpeechT5Task(FairseqTask):
     @property
     def label_dir(self) -> Path:
         return Path(self.cfg.label_dir or self.cfg.data)
+
+    def build_model(self, cfg, from_checkpoint: bool = False):
+        """The job's model; in fairseq-train, the checkpoint that it will start from is checked at once.
+
+        fairseq's trainer would say of one that does not fit only that the architectures must match.
+        """
+        model = super().build_model(cfg, from_checkpoint)
+        if not from_checkpoint:
+            self._check_start(model)
+        return model
+
+    def _check_start(self, model) -> None:
+        checkpoint = starting_checkpoint(
+            save_dir=self.cfg.save_dir,
+            restore_file=self.cfg.restore_file,
+            finetune_from_model=self.cfg.finetune_from_model,
+        )
+        if checkpoint is not None:
+            check_file(model, checkpoint, self.dictionary_files)
 
     def open_manifest(self, split: str) -> Manifest:
         return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns])

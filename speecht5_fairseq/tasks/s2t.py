@@ -11,6 +11,7 @@ from ..data.labels import TextLabels
 from ..data.s2t import S2TDataset
 from ..generation.beam_search import JointBeamSearch
 from ..generation.ctc_greedy import CTCGreedySearch
+from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
 
@@ -42,7 +43,8 @@ class S2TTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2TTaskConfig, **kwargs) -> "S2TTask":
         task = cls(cfg, "s2t")
-        task.text_dictionary = load_text_dictionary(task.label_dir / "dict.txt")
+        task.dictionary_files = DictionaryFiles(task.label_dir / "dict.txt")
+        task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
         return task
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
