@@ -22,7 +22,7 @@ from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
 from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, check_file
-from .start import starting_checkpoint
+from .start import check_backend, starting_checkpoint
 
 LONGEST_WAIT = timedelta(days=2)  # for the first process to verify the data
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
@@ -60,6 +60,9 @@ class SpeechTaskConfig(FairseqDataclass):
     save_dir: str = II("checkpoint.save_dir")
     restore_file: str = II("checkpoint.restore_file")
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    cpu: bool = II("common.cpu")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
 class SpeechT5Task(FairseqTask):
@@ -100,9 +103,9 @@ class SpeechT5Task(FairseqTask):
         return Path(self.cfg.label_dir or self.cfg.data)
 
     def build_model(self, cfg, from_checkpoint: bool = False):
-        """The job's model; in fairseq-train, the checkpoint that it will start from is checked at once.
+        """The job's model; in fairseq-train, what it will be trained with and start from is checked at once.
 
-        fairseq's trainer would say of one that does not fit only that the architectures must match.
+        fairseq's trainer would say of a checkpoint that does not fit only that the architectures must match.
         """
         model = super().build_model(cfg, from_checkpoint)
         if not from_checkpoint:
@@ -110,6 +113,13 @@ class SpeechT5Task(FairseqTask):
         return model
 
     def _check_start(self, model) -> None:
+        check_backend(
+            model,
+            str(self.cfg.ddp_backend),
+            find_unused=self.cfg.find_unused_parameters,
+            cpu=self.cfg.cpu,
+            processes=process_count(),
+        )
         checkpoint = starting_checkpoint(
             save_dir=self.cfg.save_dir,
             restore_file=self.cfg.restore_file,
@@ -168,6 +178,11 @@ class SpeechT5Task(FairseqTask):
     ) -> np.ndarray:
         """The data sets know their limits and report what they leave out."""
         return indices
+
+
+def process_count() -> int:
+    """Processes that train together; fairseq has formed their group before it builds the model."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 @contextmanager
