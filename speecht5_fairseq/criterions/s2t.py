@@ -65,6 +65,8 @@ class S2TCriterion(FairseqCriterion):
 
     def forward(self, model, sample, reduce: bool = True):
         """Loss, sample size and what to log; ``reduce`` is part of fairseq's interface, sums are always returned."""
+        if sample["target"] is None:
+            raise ValueError("the batch has no transcripts, and a loss needs them: drop --unlabelled")
         output = model(**sample["net_input"])
         self._check_head(output)
         ce = token_loss(

@@ -169,6 +169,13 @@ def test_a_missing_head_is_an_error_and_weight_zero_is_none():
     assert "ctc_loss" not in reduced([log])
 
 
+def test_a_batch_without_transcripts_is_refused_with_the_mend():
+    unlabelled = {**sample(), "target": None, "target_lengths": None}
+    del unlabelled["net_input"]["prev_output_tokens"]
+    with pytest.raises(ValueError, match="no transcripts.*drop --unlabelled"):
+        criterion()(tiny_model("s2t").eval(), unlabelled)
+
+
 def test_an_unknown_post_process_is_refused_before_training():
     with pytest.raises(ValueError, match="--wer-post-process is 'spm'; choose one of sentencepiece, wordpiece"):
         criterion(wer_post_process="spm")
