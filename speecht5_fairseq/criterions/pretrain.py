@@ -15,6 +15,7 @@ from torch import Tensor
 from ..losses.speech import speech_loss
 from ..losses.text import token_loss
 from ..losses.units import diversity_loss, unit_loss
+from ..models.options import warn_without_effect
 from ..modules.masks import valid_mask
 from ..outputs import ModelOutput, QuantizerOutput
 from .logging import LOG2, log_ratio, total
@@ -64,10 +65,18 @@ class PretrainCriterion(FairseqCriterion):
         self.diversity_weight = diversity_weight
         self.reconstruction_weight = reconstruction_weight
         self.text_weight = text_weight
-        self.padding = None if task.text_dictionary is None else task.text_dictionary.pad()
+        self.padding = None
+        if task.text_dictionary is None:
+            warn_without_effect(self, PretrainCriterionConfig, ["text_weight"], "it needs --text-data")
+        else:
+            self.padding = task.text_dictionary.pad()
+        self.warned_of_diversity = False
 
     def forward(self, model, sample, reduce: bool = True):
         """The parts of a joint sample, "speech" and "text", summed; a sample may hold either alone."""
+        if model.quantizer is None and not self.warned_of_diversity:
+            self.warned_of_diversity = True
+            warn_without_effect(self, PretrainCriterionConfig, ["diversity_weight"], "it needs --codebook-prob above 0")
         compute = {"speech": self._speech, "text": self._text}
         results = [compute[kind](model, sample[kind]) for kind in MODALITIES if kind in sample]
         losses, sizes, logs = zip(*results, strict=True)

@@ -18,7 +18,7 @@ from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .freezing import Freezing
 from .jobs import Job
 from .loading import UNNAMED_FILES, load_nets
-from .options import NET_OPTIONS, warn_without_effect
+from .options import check_options
 from .vocabulary import Vocabulary
 
 
@@ -70,9 +70,7 @@ class SpeechT5Model(BaseFairseqModel):
         model = cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units)
         model.dictionary_files = task.dictionary_files
         defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
-        for net, options in NET_OPTIONS.items():
-            if getattr(model, net) is None:
-                warn_without_effect(cfg, defaults, options, f"this job builds no {net}")
+        check_options(cfg, defaults, task.job, model)
         return model
 
     def forward(

@@ -74,6 +74,7 @@ class SpeechT5Task(FairseqTask):
         text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
         units: k-means units that the model predicts; 0 outside pre-training.
         dictionary_files: where the symbols and the units were read.
+        from_checkpoint: the model came with a checkpoint: fairseq-generate and fairseq-validate, which do not train.
     """
 
     columns: str
@@ -84,6 +85,7 @@ class SpeechT5Task(FairseqTask):
         self.text_dictionary: Dictionary | None = None
         self.units = 0
         self.dictionary_files = UNNAMED_FILES
+        self.from_checkpoint = False
 
     @property
     def source_dictionary(self) -> None:
@@ -107,6 +109,7 @@ class SpeechT5Task(FairseqTask):
 
         fairseq's trainer would say of a checkpoint that does not fit only that the architectures must match.
         """
+        self.from_checkpoint = from_checkpoint
         model = super().build_model(cfg, from_checkpoint)
         if not from_checkpoint:
             self._check_start(model)
@@ -144,7 +147,8 @@ class SpeechT5Task(FairseqTask):
         report.raise_problems()
 
     def is_training(self, split: str) -> bool:
-        return split == self.cfg.train_subset
+        """Whether rows may be left out, drawn and shuffled; a training split that is decoded is like any other."""
+        return split == self.cfg.train_subset and not self.from_checkpoint
 
     def limits(self, split: str) -> SpeechLimits:
         """Keyword arguments of the split's speech data set; only training leaves rows out for their length."""

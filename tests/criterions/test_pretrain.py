@@ -218,3 +218,17 @@ def test_without_a_codebook_there_is_no_diversity():
     model = tiny_model("pretrain", codebook_prob=0.0).train()
     values = reduced([criterion()(model, joint(speech(), text()))[2]])
     assert not [name for name in values if "codes" in name or "perplexity" in name or "temperature" in name]
+
+
+def test_weights_of_terms_that_do_not_exist_are_named(caplog):
+    model, plain = tiny_model("pretrain", codebook_prob=0.0).eval(), tiny_model("pretrain_speech").eval()
+    quiet = criterion(text_weight=2.0, diversity_weight=0.3)
+    quiet(tiny_model("pretrain").eval(), joint(speech(), text()))
+    criterion()(model, joint(speech()))
+    assert not caplog.text
+    for _ in range(2):
+        quiet(model, joint(speech()))
+    assert caplog.messages == ["no effect: --diversity-weight 0.3; it needs --codebook-prob above 0"]
+    caplog.clear()
+    PretrainCriterion(SimpleNamespace(text_dictionary=None), **{**WEIGHTS, "text_weight": 2.0})(plain, joint(speech()))
+    assert caplog.messages == ["no effect: --text-weight 2.0; it needs --text-data"]
