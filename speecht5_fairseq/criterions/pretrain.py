@@ -34,7 +34,10 @@ UNMASKED_SUMS = ("unmasked_frames", "unmasked_correct")
 class PretrainCriterionConfig(FairseqDataclass):
     masked_weight: float = field(default=1.0, metadata={"help": "weight of the units of masked frames"})
     unmasked_weight: float = field(
-        default=0.0, metadata={"help": "weight of the units of the other frames; at 0 they are not computed"}
+        default=0.0,
+        metadata={
+            "help": "weight of the units of the other frames (not in the sample size); at 0 they are not computed"
+        },
     )
     feature_penalty_weight: float = field(
         default=10.0, metadata={"help": "weight of the mean squared conv feature, a masked frame"}
@@ -50,7 +53,11 @@ class PretrainCriterionConfig(FairseqDataclass):
 
 @register_criterion("speecht5_pretrain", dataclass=PretrainCriterionConfig)
 class PretrainCriterion(FairseqCriterion):
-    """Sums over masked frames (speech) and tokens (text); the sample size is their number."""
+    """Sums over masked frames (speech) and tokens (text); the sample size is their number.
+
+    Frames that are not masked are not counted at an ``unmasked_weight`` either: it is the weight of their sum for each
+    masked frame, and the scale of all other terms does not change with it.
+    """
 
     def __init__(
         self,
