@@ -67,6 +67,7 @@ def check_data(
     data: Path,
     *,
     label_dir: Path | None = None,
+    audio_root: Path | None = None,
     splits: Sequence[str] = (),
     spm_model: Path | None = None,
     text_data: Path | None = None,
@@ -92,7 +93,7 @@ def check_data(
     manifests: dict[str, Manifest] = {}
 
     def check_split(split: str) -> None:
-        manifests[split] = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job])
+        manifests[split] = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job], root=audio_root)
         text = units = None
         if job == "s2t":
             text = TextLabels.open(labels, split, load_text_dictionary(labels / "dict.txt"), spm_model)
@@ -179,6 +180,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of {split}.tsv")
     parser.add_argument(
         "--label-dir", type=Path, metavar="DIR", help="folder of labels and dictionaries (default: --data)"
+    )
+    parser.add_argument(
+        "--audio-root", type=Path, metavar="DIR", help="folder of the audio, if it was moved (default: manifests' own)"
     )
     parser.add_argument("--splits", nargs="+", default=[], help="default: train, valid, and test where there is one")
     parser.add_argument("--spm-model", type=Path, help="s2t: the labels are raw text for this sentencepiece model")

@@ -114,7 +114,7 @@ def verify(
     if level == "off":
         return report
     if not manifest.root.is_dir():
-        mend = "correct the first line, or give the folder that the data was moved to"
+        mend = "correct the first line, or give the folder that the data was moved to with --audio-root"
         raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
     checker = _Checker(manifest, text, units, resample)
     stamp = checker.stamp()

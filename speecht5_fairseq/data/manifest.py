@@ -42,13 +42,14 @@ class Manifest:
 
         Args:
             columns: `JOB_COLUMNS[job]`.
-            root: replaces the audio root of the first line, for a data set that was moved.
+            root: replaces the audio root of the first line, for a data set that was moved; relative to the working
+                folder.
 
         Raises:
             ManifestError: lists the first rows that break the format, as `FILE:LINE: problem (value); mend`.
         """
         lines = MappedLines(path)
-        folder = Path(root) if root is not None else _read_root(lines)
+        folder = Path(root).absolute() if root is not None else _read_root(lines)
         if len(lines) < 2:
             raise ManifestError(located(lines.path, 2, "the manifest has no row", "write one line for each utterance"))
         reader = RowReader(lines, columns)

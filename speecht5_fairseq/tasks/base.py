@@ -36,6 +36,9 @@ class SpeechTaskConfig(FairseqDataclass):
     label_dir: Optional[str] = field(
         default=None, metadata={"help": "folder of the labels and dictionaries (default: data)"}
     )
+    audio_root: Optional[str] = field(
+        default=None, metadata={"help": "folder of the audio, if it was moved (default: the manifest's first line)"}
+    )
     refuse_other_rates: bool = field(
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
     )
@@ -132,7 +135,8 @@ class SpeechT5Task(FairseqTask):
             check_file(model, checkpoint, self.dictionary_files)
 
     def open_manifest(self, split: str) -> Manifest:
-        return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns])
+        file = Path(self.cfg.data) / f"{split}.tsv"
+        return Manifest.open(file, JOB_COLUMNS[self.columns], root=self.cfg.audio_root)
 
     def verify(self, manifest: Manifest, *, text: TextLabels | None = None, units: UnitLabels | None = None) -> None:
         """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error.
