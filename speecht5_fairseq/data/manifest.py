@@ -6,6 +6,7 @@ to the root. A relative root is taken from the manifest's own folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -83,6 +84,12 @@ class Manifest:
     def path(self, index: int, column: str = "path") -> Path:
         """Absolute path in a path column (audio or speaker vector) of row `index`."""
         return self.root / str(self.row(index)[column])
+
+    def files(self, index: int) -> list[str]:
+        """Absolute paths of everything that row `index` names: its audio, and its speaker vector where there is one."""
+        names = [path for path, _ in self.columns.audio] + (["speaker"] if self.has("speaker") else [])
+        fields = self.lines[index + 1].split("\t")
+        return [os.path.join(self.root, fields[self.columns.names.index(name)]) for name in names]
 
     def line_number(self, index: int) -> int:
         """The line of row `index` as an editor counts it (the first row stands on line 2)."""
