@@ -6,7 +6,7 @@ Shapes: B batch, T encoder frames, P masked frames, L tokens, G groups, C entrie
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 
 import torch
 from fairseq.criterions import FairseqCriterion, register_criterion
@@ -205,4 +205,4 @@ def _perplexity(meters: Mapping, name: str) -> float:
 def _used(meters: Mapping, kinds: Sequence[str]) -> float:
     """Percentage of the entries that each of the modalities has chosen."""
     chosen = [summed(meters, f"codes_{kind}") > 0 for kind in kinds]
-    return round(100 * torch.stack(chosen).all(0).double().mean().item(), 1)
+    return round(100 * reduce(torch.logical_and, chosen).double().mean().item(), 1)

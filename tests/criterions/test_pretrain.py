@@ -204,6 +204,18 @@ def test_shared_codes_are_those_that_both_use():
     assert values["speech_prob_perplexity"] == pytest.approx(4, abs=1e-3)
 
 
+def test_a_log_interval_with_one_modality_alone_follows_one_with_both():
+    """fairseq resets the meters of an interval and keeps their names."""
+    model, loss = tiny_model("pretrain").eval(), criterion()
+    with metrics.aggregate(new_root=True) as logged:
+        PretrainCriterion.reduce_metrics([loss(model, joint(speech(), text()))[2]])
+        logged.reset()
+        PretrainCriterion.reduce_metrics([loss(model, joint(speech()))[2]])
+        values = logged.get_smoothed_values()
+    assert values["codes_speech"] > 0 and values["codes_text"] == values["codes_shared"] == 0
+    assert values["speech_code_perplexity"] >= 1 and math.isnan(values["text_code_perplexity"])
+
+
 @pytest.mark.parametrize("kinds", [("speech",), ("text",), ("speech", "text")])
 @pytest.mark.parametrize("feature_grad_mult", [0.0, 1.0])
 def test_everything_that_should_learn_does(kinds, feature_grad_mult):

@@ -58,6 +58,12 @@ def two_processes(*arguments: object, fails: bool = False) -> str:
     return run("torchrun", *command, fails=fails)
 
 
+def code_sums(checkpoint: dict, group: str) -> dict[str, torch.Tensor]:
+    """What the perplexities and shares of codes are derived from: counts and probabilities of each code, summed."""
+    meters = {key: state for _, key, _, state in checkpoint["extra_state"]["metrics"][group]}
+    return {key: meters[key]["sum"] for key in meters if key.startswith(("_codes", "_probs"))}
+
+
 @pytest.mark.parametrize("job", [pretraining, recognition], ids=["pretraining", "recognition"])
 def test_two_processes_train_as_one(job, data, tmp_path):
     """Batch k of process r is batch 2k + r of one process with --update-freq 2: the same global batches."""
@@ -68,6 +74,10 @@ def test_two_processes_train_as_one(job, data, tmp_path):
     values = [{name: float(logged(end)[name]) for name in ("loss", "gnorm", "wpb", "bsz")} for end in (one, two)]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert logged(one, "valid")["loss"] == pytest.approx(logged(two, "valid")["loss"], rel=1e-4)
+    for group in ("train", "valid"):
+        sums = code_sums(one, group)
+        assert len(sums) == (4 if job is pretraining else 0)
+        torch.testing.assert_close(code_sums(two, group), sums, rtol=1e-3, atol=1)  # a close choice may fall otherwise
     assert one["model"].keys() == two["model"].keys()
     for name, tensor in one["model"].items():
         if "running_" not in name and "num_batches" not in name:  # each process has statistics of its own batches
