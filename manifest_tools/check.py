@@ -71,6 +71,7 @@ def check_data(
     data: Path,
     *,
     label_dir: Path | None = None,
+    audio_root: Path | None = None,
     splits: Sequence[str] = (),
     spm_model: Path | None = None,
     text_data: Path | None = None,
@@ -94,7 +95,7 @@ def check_data(
     manifests: dict[str, Manifest] = {}
 
     def check_split(split: str) -> None:
-        manifests[split] = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job])
+        manifests[split] = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job], root=audio_root)
         text = units = None
         if job in TEXT_JOBS:
             dictionary = load_text_dictionary(labels / "dict.txt")
@@ -200,6 +201,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of {split}.tsv")
     parser.add_argument(
         "--label-dir", type=Path, metavar="DIR", help="folder of labels and dictionaries (default: --data)"
+    )
+    parser.add_argument(
+        "--audio-root", type=Path, metavar="DIR", help="folder of the audio, if it was moved (default: manifests' own)"
     )
     parser.add_argument("--splits", nargs="+", default=[], help="default: train, valid, and test where there is one")
     parser.add_argument("--spm-model", type=Path, help="s2t, t2s: the labels are raw text for this model")

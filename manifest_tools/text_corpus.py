@@ -22,6 +22,7 @@ from typing import Any
 from fairseq.data import Dictionary
 
 from speecht5_fairseq.data.atomic import replacing
+from speecht5_fairseq.data.text_normalisation import find_normaliser
 
 from .blocks import BLOCK_BYTES, blocks_of, processes_for
 from .command import add_jobs_option, run

@@ -22,9 +22,9 @@ class EncoderOutput(NamedTuple):
 
 class QuantizerOutput(NamedTuple):
     mixed: Tensor  # (B, T, D) states with a share of the frames replaced by their codes
-    code_perplexity: Tensor  # () of the codes chosen, summed over the groups: 1*G .. C*G
-    prob_perplexity: Tensor  # () of the mean code distribution, summed over the groups, with a gradient
+    prob_perplexity: Tensor  # () of the mean code distribution, summed over the groups: 1*G .. C*G; with a gradient
     code_counts: Tensor  # (G, C) how often each code was chosen, int64
+    prob_sums: Tensor  # (G, C) probability of each code, summed over the frames, without gradient
     temperature: float  # of the Gumbel softmax
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import soundfile
 import torch
 from fairseq.data import Dictionary, indexed_dataset
+from omegaconf import DictConfig, OmegaConf
 
 from speecht5_fairseq.constants import ENCODER_STRIDE, ENCODER_WINDOW, MEL_BINS, SAMPLE_RATE, SPEAKER_DIM
 from speecht5_fairseq.data.dictionary import load_text_dictionary
@@ -142,6 +143,16 @@ def tiny_dictionary() -> Dictionary:
 def tiny_config(**options: object) -> SpeechT5Config:
     """`TINY_SIZES` with some options changed."""
     return SpeechT5Config(**{**TINY_SIZES, **options})
+
+
+# Options that a task borrows from fairseq's other groups, as they are in a new run of one process.
+ONE_PROCESS = {"cpu": True, "ddp_backend": "pytorch_ddp", "find_unused_parameters": False}
+NEW_RUN = {"save_dir": "nowhere", "restore_file": "checkpoint_last.pt", "finetune_from_model": None, **ONE_PROCESS}
+
+
+def model_options(**options: object) -> DictConfig:
+    """`tiny_config` as fairseq hands it to a task."""
+    return OmegaConf.structured(tiny_config(**{"_name": "speecht5", **options}))
 
 
 def tiny_model(job: str, *, seed: int = 0, **options: object) -> SpeechT5Model:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from fairseq.logging import metrics
+from torch import Tensor
 
 LOG2 = math.log(2)  # fairseq reports losses in bits
 
@@ -31,3 +32,13 @@ def log_ratio(
     weight = float(total(outputs, denominator))
     if weight > 0:
         metrics.log_scalar(key, scale * float(total(outputs, numerator)) / weight, weight, round=round)
+
+
+def log_sum(outputs: list[dict[str, Any]], name: str) -> None:
+    """Keep the sum of a tensor for metrics that are derived from it; `summed` reads it, and no log shows it."""
+    metrics.log_scalar(f"_{name}", total(outputs, name).double())
+
+
+def summed(meters: Any, name: str) -> Tensor:
+    """What `log_sum` has kept since these meters began: a log interval, an epoch, or a whole validation."""
+    return torch.as_tensor(meters[f"_{name}"].sum)  # the number 0 in meters that have just been reset

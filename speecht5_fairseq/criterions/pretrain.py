@@ -4,7 +4,9 @@ diversity of the codebook that both share (SpeechT5, sections 2.2 and 2.3).
 Shapes: B batch, T encoder frames, P masked frames, L tokens, G groups, C entries.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 
 import torch
 from fairseq.criterions import FairseqCriterion, register_criterion
@@ -15,9 +17,11 @@ from torch import Tensor
 from ..losses.speech import speech_loss
 from ..losses.text import token_loss
 from ..losses.units import diversity_loss, unit_loss
+from ..models.options import warn_without_effect
 from ..modules.masks import valid_mask
+from ..modules.quantizer import perplexity
 from ..outputs import ModelOutput, QuantizerOutput
-from .logging import LOG2, log_ratio, total
+from .logging import LOG2, log_ratio, log_sum, summed, total
 
 SIZES = {"speech": "masked_frames", "text": "text_tokens"}  # modality -> what its sums are divided by
 MODALITIES = tuple(SIZES)
@@ -30,7 +34,10 @@ UNMASKED_SUMS = ("unmasked_frames", "unmasked_correct")
 class PretrainCriterionConfig(FairseqDataclass):
     masked_weight: float = field(default=1.0, metadata={"help": "weight of the units of masked frames"})
     unmasked_weight: float = field(
-        default=0.0, metadata={"help": "weight of the units of the other frames; at 0 they are not computed"}
+        default=0.0,
+        metadata={
+            "help": "weight of the units of the other frames (not in the sample size); at 0 they are not computed"
+        },
     )
     feature_penalty_weight: float = field(
         default=10.0, metadata={"help": "weight of the mean squared conv feature, a masked frame"}
@@ -46,7 +53,11 @@ class PretrainCriterionConfig(FairseqDataclass):
 
 @register_criterion("speecht5_pretrain", dataclass=PretrainCriterionConfig)
 class PretrainCriterion(FairseqCriterion):
-    """Sums over masked frames (speech) and tokens (text); the sample size is their number."""
+    """Sums over masked frames (speech) and tokens (text); the sample size is their number.
+
+    Frames that are not masked are not counted at an ``unmasked_weight`` either: it is the weight of their sum for each
+    masked frame, and the scale of all other terms does not change with it.
+    """
 
     def __init__(
         self,
@@ -64,10 +75,18 @@ class PretrainCriterion(FairseqCriterion):
         self.diversity_weight = diversity_weight
         self.reconstruction_weight = reconstruction_weight
         self.text_weight = text_weight
-        self.padding = None if task.text_dictionary is None else task.text_dictionary.pad()
+        self.padding = None
+        if task.text_dictionary is None:
+            warn_without_effect(self, PretrainCriterionConfig, ["text_weight"], "it needs --text-data")
+        else:
+            self.padding = task.text_dictionary.pad()
+        self.warned_of_diversity = False
 
     def forward(self, model, sample, reduce: bool = True):
         """The parts of a joint sample, "speech" and "text", summed; a sample may hold either alone."""
+        if model.quantizer is None and not self.warned_of_diversity:
+            self.warned_of_diversity = True
+            warn_without_effect(self, PretrainCriterionConfig, ["diversity_weight"], "it needs --codebook-prob above 0")
         compute = {"speech": self._speech, "text": self._text}
         results = [compute[kind](model, sample[kind]) for kind in MODALITIES if kind in sample]
         losses, sizes, logs = zip(*results, strict=True)
@@ -90,9 +109,8 @@ class PretrainCriterion(FairseqCriterion):
         names = [*SUMS, *(UNMASKED_SUMS if self.unmasked_weight > 0 else ())]
         log: dict = dict.fromkeys(SIZES.values(), 0)
         if model.quantizer is not None:
-            names += [f"{kind}_{part}_perplexity" for kind in MODALITIES for part in ("prob", "code")]
-            groups, entries = model.quantizer.groups, model.quantizer.entries
-            log |= {f"codes_{kind}": torch.zeros(groups, entries, device=loss.device) for kind in MODALITIES}
+            table = torch.zeros(model.quantizer.groups, model.quantizer.entries, device=loss.device)
+            log |= {f"{part}_{kind}": table for kind in MODALITIES for part in ("codes", "probs")}
         return log | {name: loss.new_zeros(()) for name in names}
 
     def _speech(self, model, batch: dict) -> tuple[Tensor, int, dict]:
@@ -104,7 +122,7 @@ class PretrainCriterion(FairseqCriterion):
         loss = loss + size * self.feature_penalty_weight * penalty
         loss = loss + size * self.reconstruction_weight * (speech.l1 + speech.stop)
         if output.quantized is not None:
-            loss = loss + size * self._diversity(output.quantized, "speech", size, log)
+            loss = loss + size * self._diversity(output.quantized, "speech", log)
         log |= {
             "feature_penalty": size * penalty.detach(),
             "l1": size * speech.l1.detach(),
@@ -137,15 +155,14 @@ class PretrainCriterion(FairseqCriterion):
         log = {"infilling": infilling.nll.detach(), "text_correct": infilling.correct, "text_tokens": size}
         loss = self.text_weight * infilling.loss
         if output.quantized is not None:
-            loss = loss + size * self._diversity(output.quantized, "text", size, log)
+            loss = loss + size * self._diversity(output.quantized, "text", log)
         return loss, size, log
 
-    def _diversity(self, quantized: QuantizerOutput, kind: str, size: int, log: dict) -> Tensor:
-        """Weighted diversity loss; logs the codes of this modality."""
+    def _diversity(self, quantized: QuantizerOutput, kind: str, log: dict) -> Tensor:
+        """Weighted diversity loss of this batch; logs the codes of this modality."""
         diversity = diversity_loss(quantized.prob_perplexity, quantized.code_counts)
         log[f"codes_{kind}"] = quantized.code_counts
-        log[f"{kind}_prob_perplexity"] = size * quantized.prob_perplexity.detach()
-        log[f"{kind}_code_perplexity"] = size * quantized.code_perplexity.detach()
+        log[f"probs_{kind}"] = quantized.prob_sums
         return self.diversity_weight * diversity
 
     @classmethod
@@ -160,22 +177,32 @@ class PretrainCriterion(FairseqCriterion):
         log_ratio(logging_outputs, "infilling_loss", "infilling", "text_tokens", scale=1 / LOG2)
         log_ratio(logging_outputs, "infilling_accuracy", "text_correct", "text_tokens", scale=100)
         log_ratio(logging_outputs, "gumbel_temperature", "temperature", "sample_size", round=4)
-        for kind, size in SIZES.items():
-            log_ratio(logging_outputs, f"{kind}_prob_perplexity", f"{kind}_prob_perplexity", size)
-            log_ratio(logging_outputs, f"{kind}_code_perplexity", f"{kind}_code_perplexity", size)
-        _log_code_use(logging_outputs)
+        _log_codes(logging_outputs)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
         return True
 
 
-def _log_code_use(outputs: list[dict]) -> None:
-    """Share of the codebook's entries that speech, text, and both used in these steps."""
+def _log_codes(outputs: list[dict]) -> None:
+    """Perplexity of the codes and shares of the codebook in use, of all workers' and steps' frames together."""
     present = [kind for kind, size in SIZES.items() if total(outputs, size) > 0 and f"codes_{kind}" in outputs[0]]
-    used = {kind: total(outputs, f"codes_{kind}") > 0 for kind in present}
-    for kind, entries in used.items():
-        metrics.log_scalar(f"codes_{kind}", 100 * entries.float().mean().item(), round=1)
-    if len(used) == len(MODALITIES):
-        shared = used["speech"] & used["text"]
-        metrics.log_scalar("codes_shared", 100 * shared.float().mean().item(), round=1)
+    for kind in present:
+        log_sum(outputs, f"codes_{kind}")
+        log_sum(outputs, f"probs_{kind}")
+        metrics.log_derived(f"{kind}_code_perplexity", partial(_perplexity, name=f"codes_{kind}"))
+        metrics.log_derived(f"{kind}_prob_perplexity", partial(_perplexity, name=f"probs_{kind}"))
+        metrics.log_derived(f"codes_{kind}", partial(_used, kinds=[kind]))
+    if len(present) == len(MODALITIES):
+        metrics.log_derived("codes_shared", partial(_used, kinds=MODALITIES))
+
+
+def _perplexity(meters: Mapping, name: str) -> float:
+    sums = summed(meters, name)  # (G, C)
+    return round(perplexity(sums / sums.sum(-1, keepdim=True)).item(), 3)
+
+
+def _used(meters: Mapping, kinds: Sequence[str]) -> float:
+    """Percentage of the entries that each of the modalities has chosen."""
+    chosen = [summed(meters, f"codes_{kind}") > 0 for kind in kinds]
+    return round(100 * reduce(torch.logical_and, chosen).double().mean().item(), 1)

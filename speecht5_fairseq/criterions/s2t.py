@@ -18,6 +18,8 @@ from ..losses.text import ctc_loss, ctc_needs_frames, token_loss
 from ..outputs import ModelOutput
 from .logging import LOG2, log_ratio
 
+POST_PROCESS = ("sentencepiece", "wordpiece", "letter", "silence", "_EOW", "subword_nmt", "@@", "none")
+
 
 @dataclass
 class S2TCriterionConfig(FairseqDataclass):
@@ -52,6 +54,7 @@ class S2TCriterion(FairseqCriterion):
         sentence_avg: bool,
     ) -> None:
         super().__init__(task)
+        _check_post_process(wer_post_process)
         self.ce_weight, self.ctc_weight = ce_weight, ctc_weight
         self.label_smoothing = label_smoothing
         self.zero_infinity = not keep_infinite_ctc
@@ -62,6 +65,8 @@ class S2TCriterion(FairseqCriterion):
 
     def forward(self, model, sample, reduce: bool = True):
         """Loss, sample size and what to log; ``reduce`` is part of fairseq's interface, sums are always returned."""
+        if sample["target"] is None:
+            raise ValueError("the batch has no transcripts, and a loss needs them: drop --unlabelled")
         output = model(**sample["net_input"])
         self._check_head(output)
         ce = token_loss(
@@ -135,3 +140,13 @@ class S2TCriterion(FairseqCriterion):
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
         return True
+
+
+def _check_post_process(name: str) -> None:
+    """fairseq's function itself would refuse only at the first validation.
+
+    Raises:
+        ValueError: names the choices.
+    """
+    if name not in (*POST_PROCESS, "@@ "):  # the last as fairseq spells it too
+        raise ValueError(f"--wer-post-process is {name!r}; choose one of {', '.join(POST_PROCESS)}")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..constants import SAMPLE_RATE
 from .errors import DataError, ManifestError, listed
+from .file_states import digest, file_states
 from .labels import TextLabels, UnitLabels, check_count
 from .manifest import Manifest
 from .row_checks import LabelCounts, check_audio, check_speaker, check_text, check_units
@@ -88,19 +89,16 @@ def verify(
     audio: Sequence[str] | None = None,
     level: str = "full",
     resample: bool = True,
-    use_stamp: bool = True,
     progress: bool = True,
-    threads: int | None = None,
 ) -> Report:
-    """Check a split. A split that passes gets a stamp, and is not checked again until a file of it changes.
+    """Check a split. A split that passes gets a stamp, and is not checked again until a file of it changes: manifest,
+    labels, dictionaries, and by size and time the audio and speaker vectors of the rows that `level` looks at.
 
     Args:
         text, units: the labels that the job needs.
         audio: path columns whose files must be there; None for all.
         level: "full" decodes every file; "quick" checks 256 rows in the same way; "off" only compares the counts.
         resample: whether other sample rates than 16 kHz pass.
-        use_stamp: honour and leave a stamp.
-        threads: that decode audio; by default one a core, at most 16.
 
     Returns:
         A report, with the problems in it: call `raise_problems()` to stop at them.
@@ -118,21 +116,18 @@ def verify(
     if level == "off":
         return report
     if not manifest.root.is_dir():
-        mend = "correct the first line, or give the folder that the data was moved to"
+        mend = "correct the first line, or give the folder that the data was moved to with --audio-root"
         raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
     checker = _Checker(manifest, text, units, resample, audio)
-    stamp = checker.stamp()
-    passed = stamp.load(LEVELS[: LEVELS.index(level) + 1]) if use_stamp else None
+    stamp = checker.stamp(level)
+    passed = stamp.load(level, LEVELS[: LEVELS.index(level) + 1])
     if passed is not None:
         report = replace(report, from_stamp=True, **passed)
         logger.info(report.summary())
         return report
-    rows = np.arange(len(manifest))
-    if level == "quick" and len(rows) > QUICK_ROWS:
-        rows = np.unique(np.linspace(0, len(rows) - 1, QUICK_ROWS).astype(np.int64))
-    checker.run(rows, report, threads or min(16, os.cpu_count() or 1), progress)
+    checker.run(_rows(manifest, level), report, progress)
     logger.info(report.summary())
-    if use_stamp and not report.total_problems:
+    if not report.total_problems:
         stored = ("checked", "units", "tokens", "unknown")
         stamp.save(level, {name: getattr(report, name) for name in stored})
     return report
@@ -157,8 +152,9 @@ class _Checker:
         self.resample = resample
         self.counts = LabelCounts()
 
-    def run(self, rows: np.ndarray, report: Report, threads: int, progress: bool) -> None:
+    def run(self, rows: np.ndarray, report: Report, progress: bool) -> None:
         """Check `rows` (indices) and fill in the report, problems in the order of the rows."""
+        threads = min(16, os.cpu_count() or 1)
         bar = tqdm(total=len(rows), desc=f"verify {self.manifest.file.name}", unit="row", disable=not progress)
         with bar, ThreadPoolExecutor(threads) as pool:
             for chunk in _chunks(rows):
@@ -190,8 +186,8 @@ class _Checker:
             problems += check_text(self.text, index, self.counts)
         return problems
 
-    def stamp(self) -> Stamp:
-        """The stamp of exactly these checks on exactly these files."""
+    def stamp(self, level: str) -> Stamp:
+        """The stamp of exactly these checks on exactly these files, as they are before the checks begin."""
         settings = {
             "root": str(self.manifest.root),
             "columns": list(self.manifest.columns.names),
@@ -202,7 +198,24 @@ class _Checker:
             "normaliser": self.text.normaliser if self.text else None,
         }
         files = [file for labels in (self.text, self.units) if labels is not None for file in labels.files]
-        return Stamp(self.manifest.file, files, settings)
+        return Stamp(self.manifest.file, files, settings, _digests(self.manifest, level))
+
+
+def _rows(manifest: Manifest, level: str) -> np.ndarray:
+    """Indices of the rows that a level checks."""
+    rows = np.arange(len(manifest))
+    if level == "quick" and len(rows) > QUICK_ROWS:
+        rows = np.unique(np.linspace(0, len(rows) - 1, QUICK_ROWS).astype(np.int64))
+    return rows
+
+
+def _digests(manifest: Manifest, level: str) -> dict[str, str]:
+    """Level -> digest of the files of its rows; those of a full verification serve a quick one too."""
+    states = file_states(manifest, _rows(manifest, level))
+    found = {level: digest(states)}
+    if level == "full":
+        found["quick"] = digest(states[_rows(manifest, "quick")])
+    return found
 
 
 def _fingerprint(symbols: list[str]) -> int:

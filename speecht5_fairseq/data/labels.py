@@ -193,7 +193,7 @@ def load_sentencepiece(path: str | Path) -> SentencePieceProcessor:
     """The sentencepiece processor of a model file.
 
     Raises:
-        ManifestError: the file is missing.
+        ManifestError: the file is missing or no sentencepiece model.
         ImportError: sentencepiece is not installed.
     """
     try:
@@ -201,7 +201,12 @@ def load_sentencepiece(path: str | Path) -> SentencePieceProcessor:
     except ImportError as error:
         raise ImportError("sentencepiece is not installed: `pip install sentencepiece`") from error
     mend = "make it with `python -m manifest_tools.vocabulary train`"
-    return SentencePieceProcessor(model_file=str(_existing(Path(path), "sentencepiece model", mend)))
+    file = str(_existing(Path(path), "sentencepiece model", mend))
+    try:
+        return SentencePieceProcessor(model_file=file)
+    except (OSError, RuntimeError) as error:
+        problem = f"not readable as a sentencepiece model ({error})"
+        raise ManifestError(f"{file}: {problem}; copy it again, or {mend}") from error
 
 
 def _existing(path: Path, what: str, mend: str) -> Path:

@@ -6,6 +6,7 @@ to the root. A relative root is taken from the manifest's own folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -42,13 +43,14 @@ class Manifest:
 
         Args:
             columns: `JOB_COLUMNS[job]`.
-            root: replaces the audio root of the first line, for a data set that was moved.
+            root: replaces the audio root of the first line, for a data set that was moved; relative to the working
+                folder.
 
         Raises:
             ManifestError: lists the first rows that break the format, as `FILE:LINE: problem (value); mend`.
         """
         lines = MappedLines(path)
-        folder = Path(root) if root is not None else _read_root(lines)
+        folder = Path(root).absolute() if root is not None else _read_root(lines)
         if len(lines) < 2:
             raise ManifestError(located(lines.path, 2, "the manifest has no row", "write one line for each utterance"))
         reader = RowReader(lines, columns)
@@ -86,6 +88,12 @@ class Manifest:
     def length(self, index: int, column: str = "path") -> int:
         """Samples (at 16 kHz) that row `index` states for the audio in a path column."""
         return int(self.counts[dict(self.columns.audio)[column]][index])
+
+    def files(self, index: int) -> list[str]:
+        """Absolute paths of everything that row `index` names: its audio, and its speaker vector where there is one."""
+        names = [path for path, _ in self.columns.audio] + (["speaker"] if self.has("speaker") else [])
+        fields = self.lines[index + 1].split("\t")
+        return [os.path.join(self.root, fields[self.columns.names.index(name)]) for name in names]
 
     def line_number(self, index: int) -> int:
         """The line of row `index` as an editor counts it (the first row stands on line 2)."""

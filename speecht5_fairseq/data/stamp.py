@@ -11,35 +11,42 @@ from .atomic import atomic_text
 
 logger = logging.getLogger(__name__)
 
-STAMP_VERSION = 1  # raise it when the checks change, so that older stamps no longer count
+STAMP_VERSION = 2  # raise it when the checks change, so that older stamps no longer count
 
 
 class Stamp:
-    """Says that some files passed some checks. It holds while their sizes and times stay; audio files are not watched.
+    """Says that some files passed some checks. It holds while their sizes and times stay.
 
     Args:
         manifest: the stamp lies beside it.
-        files: everything the verification read but the audio: manifest, labels, dictionaries, models.
+        files: everything the verification read but what the rows name: manifest, labels, dictionaries, models.
         settings: options that change what passes; JSON values.
+        rows: a digest of the sizes and times of the files that the rows name, for each level of verification whose
+            rows are known.
     """
 
-    def __init__(self, manifest: Path, files: Sequence[Path], settings: dict) -> None:
+    def __init__(self, manifest: Path, files: Sequence[Path], settings: dict, rows: dict[str, str]) -> None:
         self.path = manifest.with_name(manifest.name + ".verified")
         self.files = [manifest, *files]
         self.settings = settings
+        self.rows = rows
 
-    def load(self, levels: Sequence[str]) -> dict | None:
-        """What the verification stored, if it was done at one of `levels` and nothing has changed since; else None."""
+    def load(self, level: str, levels: Sequence[str]) -> dict | None:
+        """What a verification at one of `levels` stored, where no file that `level` reads has changed; else None."""
         try:
             stored = json.loads(self.path.read_text(encoding="utf-8"))
-            holds = stored["checked"] == self._checked() and stored["level"] in levels
-            return stored["result"] if holds else None
+            if stored["checked"] != self._checked() or stored["level"] not in levels:
+                return None
+            if stored["rows"][level] != self.rows[level]:
+                logger.info("%s: audio or speaker vectors have changed: verified again", self.path)
+                return None
+            return stored["result"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def save(self, level: str, result: dict) -> None:
         """Write the stamp atomically. Without effect in a folder that cannot be written to."""
-        content = {"checked": self._checked(), "level": level, "result": result}
+        content = {"checked": self._checked(), "level": level, "rows": self.rows, "result": result}
         try:
             with atomic_text(self.path) as file:
                 json.dump(content, file, indent=1)

@@ -84,6 +84,7 @@ class JointBeamSearch:
         self.unk_penalty = unk_penalty
         self.temperature = temperature
         self._warned_of_positions = False
+        self._warned_of_limit = False
 
     @classmethod
     def from_config(
@@ -129,7 +130,9 @@ class JointBeamSearch:
         reject_forced_output(prefix_tokens, constraints)
         model = only_model(models)
         encoded = model.encode(**encoder_inputs(sample))
-        results = self._search(self._sources(model, encoded), self._length_limits(encoded.lengths))
+        limits = self._length_limits(encoded.lengths)
+        results = self._search(self._sources(model, encoded), limits)
+        self._warn_of_limit(results, limits.tolist())
         return [found or [self._nothing_found(sample, place)] for place, found in enumerate(results)]
 
     def _search(self, sources: ScoreSources, limits: Tensor) -> list[list[dict]]:
@@ -192,6 +195,21 @@ class JointBeamSearch:
                 f"{self.max_len_a} and --max-len-b {self.max_len_b} allow up to {int(limits.max())}"
             )
         return limits.clamp(max=positions)
+
+    def _warn_of_limit(self, results: list[list[dict]], limits: list[int]) -> None:
+        """Tell once that best hypotheses ended because they had to; limits by positions have a warning of their own."""
+        positions = None if self.language_model is None else self.language_model.max_output
+        reached = sum(
+            bool(found) and len(found[0]["tokens"]) > limit and limit != positions
+            for found, limit in zip(results, limits, strict=True)
+        )
+        if reached and not self._warned_of_limit:
+            self._warned_of_limit = True
+            logger.warning(
+                f"the outputs of {reached} of the {len(results)} utterances of this batch were ended by their length "
+                f"limit, --max-len-a {self.max_len_a} x encoder frames + --max-len-b {self.max_len_b} tokens, and may "
+                "be cut off: raise it; later batches are not reported"
+            )
 
     def _nothing_found(self, sample: dict, place: int) -> dict:
         """An empty hypothesis for an utterance of which every hypothesis had probability zero."""

@@ -17,25 +17,27 @@ DECODER_NETS = (
 class Freezing:
     """Keeps each side's parameters from learning for its first updates.
 
-    Parameters that never learn (the extractor at ``feature_grad_mult`` 0) stay off whatever the update.
+    Parameters that never learn (the extractor at ``feature_grad_mult`` 0) stay off whatever the update. What both
+    sides share, the tied embedding, learns when both do.
     """
 
     def __init__(self, model: nn.Module, *, encoder: int, decoder: int) -> None:
         """``encoder`` and ``decoder`` are updates for which that side does not learn."""
-        sides = ((ENCODER_NETS, encoder), (DECODER_NETS, decoder))
-        self.schedule = [(_learning_parameters(model, nets), updates) for nets, updates in sides if updates > 0]
+        thaws: dict[nn.Parameter, int] = {}
+        for nets, updates in ((ENCODER_NETS, encoder), (DECODER_NETS, decoder)):
+            for parameter in _learning_parameters(model, nets):
+                thaws[parameter] = max(updates, thaws.get(parameter, 0))
+        self.schedule = [(parameter, updates) for parameter, updates in thaws.items() if updates > 0]
 
     @property
     def used(self) -> bool:
         return bool(self.schedule)
 
     def apply(self, num_updates: int) -> None:
-        for parameters, until in self.schedule:
-            for parameter in parameters:
-                parameter.requires_grad_(num_updates >= until)
+        for parameter, until in self.schedule:
+            parameter.requires_grad_(num_updates >= until)
 
 
 def _learning_parameters(model: nn.Module, nets: tuple[str, ...]) -> list[nn.Parameter]:
     modules = [getattr(model, net) for net in nets]
-    found = {id(p): p for module in modules if module is not None for p in module.parameters() if p.requires_grad}
-    return list(found.values())
+    return [p for module in modules if module is not None for p in module.parameters() if p.requires_grad]

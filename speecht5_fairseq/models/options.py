@@ -1,4 +1,4 @@
-"""Options that a job does not read are said to have no effect, never passed over in silence."""
+"""Options that a job does not read are said to have no effect, never passed over in silence; some are refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import logging
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
+
+from torch import nn
+
+from .jobs import Job
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +26,32 @@ NET_OPTIONS = {
     "unit_head": ("unit_dim",),
     "quantizer": ("codebook_groups", "codebook_entries", "gumbel_start", "gumbel_end", "gumbel_decay"),
 }  # fmt: skip
+# Options that decide whether a head is built: without effect where the job has no such head.
+HEAD_OPTIONS = {"ctc": ("no_ctc_head",), "quantizer": ("codebook_prob",)}
+HEADS = {"ctc": "CTC head", "quantizer": "quantizer"}
+
+
+def check_options(cfg: Any, dataclass: type, job: Job, model: nn.Module) -> None:
+    """Warn of the model's options that ``job`` does not read.
+
+    Args:
+        cfg: the options, by attribute; ``dataclass`` has their defaults.
+        model: built of them.
+
+    Raises:
+        ValueError: an option with which the job would learn nothing from speech.
+    """
+    if "units" in job.heads and not cfg.mask_prob > 0:
+        raise ValueError(
+            f"--mask-prob {cfg.mask_prob} leaves pre-training no masked frame, and every loss of speech is multiplied "
+            "by their number: give a share above 0 (0.8 is the default)"
+        )
+    for head, options in HEAD_OPTIONS.items():
+        if head not in job.heads:
+            warn_without_effect(cfg, dataclass, options, f"this job has no {HEADS[head]}")
+    for net, options in NET_OPTIONS.items():
+        if getattr(model, net) is None:
+            warn_without_effect(cfg, dataclass, options, f"this job builds no {net}")
 
 
 def warn_without_effect(cfg: Any, dataclass: type, names: Iterable[str], why: str) -> list[str]:

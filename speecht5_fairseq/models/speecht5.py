@@ -19,8 +19,8 @@ from . import builder
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .freezing import Freezing
 from .jobs import Job
-from .loading import load_nets
-from .options import NET_OPTIONS, warn_without_effect
+from .loading import UNNAMED_FILES, load_nets
+from .options import check_options
 from .vocabulary import Vocabulary
 
 
@@ -60,6 +60,7 @@ class SpeechT5Model(BaseFairseqModel):
         self.vocabulary = Vocabulary(symbols) if texts else None
         self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
         self.reduction_factor = cfg.reduction_factor
+        self.dictionary_files = UNNAMED_FILES
         if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
             raise ValueError(
                 f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
@@ -74,10 +75,9 @@ class SpeechT5Model(BaseFairseqModel):
         symbols = list(dictionary.symbols) if dictionary is not None else []
         padding = dictionary.pad() if dictionary is not None else 0
         model = cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units)
+        model.dictionary_files = task.dictionary_files
         defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
-        for net, options in NET_OPTIONS.items():
-            if getattr(model, net) is None:
-                warn_without_effect(cfg, defaults, options, f"this job builds no {net}")
+        check_options(cfg, defaults, task.job, model)
         return model
 
     def forward(
@@ -267,7 +267,7 @@ class SpeechT5Model(BaseFairseqModel):
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
-        return super().load_state_dict(load_nets(self, state_dict), strict, model_cfg, args)
+        return super().load_state_dict(load_nets(self, state_dict, self.dictionary_files), strict, model_cfg, args)
 
     def max_positions(self) -> None:
         """No limit of the model's own."""

@@ -4,6 +4,10 @@ Shapes: B batch (rows), L queries, T keys, D model width, H heads, d = D / H, R 
 
 score(i, j) = (q_i . k_j + q_i . table[clip(i - j)]) / sqrt(d). There are only R distinct table vectors, so the relative
 term is one (L, R) product a head and a gather: no (L, T, d) tensor is built.
+
+Two computations give the same numbers. Without gradient (evaluation) torch's scaled_dot_product_attention takes the
+relative term as its additive mask; with one, torch has no fused attention for a mask that learns, so that training uses
+``chunked_attention``, which keeps no (L, T) tensor for the backward pass but the dropout mask.
 """
 
 from __future__ import annotations

@@ -73,11 +73,12 @@ class Quantizer(nn.Module):
         valid = valid_mask(lengths, size)
         mixed = torch.where((replaced & valid)[:, :, None], codes, states)
         chosen = choice.detach()[valid]  # (frames, G, C), one-hot
+        probabilities = logits[valid].softmax(-1)
         return QuantizerOutput(
             mixed=mixed,
-            code_perplexity=_perplexity(chosen.mean(0)),
-            prob_perplexity=_perplexity(logits[valid].softmax(-1).mean(0)),
+            prob_perplexity=perplexity(probabilities.mean(0)),
             code_counts=chosen.sum(0).round().long(),
+            prob_sums=probabilities.detach().sum(0),
             temperature=self.temperature,
         )
 
@@ -94,7 +95,7 @@ class Quantizer(nn.Module):
         return hard + (soft - soft.detach()) if self.training else hard
 
 
-def _perplexity(probabilities: Tensor) -> Tensor:
+def perplexity(probabilities: Tensor) -> Tensor:
     """Distributions (G, C) -> sum over the groups of exp(entropy)."""
     entropy = -(probabilities * (probabilities + 1e-7).log()).sum(-1)
     return entropy.exp().sum()

@@ -21,6 +21,9 @@ from ..data.checks import Report, verify
 from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
 from ..models.jobs import JOBS, Job
+from ..models.loading import UNNAMED_FILES, check_file
+from ..models.options import warn_without_effect
+from .start import check_backend, starting_checkpoint
 
 LONGEST_WAIT = timedelta(days=2)  # for the first process to verify the data
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
@@ -33,6 +36,9 @@ class SpeechTaskConfig(FairseqDataclass):
     data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
     label_dir: Optional[str] = field(
         default=None, metadata={"help": "folder of the labels and dictionaries (default: data)"}
+    )
+    audio_root: Optional[str] = field(
+        default=None, metadata={"help": "folder of the audio, if it was moved (default: the manifest's first line)"}
     )
     refuse_other_rates: bool = field(
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
@@ -55,6 +61,12 @@ class SpeechTaskConfig(FairseqDataclass):
     )
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
+    save_dir: str = II("checkpoint.save_dir")
+    restore_file: str = II("checkpoint.restore_file")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    cpu: bool = II("common.cpu")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
 class SpeechT5Task(FairseqTask):
@@ -65,6 +77,8 @@ class SpeechT5Task(FairseqTask):
         columns: entry of ``JOB_COLUMNS`` for the manifests.
         text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
         units: k-means units that the model predicts; 0 outside pre-training.
+        dictionary_files: where the symbols and the units were read.
+        from_checkpoint: the model came with a checkpoint: fairseq-generate and fairseq-validate, which do not train.
     """
 
     columns: str
@@ -74,6 +88,8 @@ class SpeechT5Task(FairseqTask):
         self.job: Job = JOBS[job]
         self.text_dictionary: Dictionary | None = None
         self.units = 0
+        self.dictionary_files = UNNAMED_FILES
+        self.from_checkpoint = False
 
     @property
     def source_dictionary(self) -> None:
@@ -92,8 +108,36 @@ class SpeechT5Task(FairseqTask):
     def label_dir(self) -> Path:
         return Path(self.cfg.label_dir or self.cfg.data)
 
+    def build_model(self, cfg, from_checkpoint: bool = False):
+        """The job's model; in fairseq-train, what it will be trained with and start from is checked at once.
+
+        fairseq's trainer would say of a checkpoint that does not fit only that the architectures must match.
+        """
+        self.from_checkpoint = from_checkpoint
+        model = super().build_model(cfg, from_checkpoint)
+        if not from_checkpoint:
+            self._check_start(model)
+        return model
+
+    def _check_start(self, model) -> None:
+        check_backend(
+            model,
+            str(self.cfg.ddp_backend),
+            find_unused=self.cfg.find_unused_parameters,
+            cpu=self.cfg.cpu,
+            processes=process_count(),
+        )
+        checkpoint = starting_checkpoint(
+            save_dir=self.cfg.save_dir,
+            restore_file=self.cfg.restore_file,
+            finetune_from_model=self.cfg.finetune_from_model,
+        )
+        if checkpoint is not None:
+            check_file(model, checkpoint, self.dictionary_files)
+
     def open_manifest(self, split: str) -> Manifest:
-        return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns])
+        file = Path(self.cfg.data) / f"{split}.tsv"
+        return Manifest.open(file, JOB_COLUMNS[self.columns], root=self.cfg.audio_root)
 
     def verify(self, manifest: Manifest, *, text: TextLabels | None = None, units: UnitLabels | None = None) -> None:
         """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error."""
@@ -124,7 +168,8 @@ class SpeechT5Task(FairseqTask):
             )
 
     def is_training(self, split: str) -> bool:
-        return split == self.cfg.train_subset
+        """Whether rows may be left out, drawn and shuffled; a training split that is decoded is like any other."""
+        return split == self.cfg.train_subset and not self.from_checkpoint
 
     def limits(self, split: str) -> SpeechLimits:
         """Keyword arguments of the split's speech data set; only training leaves rows out for their length."""
@@ -160,6 +205,11 @@ class SpeechT5Task(FairseqTask):
         return indices
 
 
+def process_count() -> int:
+    """Processes that train together; fairseq has formed their group before it builds the model."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
 @contextmanager
 def first_process_first() -> Iterator[bool]:
     """The block runs in the first process, then in the others of the group; tells whether this is the first.
@@ -178,6 +228,12 @@ def first_process_first() -> Iterator[bool]:
     finally:
         if first:
             distributed.barrier(group)
+
+
+def warn_of_training_limits(cfg: SpeechTaskConfig) -> None:
+    """Said by what decodes or generates."""
+    why = "only training leaves rows out for their length"
+    warn_without_effect(cfg, SpeechTaskConfig, ("min_speech_samples", "max_speech_samples"), why)
 
 
 def split_parts(sample: dict) -> Sequence[dict]:

@@ -13,6 +13,7 @@ from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
 from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_binary, open_text_binary
+from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
 
@@ -53,11 +54,14 @@ class PretrainTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: PretrainTaskConfig, **kwargs) -> "PretrainTask":
         task = cls(cfg, "pretrain_speech" if cfg.text_data is None else "pretrain")
-        task.units = unit_count(load_unit_dictionary(task.label_dir / "dict.km.txt"))
+        units = task.label_dir / "dict.km.txt"
+        task.units = unit_count(load_unit_dictionary(units))
+        task.dictionary_files = DictionaryFiles(units=units)
         if cfg.text_data is None:
             warn_without_effect(cfg, PretrainTaskConfig, TEXT_OPTIONS, "they need --text-data")
         else:
-            task.text_dictionary = load_text_dictionary(Path(cfg.text_data) / "dict.txt")
+            task.dictionary_files = DictionaryFiles(Path(cfg.text_data) / "dict.txt", units)
+            task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
         return task
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:

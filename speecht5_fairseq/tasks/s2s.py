@@ -22,6 +22,7 @@ class S2STask(SpeechTargetTask):
 
     columns = "s2s"
     source_columns = ("path",)
+    config = S2STaskConfig
 
     @classmethod
     def setup_task(cls, cfg: S2STaskConfig, **kwargs) -> "S2STask":

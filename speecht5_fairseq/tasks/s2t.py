@@ -11,8 +11,9 @@ from ..data.labels import TextLabels
 from ..data.s2t import S2TDataset
 from ..generation.beam_search import JointBeamSearch
 from ..generation.ctc_greedy import CTCGreedySearch
+from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
-from .base import SpeechT5Task, SpeechTaskConfig
+from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
 
 DECODING = ChoiceEnum(["beam", "ctc-greedy"])
 
@@ -42,10 +43,28 @@ class S2TTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2TTaskConfig, **kwargs) -> "S2TTask":
         task = cls(cfg, "s2t")
-        task.text_dictionary = load_text_dictionary(task.label_dir / "dict.txt")
+        task.dictionary_files = DictionaryFiles(task.label_dir / "dict.txt")
+        task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
         return task
 
+    def build_model(self, cfg, from_checkpoint: bool = False):
+        if not from_checkpoint:
+            why = "training does not decode: give them to fairseq-generate"
+            warn_without_effect(self.cfg, S2TTaskConfig, ("decoding", "ctc_decoding_weight"), why)
+        return super().build_model(cfg, from_checkpoint)
+
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
+        """Open and verify a split.
+
+        Raises:
+            ValueError: training without transcripts.
+            DataError: see ``SpeechT5Task.verify`` and ``S2TDataset``.
+        """
+        if self.cfg.unlabelled and self.is_training(split):
+            raise ValueError(
+                f"--unlabelled is for decoding, and training needs transcripts ({self.label_dir / f'{split}.txt'}): "
+                "drop --unlabelled"
+            )
         manifest = self.open_manifest(split)
         labels = None
         if self.cfg.unlabelled:
@@ -61,6 +80,7 @@ class S2TTask(SpeechT5Task):
         Raises:
             ValueError: an option or argument that would have no effect.
         """
+        warn_of_training_limits(self.cfg)
         if seq_gen_cls is not None or prefix_allowed_tokens_fn is not None:
             raise ValueError("seq_gen_cls and prefix_allowed_tokens_fn have no effect: the search is this task's own")
         if self.cfg.decoding == "ctc-greedy":

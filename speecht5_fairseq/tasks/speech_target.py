@@ -21,13 +21,18 @@ from ..generation.source_gain import source_gain
 from ..generation.speech import SpeechLimits
 from ..generation.speech_generator import ResultLines, SpeechGenerator
 from ..generation.vocoder import load_vocoder
-from .base import SpeechT5Task, SpeechTaskConfig
+from ..models.options import warn_without_effect
+from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
 
 logger = logging.getLogger(__name__)
 
 PRENET_DROPOUT = ChoiceEnum(["seeded", "off"])
 NO_VOCODER = "none"
 SOURCE_PHASES = "source"
+GENERATION_OPTIONS = (
+    "stop_threshold", "min_length_ratio", "max_length_ratio", "generation_prenet_dropout", "vocoder", "save_pictures",
+    "overwrite_results",
+)  # fmt: skip
 
 
 @dataclass
@@ -70,9 +75,13 @@ class SpeechTargetTask(SpeechT5Task):
 
     Attributes:
         source_columns: path columns of the manifest that generation reads audio from; targets may be absent then.
+        config: the dataclass of the task's options.
+        generation_options: those that training does not read.
     """
 
     source_columns: tuple[str, ...]
+    config: type[SpeechTargetTaskConfig]
+    generation_options: tuple[str, ...] = GENERATION_OPTIONS
 
     def __init__(self, cfg: SpeechTargetTaskConfig, job: str) -> None:
         super().__init__(cfg, job)
@@ -91,6 +100,12 @@ class SpeechTargetTask(SpeechT5Task):
     def target_dictionary(self) -> ResultLines | None:
         """No dictionary, the target is speech; in generation, what turns hypotheses into lines of words."""
         return self.lines if self.is_generating else None
+
+    def build_model(self, cfg, from_checkpoint: bool = False):
+        if not from_checkpoint:
+            why = "training does not generate: give them to fairseq-generate"
+            warn_without_effect(self.cfg, self.config, self.generation_options, why)
+        return super().build_model(cfg, from_checkpoint)
 
     @abstractmethod
     def open_text(self, split: str, saved: Any) -> TextLabels | None:
@@ -142,6 +157,7 @@ class SpeechTargetTask(SpeechT5Task):
         if self.results is None:
             raise ValueError("generated speech needs a folder: give --results-path OUT")
         reject_unsupported(args, "speech")
+        warn_of_training_limits(self.cfg)
         self.generator = SpeechGenerator(
             limits=SpeechLimits(self.cfg.stop_threshold, self.cfg.min_length_ratio, self.cfg.max_length_ratio),
             results=self.results,

@@ -12,7 +12,8 @@ from ..data.source_text import TEXT_ENDS, SourceText
 from ..data.speech_target import TargetOptions
 from ..data.t2s import T2SDataset
 from ..data.text_normalisation import NO_NORMALISER
-from .speech_target import SpeechTargetTask, SpeechTargetTaskConfig
+from ..models.loading import DictionaryFiles
+from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig
 
 
 @dataclass
@@ -44,11 +45,14 @@ class T2STask(SpeechTargetTask):
 
     columns = "t2s"
     source_columns = ()
+    config = T2STaskConfig
+    generation_options = (*GENERATION_OPTIONS, "max_text_symbols")
 
     @classmethod
     def setup_task(cls, cfg: T2STaskConfig, **kwargs) -> "T2STask":
         task = cls(cfg, "t2s")
-        task.text_dictionary = load_text_dictionary(task.label_dir / "dict.txt")
+        task.dictionary_files = DictionaryFiles(task.label_dir / "dict.txt")
+        task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
         return task
 
     def open_text(self, split: str, saved: Any) -> TextLabels:

@@ -3,7 +3,7 @@
 import torch
 from fairseq.logging import metrics
 
-from speecht5_fairseq.criterions.logging import log_ratio, total
+from speecht5_fairseq.criterions.logging import log_ratio, log_sum, summed, total
 
 
 def test_total_of_numbers_tensors_and_nothing():
@@ -31,3 +31,12 @@ def test_nothing_is_logged_without_a_denominator():
         log_ratio([{"errors": 0, "words": 0}], "wer", "errors", "words")
         log_ratio([], "uer", "errors", "words")
     assert not logged.get_smoothed_values()
+
+
+def test_sums_of_tensors_are_kept_over_steps_and_not_shown():
+    with metrics.aggregate(new_root=True) as logged:
+        log_sum([{"codes": torch.tensor([1, 2])}, {"codes": torch.tensor([3.0, 0.0])}], "codes")
+        log_sum([{"codes": torch.tensor([0, 5])}], "codes")
+    assert summed(logged, "codes").tolist() == [4, 7] and not logged.get_smoothed_values()
+    logged.reset()
+    assert summed(logged, "codes") == 0

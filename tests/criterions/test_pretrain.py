@@ -1,5 +1,6 @@
 """The criterion of joint pre-training: its terms, its sample size, and what learns from which batch."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -75,9 +76,11 @@ def joint(speech_batch=None, text_batch=None):
     return {**parts, "nsentences": sum(batch["nsentences"] for batch in parts.values())}
 
 
-def reduced(outputs):
-    with metrics.aggregate() as logged:
-        PretrainCriterion.reduce_metrics(outputs)
+def reduced(*steps):
+    """The metrics of some steps, each given by its workers' logs."""
+    with metrics.aggregate(new_root=True) as logged:  # codebooks of other tests have other sizes
+        for outputs in steps:
+            PretrainCriterion.reduce_metrics(outputs)
     return {key: value for key, value in logged.get_smoothed_values().items() if not key.startswith("_")}
 
 
@@ -147,16 +150,19 @@ def test_unmasked_frames_are_computed_only_at_a_weight(weight):
 
 
 def test_parts_sum_to_the_batch():
-    """Two workers' logs give the metrics of one worker with both batches, but for terms that are means of a batch."""
+    """Two workers' logs give the metrics of one worker with both batches, but for terms that are means of a batch; so
+    do two batches of a validation, one after the other."""
     model, loss = tiny_model("pretrain").eval(), criterion()
     whole = reduced([loss(model, joint(speech(), text()))[2]])
     workers = [joint(speech((0, 1)), text((0,))), joint(speech((2,)), text((1, 2)))]
     logs = [loss(model, batch)[2] for batch in workers]
     parts = reduced(logs)
-    exact = ("unit_loss", "unit_accuracy", "infilling_loss", "infilling_accuracy", "codes_speech", "codes_text",
-             "codes_shared", "gumbel_temperature")  # fmt: skip
-    assert {name: parts[name] for name in exact} == pytest.approx({name: whole[name] for name in exact}, rel=1e-4)
-    assert set(parts) == set(whole)
+    means = {"loss", "l1_loss", "stop_loss", "feature_penalty"}
+    exact = set(whole) - means
+    assert {"speech_code_perplexity", "text_prob_perplexity", "codes_shared", "unit_loss"} < exact
+    for found in (parts, reduced(logs[:1], logs[1:])):
+        assert set(found) == set(whole)
+        assert {name: found[name] for name in exact} == pytest.approx({name: whole[name] for name in exact}, rel=1e-3)
     assert PretrainCriterion.logging_outputs_can_be_summed()
     assert reduced([{key: logs[0][key] + logs[1][key] for key in logs[0]}]) == pytest.approx(parts)
 
@@ -188,10 +194,26 @@ def test_nothing_is_logged_of_a_modality_that_is_absent(kind):
 def test_shared_codes_are_those_that_both_use():
     def log(speech_codes, text_codes):
         codes = {"codes_speech": torch.tensor([speech_codes]), "codes_text": torch.tensor([text_codes])}
+        codes |= {"probs_speech": torch.ones(1, 4), "probs_text": torch.ones(1, 4)}
         return {"masked_frames": 3, "text_tokens": 4, **codes}
 
     values = reduced([log([1, 0, 0, 2], [0, 0, 0, 0]), log([0, 0, 0, 1], [3, 1, 0, 0])])
     assert (values["codes_speech"], values["codes_text"], values["codes_shared"]) == (50, 50, 25)
+    spread = math.exp(0.25 * math.log(4) + 0.75 * math.log(4 / 3))  # 1 and 3 of 4 codes
+    assert values["speech_code_perplexity"] == values["text_code_perplexity"] == pytest.approx(spread, abs=1e-3)
+    assert values["speech_prob_perplexity"] == pytest.approx(4, abs=1e-3)
+
+
+def test_a_log_interval_with_one_modality_alone_follows_one_with_both():
+    """fairseq resets the meters of an interval and keeps their names."""
+    model, loss = tiny_model("pretrain").eval(), criterion()
+    with metrics.aggregate(new_root=True) as logged:
+        PretrainCriterion.reduce_metrics([loss(model, joint(speech(), text()))[2]])
+        logged.reset()
+        PretrainCriterion.reduce_metrics([loss(model, joint(speech()))[2]])
+        values = logged.get_smoothed_values()
+    assert values["codes_speech"] > 0 and values["codes_text"] == values["codes_shared"] == 0
+    assert values["speech_code_perplexity"] >= 1 and math.isnan(values["text_code_perplexity"])
 
 
 @pytest.mark.parametrize("kinds", [("speech",), ("text",), ("speech", "text")])
@@ -218,3 +240,17 @@ def test_without_a_codebook_there_is_no_diversity():
     model = tiny_model("pretrain", codebook_prob=0.0).train()
     values = reduced([criterion()(model, joint(speech(), text()))[2]])
     assert not [name for name in values if "codes" in name or "perplexity" in name or "temperature" in name]
+
+
+def test_weights_of_terms_that_do_not_exist_are_named(caplog):
+    model, plain = tiny_model("pretrain", codebook_prob=0.0).eval(), tiny_model("pretrain_speech").eval()
+    quiet = criterion(text_weight=2.0, diversity_weight=0.3)
+    quiet(tiny_model("pretrain").eval(), joint(speech(), text()))
+    criterion()(model, joint(speech()))
+    assert not caplog.text
+    for _ in range(2):
+        quiet(model, joint(speech()))
+    assert caplog.messages == ["no effect: --diversity-weight 0.3; it needs --codebook-prob above 0"]
+    caplog.clear()
+    PretrainCriterion(SimpleNamespace(text_dictionary=None), **{**WEIGHTS, "text_weight": 2.0})(plain, joint(speech()))
+    assert caplog.messages == ["no effect: --text-weight 2.0; it needs --text-data"]

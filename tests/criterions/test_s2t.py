@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import editdistance
 import pytest
 import torch
+from fairseq.data.data_utils import post_process
 from fairseq.logging import metrics
 from helpers import speech_source, text_tokens, tiny_dictionary, tiny_model
 from torch.nn import functional as F
 
-from speecht5_fairseq.criterions.s2t import S2TCriterion
+from speecht5_fairseq.criterions.s2t import POST_PROCESS, S2TCriterion
 from speecht5_fairseq.data.collate import shift_right
 
 DICTIONARY = tiny_dictionary()
@@ -166,6 +167,20 @@ def test_a_missing_head_is_an_error_and_weight_zero_is_none():
     loss, _, log = criterion(ctc_weight=0.0)(model, sample())
     torch.testing.assert_close(loss.detach(), 0.5 * log["ce"])
     assert "ctc_loss" not in reduced([log])
+
+
+def test_a_batch_without_transcripts_is_refused_with_the_mend():
+    unlabelled = {**sample(), "target": None, "target_lengths": None}
+    del unlabelled["net_input"]["prev_output_tokens"]
+    with pytest.raises(ValueError, match="no transcripts.*drop --unlabelled"):
+        criterion()(tiny_model("s2t").eval(), unlabelled)
+
+
+def test_an_unknown_post_process_is_refused_before_training():
+    with pytest.raises(ValueError, match="--wer-post-process is 'spm'; choose one of sentencepiece, wordpiece"):
+        criterion(wer_post_process="spm")
+    for name in (*POST_PROCESS, "@@ "):
+        assert post_process("a", criterion(wer_post_process=name).wer_post_process) == "a"
 
 
 @pytest.mark.parametrize("feature_grad_mult", [0.0, 1.0])

@@ -112,7 +112,7 @@ def test_all_problems_are_listed_in_order(tmp_path):
 def test_counts_and_root_are_checked_first(tmp_path):
     path = tiny_manifest(tmp_path, 3)
     edit(path, "audio_train", "gone")
-    with pytest.raises(ManifestError, match=r"train.tsv:1: the audio root is no folder.*correct the first line"):
+    with pytest.raises(ManifestError, match=r"train.tsv:1: the audio root is no folder.*the first .*--audio-root"):
         verify_s2t(tmp_path)
     write_lines(tmp_path / "train.txt", ["A"] * 2)
     with pytest.raises(ManifestError, match=r"train.txt:3: 2 label lines for the 3 rows"):
@@ -124,8 +124,8 @@ def test_counts_and_root_are_checked_first(tmp_path):
 def test_rates_pass_or_are_refused(tmp_path):
     tiny_manifest(tmp_path, 2, samples=[8000, 8000])
     write_wave(tmp_path / AUDIO, np.random.default_rng(0).standard_normal((4000, 2)) * 0.1, rate=8000)
-    assert not verify_s2t(tmp_path, use_stamp=False).problems
-    (message,) = verify_s2t(tmp_path, use_stamp=False, resample=False).problems
+    assert not verify_s2t(tmp_path).problems
+    (message,) = verify_s2t(tmp_path, resample=False).problems
     assert "train.tsv:3:" in message and "the sample rate is 8000 Hz" in message and "sox" in message
 
 
@@ -145,6 +145,56 @@ def test_stamp_is_honoured_until_something_changes(tmp_path, monkeypatch):
     assert not verify_s2t(tmp_path, resample=False).from_stamp
     (tmp_path / "train.tsv.verified").write_text("{not json")
     assert not verify_s2t(tmp_path).from_stamp
+
+
+def touch(path):
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+
+
+@pytest.mark.parametrize("level", ["full", "quick"])
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        (lambda d: (d / AUDIO).unlink(), "train.tsv:3: .*no such audio file"),
+        (lambda d: write_wave(d / AUDIO, np.zeros(8000)), "train.tsv:3: .*silent"),
+        (lambda d: (d / f"{AUDIO}.npy").unlink(), "train.tsv:3: .*no readable speaker vector"),
+        (lambda d: np.save(d / f"{AUDIO}.npy", np.zeros(512, np.float32)), "train.tsv:3: .*all zero"),
+    ],
+)
+def test_a_stamp_does_not_hide_what_happened_to_the_audio_since(tmp_path, harm, problem, level):
+    tiny_manifest(tmp_path, 3, job="pretrain", samples=[8000] * 3)
+    verify_pretrain(tmp_path).raise_problems()
+    assert verify_pretrain(tmp_path, level=level).from_stamp
+    harm(tmp_path)
+    report = verify_pretrain(tmp_path, level=level)
+    assert not report.from_stamp
+    with pytest.raises(ManifestError, match=problem):
+        report.raise_problems()
+
+
+def test_audio_that_passes_again_is_stamped_again(tmp_path, caplog):
+    tiny_manifest(tmp_path, 3)
+    verify_s2t(tmp_path)
+    touch(tmp_path / AUDIO)
+    with caplog.at_level("INFO"):
+        assert not verify_s2t(tmp_path).from_stamp
+    assert "audio or speaker vectors have changed: verified again" in caplog.text
+    assert verify_s2t(tmp_path).from_stamp
+
+
+def test_quick_looks_at_its_own_rows_only(tmp_path, monkeypatch):
+    """Rows 0, 4 and 8 of 9, after a full verification and after a quick one."""
+    monkeypatch.setattr(checks, "QUICK_ROWS", 3)
+    tiny_manifest(tmp_path, 9)
+    for first in ("full", "quick"):
+        verify_s2t(tmp_path, level=first)
+        touch(tmp_path / "audio_train/1.wav")
+        assert verify_s2t(tmp_path, level="quick").from_stamp
+        assert not verify_s2t(tmp_path, level="full").from_stamp
+        touch(tmp_path / "audio_train/4.wav")
+        assert not verify_s2t(tmp_path, level="quick").from_stamp
+        (tmp_path / "train.tsv.verified").unlink()
 
 
 def test_quick_checks_some_rows_and_does_not_pass_for_full(tmp_path, monkeypatch):

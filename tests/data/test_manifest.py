@@ -37,11 +37,14 @@ def test_line_ends_of_windows_and_none_at_the_end(tmp_path, end, last):
     assert manifest.row(1)["speaker"] == "w.npy" and manifest.has("speaker")
 
 
-def test_relative_root_is_the_manifests_and_can_be_replaced(tmp_path):
+def test_relative_root_is_the_manifests_and_can_be_replaced(tmp_path, monkeypatch):
     manifest = manifest_of(tmp_path, "wavs\na.wav\t100\n")
     assert manifest.path(0) == tmp_path / "wavs" / "a.wav"
     moved = Manifest.open(tmp_path / "train.tsv", JOB_COLUMNS["s2t"], root="/elsewhere")
     assert str(moved.path(0)) == "/elsewhere/a.wav"
+    monkeypatch.chdir("/")
+    typed = Manifest.open(tmp_path / "train.tsv", JOB_COLUMNS["s2t"], root="elsewhere")  # as a command line means it
+    assert str(typed.path(0)) == "/elsewhere/a.wav"
 
 
 def test_speaker_column_may_be_absent(tmp_path):

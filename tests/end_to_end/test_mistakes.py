@@ -37,9 +37,20 @@ def test_a_dictionary_that_does_not_fit_the_checkpoint(copy, pretrained, tmp_pat
     write_lines(dictionary, [lines[1], lines[0], *lines[2:]])
     start = ["--finetune-from-model", pretrained / "checkpoint_last.pt", "--save-dir", tmp_path / "out"]
     output = run("fairseq-train", *recognition(copy, *start), fails=True)
-    assert "the dictionary does not fit the checkpoint" in output
-    assert "first difference at index 4: 'A' here, '▁' there" in output
-    assert "Use the dict.txt that the checkpoint was trained with" in output
+    last = output.splitlines()[-1]
+    assert f"{dictionary}:1: the dictionary does not fit the checkpoint {start[1]}: " in last
+    assert "first difference at index 4: 'A' here, '▁' there" in last
+    assert last.endswith("Use the dict.txt that the checkpoint was trained with")
+
+
+def test_a_run_that_cannot_go_on_from_its_last_checkpoint(copy, pretrained, tmp_path):
+    """Other units than the stopped run had; --finetune-from-model, which would fit no better, is not looked at."""
+    shutil.copy(pretrained / "checkpoint_last.pt", tmp_path / "checkpoint_last.pt")
+    (copy.pretrain / "dict.km.txt").open("a").write("20 1\n")
+    options = ["--save-dir", tmp_path, "--finetune-from-model", "elsewhere.pt"]
+    last = run("fairseq-train", *pretraining(copy, *options), fails=True).splitlines()[-1]
+    expected = f"{copy.pretrain / 'dict.km.txt'}: 21 units here, 20 in the checkpoint {tmp_path / 'checkpoint_last.pt'}"
+    assert expected in last
 
 
 def test_an_unknown_value_of_an_option(data, tmp_path):

@@ -95,7 +95,7 @@ def test_conversion_then_enhancement_from_it(folders, tmp_path):
     mask = ["--reduction-factor", 1, "--speech-prediction", "mask", "--max-update", 2]
     start = ["--finetune-from-model", tmp_path / "two/checkpoint_last.pt"]
     output = train("s2s", folders["s2s"], tmp_path / "mask", *mask, *start)
-    assert "--reduction-factor is 1 here and 2 in the checkpoint; new (initial values): speech_decoder" in output
+    assert "--reduction-factor is another in the checkpoint, so these are new (initial values): speech" in output
     generate("s2s", folders["s2s"], tmp_path / "mask/checkpoint_last.pt", tmp_path / "enhanced")
     for row in table(tmp_path / "enhanced").values():
         samples = soundfile.info(row["source"]).frames

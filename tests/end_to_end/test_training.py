@@ -46,12 +46,22 @@ def test_fine_tuning_resumes_bit_for_bit(data, pretrained, recognizer, tmp_path,
     assert not differing(straight["model"], resumed["model"])
 
 
-def two_processes(*arguments: object) -> None:
+LEGACY = ["--ddp-backend", "legacy_ddp"]
+
+
+def two_processes(*arguments: object, fails: bool = False) -> str:
     """Data parallel training on the CPU under torchrun, as the README has it."""
     group = "--distributed-init-method env:// --distributed-no-spawn --distributed-backend gloo"
-    group += " --ddp-backend legacy_ddp --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
+    group += " --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
     program = shlex.join([str(Path(sys.executable).with_name("fairseq-train")), *map(str, arguments)])
-    run("torchrun", "--nproc-per-node", 2, "--standalone", "--no-python", "sh", "-c", f"exec {program} {group}")
+    command = ["--nproc-per-node", 2, "--standalone", "--no-python", "sh", "-c", f"exec {program} {group}"]
+    return run("torchrun", *command, fails=fails)
+
+
+def code_sums(checkpoint: dict, group: str) -> dict[str, torch.Tensor]:
+    """What the perplexities and shares of codes are derived from: counts and probabilities of each code, summed."""
+    meters = {key: state for _, key, _, state in checkpoint["extra_state"]["metrics"][group]}
+    return {key: meters[key]["sum"] for key in meters if key.startswith(("_codes", "_probs"))}
 
 
 @pytest.mark.parametrize("job", [pretraining, recognition], ids=["pretraining", "recognition"])
@@ -59,12 +69,21 @@ def test_two_processes_train_as_one(job, data, tmp_path):
     """Batch k of process r is batch 2k + r of one process with --update-freq 2: the same global batches."""
     common = ["--max-update", 2, "--batch-size", 1]
     run("fairseq-train", *job(data, *common, "--save-dir", tmp_path / "one", "--update-freq", 2))
-    two_processes(*job(data, *common, "--save-dir", tmp_path / "two"))
+    two_processes(*job(data, *common, *LEGACY, "--save-dir", tmp_path / "two"))
     one, two = (load(tmp_path / folder / "checkpoint_last.pt") for folder in ("one", "two"))
     values = [{name: float(logged(end)[name]) for name in ("loss", "gnorm", "wpb", "bsz")} for end in (one, two)]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert logged(one, "valid")["loss"] == pytest.approx(logged(two, "valid")["loss"], rel=1e-4)
+    for group in ("train", "valid"):
+        sums = code_sums(one, group)
+        assert len(sums) == (4 if job is pretraining else 0)
+        torch.testing.assert_close(code_sums(two, group), sums, rtol=1e-3, atol=1)  # a close choice may fall otherwise
     assert one["model"].keys() == two["model"].keys()
     for name, tensor in one["model"].items():
         if "running_" not in name and "num_batches" not in name:  # each process has statistics of its own batches
             torch.testing.assert_close(two["model"][name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_two_processes_without_a_backend_that_can_are_told_which_one_can(data, tmp_path):
+    output = two_processes(*pretraining(data, "--save-dir", tmp_path), fails=True)
+    assert "--ddp-backend pytorch_ddp is for GPUs; with --cpu add --ddp-backend legacy_ddp" in output

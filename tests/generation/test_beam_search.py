@@ -180,6 +180,21 @@ def test_the_limit_counts_encoder_frames(unending):
         assert all(h["tokens"][-1] == unending.eos and h["score"] < -50 for h in hypotheses)  # </s> is scored
 
 
+def test_outputs_that_the_limit_ends_are_counted_once(unending, caplog):
+    search = JointBeamSearch(unending.dictionary, beam=2, max_len_a=0.5, max_len_b=1)
+    for _ in range(2):
+        search.generate([unending.model], unending.sample(10, 31, 1))
+    (message,) = caplog.messages
+    assert message.startswith("the outputs of 3 of the 3 utterances of this batch were ended by their length limit")
+    assert "--max-len-a 0.5 x encoder frames + --max-len-b 1 tokens" in message and "raise it" in message
+
+
+def test_outputs_that_end_by_themselves_are_not_warned_of(toy, caplog):
+    search = JointBeamSearch(toy.dictionary, beam=2, ctc_weight=1.0, max_len_b=20)
+    found = search.generate([toy.model], toy.sample(5, 4))
+    assert all(len(hypotheses[0]["tokens"]) < 20 for hypotheses in found) and not caplog.messages
+
+
 @pytest.mark.parametrize("ctc_weight", [0.0, 0.5, 1.0])
 def test_symbols_that_are_never_produced(large_toy, ctc_weight):
     never = [large_toy.dictionary.index(symbol) for symbol in ("<s>", "<pad>", "<mask>", "<ctc_blank>")]
@@ -209,7 +224,7 @@ def test_positions_of_the_language_model_limit_the_output(unending, make_languag
         for _ in range(2):
             [found] = search.generate([unending.model], unending.sample(4))
     assert [len(h["tokens"]) for h in found] == [6, 6]
-    assert len([r for r in caplog.records if "positions of the language model" in r.message]) == 1
+    assert ["positions of the language model" in message for message in caplog.messages] == [True]
 
 
 def test_an_utterance_without_any_possible_output(toy, caplog):

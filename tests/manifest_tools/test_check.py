@@ -51,6 +51,15 @@ def test_every_mistake_is_listed_and_the_exit_code_is_1(s2t, capsys):
     assert "3 problems" in printed and "unknown symbols in valid: '1' (1)" in printed
 
 
+def test_audio_that_was_moved(s2t, tmp_path, capsys):
+    for split in ("train", "valid", "test"):
+        (s2t / f"audio_{split}").rename(s2t / f"moved_{split}")
+    findings = check_data("s2t", s2t, splits=["train"])
+    assert findings.total_errors == 1 and "--audio-root" in findings.errors[0]
+    main(["--job", "s2t", "--data", str(s2t), "--splits", "train", "--audio-root", str(s2t / "moved_train")])
+    assert "all good" in capsys.readouterr().out
+
+
 def test_missing_parts_do_not_hide_each_other(tmp_path):
     findings = check_data("pretrain", tmp_path, text_data=tmp_path / "text")
     assert findings.total_errors == len(findings.errors) == 4

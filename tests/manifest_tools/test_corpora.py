@@ -24,7 +24,7 @@ def tone(path, seconds=0.3, rate=16000, hertz=300.0, before=0.0):
 
 def checked(path, job):
     manifest = Manifest.open(path, JOB_COLUMNS[job])
-    assert verify(manifest, use_stamp=False, progress=False).total_problems == 0
+    assert verify(manifest, progress=False).total_problems == 0
     return manifest
 
 

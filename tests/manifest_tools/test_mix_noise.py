@@ -66,7 +66,7 @@ def test_mixtures_and_their_manifest(clean, noise_file, tmp_path):
     assert [(size.split, size.rows) for size in sizes] == [("train", 4), ("valid", 4), ("test", 4)]
     for split in ("train", "valid", "test"):
         manifest = Manifest.open(out / f"{split}.tsv", JOB_COLUMNS["s2s"])
-        assert verify(manifest, use_stamp=False, progress=False).total_problems == 0
+        assert verify(manifest, progress=False).total_problems == 0
         assert (out / f"{split}.txt").read_text() == (clean / f"{split}.txt").read_text()
         for row, line in enumerate(mixes(out / f"{split}.mix.tsv")):
             speech, noisy = (read_audio(manifest.path(row, column)) for column in ("target_path", "path"))

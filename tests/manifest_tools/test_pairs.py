@@ -28,7 +28,7 @@ def voice(folder, names, *, split="train", texts=None, vector=False, seed=0):
 
 def rows_of(path):
     manifest = Manifest.open(path, JOB_COLUMNS["s2s"])
-    assert verify(manifest, use_stamp=False, progress=False).total_problems == 0
+    assert verify(manifest, progress=False).total_problems == 0
     return [
         (manifest.path(i).relative_to(manifest.root).name, manifest.path(i, "target_path").name)
         for i in range(len(manifest))

@@ -32,6 +32,16 @@ def test_each_side_learns_from_its_update_on():
     assert at(model, 1) == {"ctc_head"}  # a resumed run may go back
 
 
+@pytest.mark.parametrize("encoder, decoder", [(5, 3), (3, 5), (5, 0), (0, 5)])
+def test_the_embedding_that_both_sides_share_learns_when_both_do(encoder, decoder):
+    model = tiny_model("pretrain", freeze_encoder_updates=encoder, freeze_decoder_updates=decoder)
+    table = model.text_encoder_prenet.embedding.weight
+    assert table is model.text_decoder_prenet.embedding.weight
+    for updates in (0, 2, 3, 4, 5):
+        model.set_num_updates(updates)
+        assert table.requires_grad == (updates == 5), updates
+
+
 def test_without_freezing_everything_learns():
     model = tiny_model("s2t")
     assert not model.freezing.used

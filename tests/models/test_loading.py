@@ -4,11 +4,11 @@ import logging
 
 import pytest
 import torch
-from helpers import tiny_config, tiny_dictionary, tiny_model
+from helpers import UNITS, tiny_config, tiny_dictionary, tiny_model
 
 from speecht5_fairseq.models import SpeechT5Model
 from speecht5_fairseq.models.jobs import JOBS
-from speecht5_fairseq.models.loading import CheckpointError, load_nets
+from speecht5_fairseq.models.loading import CheckpointError, DictionaryFiles, check_file, load_nets
 from speecht5_fairseq.models.vocabulary import decode, encode
 
 TABLES = ("text_encoder_prenet", "text_decoder_prenet", "text_decoder_postnet")
@@ -90,6 +90,54 @@ def test_a_longer_vocabulary_is_refused_by_its_symbols_and_not_by_shapes():
 
 
 @pytest.mark.parametrize(
+    "change, where",
+    [
+        (lambda symbols: [*symbols[:6], "Ä", *symbols[7:]], "data/dict.txt:3: "),  # four specials before line 1
+        (lambda symbols: [*symbols[:-2], "Zusatz", *symbols[-2:]], "data/dict.txt: "),  # ends before that line
+    ],
+)
+def test_another_vocabulary_is_refused_with_the_file_and_its_line(change, where):
+    symbols = list(tiny_dictionary().symbols)
+    model, checkpoint = with_symbols(symbols), with_symbols(change(symbols)).state_dict()
+    model.dictionary_files = DictionaryFiles("data/dict.txt")
+    with pytest.raises(CheckpointError, match=f"^{where}the dictionary does not fit the checkpoint: "):
+        model.load_state_dict(checkpoint)
+
+
+def test_other_units_are_refused_with_their_dictionary_and_both_numbers():
+    more = {"symbols": list(tiny_dictionary().symbols), "padding": 1, "units": UNITS + 5}
+    checkpoint = SpeechT5Model(tiny_config(), JOBS["pretrain"], **more).state_dict()
+    model = tiny_model("pretrain")
+    model.dictionary_files = DictionaryFiles(units="data/dict.km.txt")
+    with pytest.raises(CheckpointError, match="^data/dict.km.txt: 20 units here, 25 in the checkpoint; take the"):
+        model.load_state_dict(checkpoint)
+    tiny_model("s2t").load_state_dict(checkpoint)  # recognition has no use for the units
+
+
+def test_a_file_is_checked_as_it_would_be_loaded(tmp_path, caplog):
+    path, model = tmp_path / "checkpoint.pt", tiny_model("s2t")
+    torch.save({"model": tiny_model("pretrain").state_dict(), "args": None}, path)
+    check_file(model, path, DictionaryFiles())
+    assert not caplog.messages  # what is left and what is new is said by the load itself
+    torch.save({"model": tiny_model("pretrain", embed_dim=48).state_dict()}, path)
+    with pytest.raises(CheckpointError, match=f"^the checkpoint {path} does not fit the model; of another size"):
+        check_file(model, path, DictionaryFiles())
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
+    path, model = tmp_path / "checkpoint.pt", tiny_model("s2t")
+    torch.save({"model": model.state_dict()}, path)
+    whole = path.read_bytes()
+    for content in (b"", b"junk", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=f"^{path}: no readable checkpoint .*copy it again"):
+            check_file(model, path, DictionaryFiles())
+    torch.save({"epoch": 3}, path)
+    with pytest.raises(CheckpointError, match=f"^{path}: holds no model; give a checkpoint that fairseq-train wrote"):
+        check_file(model, path, DictionaryFiles())
+
+
+@pytest.mark.parametrize(
     "change, message",
     [
         (lambda tensors: tensors.pop("encoder.layers.1.self_attn.q_proj.bias"), "missing: encoder.layers.1.self_attn"),
@@ -142,5 +190,5 @@ def test_another_reduction_factor_has_new_layers_of_its_size_and_says_which(capl
     new = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name] if name in new else checkpoint[name]), name
-    assert "--reduction-factor is 1 here and 2 in the checkpoint" in caplog.text
+    assert "--reduction-factor is another in the checkpoint, so these are new (initial values): speech" in caplog.text
     assert all(name in caplog.text for name in new)

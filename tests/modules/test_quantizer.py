@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from speecht5_fairseq.modules.quantizer import Quantizer, _perplexity
+from speecht5_fairseq.modules.quantizer import Quantizer, perplexity
 
 DIM, GROUPS, ENTRIES = 12, 2, 5
 LENGTHS, SEEDS = torch.tensor([40, 25]), torch.tensor([11, 12])
@@ -92,7 +92,7 @@ def test_padding_is_in_no_statistic(training):
     ours, other = quantizer(inputs, LENGTHS, SEEDS), quantizer(garbage, LENGTHS, SEEDS)
     assert ours.code_counts.sum() == GROUPS * LENGTHS.sum()
     assert torch.equal(ours.code_counts, other.code_counts)
-    assert ours.code_perplexity == other.code_perplexity and ours.prob_perplexity == other.prob_perplexity
+    assert torch.equal(ours.prob_sums, other.prob_sums) and ours.prob_perplexity == other.prob_perplexity
 
 
 def test_noise_changes_the_choice_with_the_seed_only():
@@ -116,21 +116,28 @@ def test_gumbel_choices_follow_the_softmax():
 
 def test_perplexity_by_hand():
     uniform, single = torch.full((1, 4), 0.25), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
-    assert _perplexity(uniform).item() == pytest.approx(4.0, abs=1e-4)
-    assert _perplexity(single).item() == pytest.approx(1.0, abs=1e-4)
-    assert _perplexity(torch.cat([uniform, single])).item() == pytest.approx(5.0, abs=1e-4)
+    assert perplexity(uniform).item() == pytest.approx(4.0, abs=1e-4)
+    assert perplexity(single).item() == pytest.approx(1.0, abs=1e-4)
+    assert perplexity(torch.cat([uniform, single])).item() == pytest.approx(5.0, abs=1e-4)
     skewed = torch.tensor([[0.5, 0.25, 0.25, 0.0]])
     expected = math.exp(0.5 * math.log(2) + 0.5 * math.log(4))
-    assert _perplexity(skewed).item() == pytest.approx(expected, abs=1e-4)
+    assert perplexity(skewed).item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_code_perplexity_of_one_code():
+def test_sums_of_the_probabilities_give_their_perplexity():
+    output = build().train()(states(), LENGTHS, SEEDS)
+    torch.testing.assert_close(output.prob_sums.sum(-1), LENGTHS.sum().expand(GROUPS).float())
+    torch.testing.assert_close(perplexity(output.prob_sums / LENGTHS.sum()), output.prob_perplexity.detach())
+    assert output.prob_perplexity.requires_grad and not output.prob_sums.requires_grad
+
+
+def test_one_code_for_every_frame():
     quantizer = build().eval()
     with torch.no_grad():
         quantizer.projection.weight.zero_()
         quantizer.projection.bias.copy_(torch.tensor([9.0, 0, 0, 0, 0] * GROUPS))
     output = quantizer(states(), LENGTHS, SEEDS)
-    assert output.code_perplexity.item() == pytest.approx(GROUPS, abs=1e-4)
+    assert perplexity(output.code_counts / LENGTHS.sum()).item() == pytest.approx(GROUPS, abs=1e-4)
     assert output.code_counts[:, 0].tolist() == [int(LENGTHS.sum())] * GROUPS
 
 

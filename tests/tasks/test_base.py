@@ -149,3 +149,14 @@ def test_labels_stand_beside_the_data_unless_told(tmp_path):
     assert here.label_dir == tmp_path
     other = S2TTask(S2TTaskConfig(data=str(tmp_path), label_dir=str(tmp_path / "labels")), "s2t")
     assert other.label_dir == tmp_path / "labels"
+
+
+def test_audio_that_was_moved(tmp_path):
+    tiny_manifest(tmp_path)
+    (tmp_path / "audio_train").rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match="the audio root is no folder .*--audio-root"):
+        S2TTask.setup_task(S2TTaskConfig(data=str(tmp_path), seed=1, train_subset="train")).load_dataset("train")
+    cfg = S2TTaskConfig(data=str(tmp_path), audio_root=str(tmp_path / "moved"), seed=1, train_subset="train")
+    task = S2TTask.setup_task(cfg)
+    task.load_dataset("train")
+    assert len(task.datasets["train"][0].waveform) == task.datasets["train"].manifest.samples[0]

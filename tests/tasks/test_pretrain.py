@@ -84,3 +84,18 @@ def test_text_options_without_text_are_named(tmp_path, caplog):
     tiny_manifest(tmp_path, 1, job="pretrain")
     setup(tmp_path, infilling_span=2.0)
     assert "no effect: --infilling-span 2.0; they need --text-data" in caplog.text
+
+
+def test_options_of_other_jobs_heads_are_named(tmp_path, caplog):
+    tiny_manifest(tmp_path, 1, job="pretrain")
+    SpeechT5Model.build_model(tiny_config(no_ctc_head=True, codebook_prob=0.3), setup(tmp_path))
+    assert "no effect: --no-ctc-head True; this job has no CTC head" in caplog.text
+    assert "codebook-prob" not in caplog.text
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_no_masked_frame_is_refused(tmp_path, text):
+    tiny_manifest(tmp_path, 1, job="pretrain")
+    options = {"text_data": str(tiny_text_binary(tmp_path / "text", SENTENCES))} if text else {}
+    with pytest.raises(ValueError, match=r"--mask-prob 0.0 leaves pre-training no masked frame.*above 0 \(0.8"):
+        SpeechT5Model.build_model(tiny_config(mask_prob=0.0), setup(tmp_path, **options))

@@ -2,7 +2,7 @@
 
 import pytest
 from fairseq.dataclass.configs import GenerationConfig
-from helpers import SYMBOLS, tiny_config, tiny_manifest
+from helpers import NEW_RUN, SYMBOLS, model_options, tiny_config, tiny_manifest
 
 from speecht5_fairseq.criterions.s2t import S2TCriterion, S2TCriterionConfig
 from speecht5_fairseq.data.errors import DataError
@@ -13,7 +13,7 @@ from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
 
 def setup(folder, **options):
-    cfg = S2TTaskConfig(data=str(folder), seed=1, train_subset="train", **options)
+    cfg = S2TTaskConfig(**{"data": str(folder), "seed": 1, "train_subset": "train", **options})
     return S2TTask.setup_task(cfg)
 
 
@@ -69,5 +69,47 @@ def test_what_would_have_no_effect_is_refused(tmp_path, caplog):
     assert "no effect: --reduction-factor 3" in caplog.text
     assert "this job builds no speech_decoder_postnet" in caplog.text
     assert "--unit-dim 64" in caplog.text and "conv-channels" not in caplog.text
-    setup(tmp_path, unlabelled=True, spm_model="x.model").load_dataset("train")
+    setup(tmp_path, unlabelled=True, spm_model="x.model", train_subset="other").load_dataset("train")
     assert "no effect: --spm-model x.model; --unlabelled reads no transcripts" in caplog.text
+
+
+def test_options_of_decoding_have_no_effect_in_training(tmp_path, caplog):
+    tiny_manifest(tmp_path, 1)
+    task = setup(tmp_path, decoding="ctc-greedy", ctc_decoding_weight=0.2, **NEW_RUN)
+    task.build_model(model_options())
+    said = "no effect: --decoding ctc-greedy, --ctc-decoding-weight 0.2; training does not decode"
+    assert said in caplog.text
+    caplog.clear()
+    task.build_model(model_options(), from_checkpoint=True)  # fairseq-generate
+    assert "decoding" not in caplog.text
+
+
+def test_options_of_other_jobs_heads_are_named(tmp_path, caplog):
+    tiny_manifest(tmp_path, 1)
+    setup(tmp_path, **NEW_RUN).build_model(model_options(codebook_prob=0.3, no_ctc_head=True, mask_prob=0.0))
+    assert "no effect: --codebook-prob 0.3; this job has no quantizer" in caplog.text
+    assert "no-ctc-head" not in caplog.text and "mask-prob" not in caplog.text
+
+
+def test_limits_of_training_have_no_effect_in_decoding(tmp_path, caplog):
+    tiny_manifest(tmp_path, 1)
+    task = setup(tmp_path, min_speech_samples=500, max_speech_samples=90_000)
+    task.build_generator([], GenerationConfig())
+    assert "no effect: --min-speech-samples 500, --max-speech-samples 90000; only training leaves rows" in caplog.text
+
+
+def test_training_without_transcripts_is_refused(tmp_path):
+    tiny_manifest(tmp_path, 1)
+    task = setup(tmp_path, unlabelled=True)
+    with pytest.raises(ValueError, match=r"--unlabelled is for decoding, and .*/train.txt\): drop --unlabelled"):
+        task.load_dataset("train")
+
+
+def test_a_training_split_is_decoded_like_any_other(tmp_path):
+    """Whole and in the manifest's order, with its transcripts or without."""
+    tiny_manifest(tmp_path, 2)
+    task = setup(tmp_path, unlabelled=True, min_speech_samples=10_000_000)
+    task.build_model(model_options(), from_checkpoint=True)
+    assert not task.is_training("train")
+    task.load_dataset("train")
+    assert len(task.datasets["train"].ordered_indices()) == 2

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fairseq.dataclass.configs import GenerationConfig
-from helpers import tiny_config, tiny_manifest, tiny_model
+from helpers import NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_model
 
 from speecht5_fairseq.criterions.speech import SpeechCriterion, SpeechCriterionConfig
 from speecht5_fairseq.data.errors import DataError
@@ -21,7 +21,7 @@ SAMPLES = [9000, 5000, 7000]
 def setup(job, folder, **options):
     task, config = KINDS[job]
     defaults = {"results_path": None, "checkpoint_path": None, "gen_subset": "test", "vocoder": "none"}
-    cfg = config(data=str(folder), seed=1, train_subset="train", **{**defaults, **options})
+    cfg = config(data=str(folder), seed=1, train_subset="train", **{**NEW_RUN, **defaults, **options})
     return task.setup_task(cfg)
 
 
@@ -125,6 +125,14 @@ def test_the_ends_of_texts_travel_in_the_checkpoint(tmp_path, given, saved, expe
     task, *_ = generating("t2s", tmp_path, SimpleNamespace(text_ends=saved, text_normaliser=None), text_ends=given)
     data = task.datasets["test"]
     assert len(data[0].texts[0]) - len(data.text.labels.pieces(0)) == expected
+
+
+def test_options_of_generation_have_no_effect_in_training(tmp_path, caplog):
+    tiny_manifest(tmp_path, 1, job="t2s", samples=SAMPLES[:1])
+    setup("t2s", tmp_path, vocoder="griffin-lim").build_model(model_options())
+    assert "training does not generate" not in caplog.text
+    setup("t2s", tmp_path, stop_threshold=0.4, max_text_symbols=9).build_model(model_options())
+    assert "no effect: --stop-threshold 0.4, --vocoder none, --max-text-symbols 9; training does not gen" in caplog.text
 
 
 def test_speech_needs_a_folder(tmp_path):

@@ -1,0 +1,52 @@
+"""What can be known of a run of fairseq-train before its trainer exists."""
+
+from pathlib import Path
+
+from ..models.speecht5 import SpeechT5Model
+
+TORCH_DDP = ("c10d", "pytorch_ddp")  # fairseq's names of torch's own DistributedDataParallel; the second is its default
+LAST = "checkpoint_last.pt"  # fairseq's default of --restore-file, which it looks for in --save-dir
+
+
+def starting_checkpoint(*, save_dir: str, restore_file: str, finetune_from_model: str | None) -> Path | None:
+    """The checkpoint that fairseq-train will load, by fairseq's rule; None where there is no such file.
+
+    A run that was stopped goes on from its last checkpoint, whatever ``--finetune-from-model`` says.
+    """
+    candidates = [restore_file] if restore_file != LAST else [Path(save_dir) / LAST, finetune_from_model]
+    files = (Path(candidate) for candidate in candidates if candidate)
+    return next((file for file in files if file.is_file()), None)
+
+
+def check_backend(model: SpeechT5Model, backend: str, *, find_unused: bool, cpu: bool, processes: int) -> None:
+    """See to it that several processes can train the model together.
+
+    torch's own data parallel waits for a gradient of every parameter, unless ``--find-unused-parameters`` tells it to
+    look; fairseq's legacy_ddp (or no_c10d) sums whatever gradients there are.
+
+    Raises:
+        ValueError: ``backend`` would end the second update.
+    """
+    if processes < 2 or backend not in TORCH_DDP:
+        return
+    if cpu:
+        raise ValueError(f"--ddp-backend {backend} is for GPUs; with --cpu add --ddp-backend legacy_ddp")
+    reasons = without_gradient(model)
+    if reasons and not find_unused:
+        raise ValueError(
+            f"--ddp-backend {backend} with {processes} processes needs a gradient for every parameter in every update, "
+            f"but {', '.join(reasons)} leave some without: add --ddp-backend legacy_ddp, or --find-unused-parameters"
+        )
+
+
+def without_gradient(model: SpeechT5Model) -> list[str]:
+    """What leaves parameters of the model without a gradient in some of its updates."""
+    speech, text = model.speech_encoder_prenet, model.text_encoder_prenet
+    causes = {
+        "the different nets of speech and text": speech is not None and text is not None,
+        "frozen updates (--freeze-encoder-updates, --freeze-decoder-updates)": model.freezing.used,
+        f"--encoder-layerdrop {model.encoder.layerdrop}": model.encoder.layerdrop > 0,
+        f"--decoder-layerdrop {model.decoder.layerdrop}": model.decoder.layerdrop > 0,
+        "--mask-prob 0 (the mask's vector)": speech is not None and speech.mask_prob == 0,
+    }
+    return [cause for cause, present in causes.items() if present]

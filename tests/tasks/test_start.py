@@ -1,0 +1,65 @@
+"""What fairseq-train starts from, found by fairseq's own rule, and which data parallel backend can train a model."""
+
+import pytest
+from helpers import tiny_model
+
+from speecht5_fairseq.tasks.start import check_backend, starting_checkpoint, without_gradient
+
+
+@pytest.mark.parametrize(
+    "present, restore, finetune, expected",
+    [
+        ((), "checkpoint_last.pt", None, None),
+        (("out/checkpoint_last.pt",), "checkpoint_last.pt", None, "out/checkpoint_last.pt"),
+        (("pretrained.pt",), "checkpoint_last.pt", "pretrained.pt", "pretrained.pt"),
+        (("out/checkpoint_last.pt", "pretrained.pt"), "checkpoint_last.pt", "pretrained.pt", "out/checkpoint_last.pt"),
+        (("out/checkpoint_last.pt", "other.pt"), "other.pt", None, "other.pt"),
+        (("out/checkpoint_last.pt",), "other.pt", None, None),
+        ((), "checkpoint_last.pt", "gone.pt", None),  # fairseq's own message follows
+    ],
+)
+def test_the_checkpoint_that_a_run_starts_from(tmp_path, monkeypatch, present, restore, finetune, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    for name in present:
+        (tmp_path / name).touch()
+    found = starting_checkpoint(save_dir="out", restore_file=restore, finetune_from_model=finetune)
+    assert found is None if expected is None else str(found) == expected
+
+
+LAYERDROP = {"encoder_layerdrop": 0.1, "decoder_layerdrop": 0.2}
+
+
+@pytest.mark.parametrize(
+    "job, options, causes",
+    [
+        ("pretrain", {}, ["the different nets of speech and text"]),
+        ("pretrain_speech", {}, []),
+        ("s2t", {}, []),
+        ("t2s", {}, []),
+        ("s2t", {"freeze_encoder_updates": 3}, ["frozen updates (--freeze-encoder-updates, --freeze-decoder-updates)"]),
+        ("s2t", LAYERDROP, ["--encoder-layerdrop 0.1", "--decoder-layerdrop 0.2"]),
+        ("s2t", {"mask_prob": 0.0}, ["--mask-prob 0 (the mask's vector)"]),
+    ],
+)
+def test_what_leaves_parameters_without_a_gradient(job, options, causes):
+    assert without_gradient(tiny_model(job, **options)) == causes
+
+
+@pytest.mark.parametrize("backend", ["pytorch_ddp", "c10d"])
+def test_a_backend_that_needs_every_gradient_is_refused(backend):
+    joint, recognizer = tiny_model("pretrain"), tiny_model("s2t")
+    several = {"find_unused": False, "cpu": False, "processes": 2}
+    message = f"--ddp-backend {backend} with 2 .*the different nets of speech and text .*add --ddp-backend legacy_ddp"
+    with pytest.raises(ValueError, match=message):
+        check_backend(joint, backend, **several)
+    with pytest.raises(ValueError, match=f"{backend} is for GPUs; with --cpu add --ddp-backend legacy_ddp"):
+        check_backend(recognizer, backend, **several | {"cpu": True})
+    check_backend(recognizer, backend, **several)
+    check_backend(joint, backend, **several | {"find_unused": True})
+    check_backend(joint, backend, **several | {"processes": 1, "cpu": True})
+
+
+@pytest.mark.parametrize("backend", ["legacy_ddp", "no_c10d"])
+def test_a_backend_that_sums_the_gradients_there_are_passes(backend):
+    check_backend(tiny_model("pretrain", **LAYERDROP), backend, find_unused=False, cpu=True, processes=2)
