@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From nothing to a recogniser of real speech on two CPU cores: recorded prompts in three languages, joint
-# pre-training on their speech and text, fine-tuning on English, decoding with joint CTC, and the same fine-tuning
-# without pre-training beside it, on the other core. Every step is skipped when it has been done; WORK names the folder
-# for everything.
+# From nothing to a recogniser of real speech and a voice on two CPU cores: recorded prompts in three languages, joint
+# pre-training on their speech and text, fine-tuning on English, decoding with joint CTC; on the other core the same
+# fine-tuning without pre-training, then synthesis from the pre-trained model. Every step is skipped when it has been
+# done; WORK names the folder for everything.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 HERE=examples/demo
@@ -37,6 +37,25 @@ step() {  # step NAME TITLE COMMAND...: run once, with its output in WORK/NAME.l
   ended "$1" "$2" "$status" $((SECONDS - before))
 }
 
+on_other_core() {  # on_other_core NAME TITLE COMMAND...: as step, beside the steps that follow; await_other ends it
+  OTHER=("$1" "$2")
+  done_before "$@" && OTHER=() && return
+  echo "[start] $2, on the other core"
+  (
+    before=$SECONDS status=0
+    "${@:3}" > "$WORK/$1.log" 2>&1 & child=$!
+    trap 'kill $child' TERM
+    wait "$child" || status=$?
+    echo "$status $((SECONDS - before))" > "$WORK/$1.ended"
+  ) & OTHER+=($!)
+}
+
+await_other() {
+  [ ${#OTHER[@]} = 0 ] && return
+  wait "${OTHER[2]}"
+  ended "${OTHER[0]}" "${OTHER[1]}" $(cat "$WORK/${OTHER[0]}.ended")
+}
+
 watch() {  # watch NAME: show the progress lines of its log
   tail -n +1 -F "$WORK/$1.log" 2>/dev/null | python "$HERE/progress.py" "$1" &
 }
@@ -49,7 +68,7 @@ prepare() {  # joined by &&: the caller looks at the status, which switches off 
   python -m manifest_tools.text_corpus --train "${text[@]}" --valid "${text[@]//train.txt/valid.txt}" \
     --spm-model "$VOCABULARY/spm.model" --dictionary "$VOCABULARY/dict.txt" --out "$PROMPTS/text" &&
   python -m manifest_tools.combine --inputs "$PROMPTS"/en "$PROMPTS"/fr "$PROMPTS"/es --out "$PROMPTS/all" &&
-  python -m manifest_tools.speaker_vectors --manifests "$PROMPTS"/all/{train,valid}.tsv --speaker-level 1 \
+  python -m manifest_tools.speaker_vectors --manifests "$PROMPTS"/{all,en}/{train,valid}.tsv --speaker-level 1 \
     --out "$PROMPTS/speaker_vectors" &&
   python -m manifest_tools.units --data "$PROMPTS/all" --splits train valid --fit train --clusters "$UNITS" &&
   python -m manifest_tools.check --job pretrain --data "$PROMPTS/all" --text-data "$PROMPTS/text" \
@@ -67,30 +86,33 @@ finetune() {  # finetune NAME FLAGS...
     "${COMMON[@]}" "${FINETUNE[@]}" "${@:2}"
 }
 
+synthesise() {  # train a voice, then let it say the sentence
+  fairseq-train "$PROMPTS/en" --spm-model "$VOCABULARY/spm.model" --save-dir "$WORK/voice" \
+    --finetune-from-model "$WORK/pretrain/checkpoint_last.pt" "${COMMON[@]}" "${VOICE[@]}" || return
+  mkdir -p "$WORK/sentence"
+  echo "$SENTENCE" > "$WORK/sentence/sentence.txt"
+  python -m manifest_tools.sentences --text "$WORK/sentence/sentence.txt" --out "$WORK/sentence" \
+    --speaker "$PROMPTS/speaker_vectors/speakers/en.npy" || return
+  fairseq-generate "$WORK/sentence" --label-dir "$WORK/sentence" --spm-model "$VOCABULARY/spm.model" \
+    --path "$WORK/voice/checkpoint_last.pt" --results-path "$WORK/speech" "${SAY[@]}"
+}
+
 decode() {  # decode NAME
   fairseq-generate "$PROMPTS/en" --spm-model "$VOCABULARY/spm.model" --path "$WORK/$1/checkpoint_best.pt" \
     "${DECODE[@]}"
 }
 
 step prepare "recordings, vocabulary, units, speaker vectors" prepare
-title="the fine-tuning without pre-training, on the other core"
-before=$SECONDS scratch=
-if ! done_before scratch "$title"; then
-  echo "[start] $title"
-  finetune scratch > "$WORK/scratch.log" 2>&1 & scratch=$!
-  watch scratch
-fi
-for name in pretrain finetuned; do
+for name in scratch pretrain finetuned voice; do
   [ -e "$WORK/$name.done" ] || watch "$name"
 done
+on_other_core scratch "fine-tuning without pre-training" finetune scratch
 step pretrain "joint pre-training on English, French and Spanish speech and text" pretrain
+await_other
+on_other_core voice "synthesis, from the pre-trained model" synthesise
 step finetuned "fine-tuning on English, from the pre-trained model" \
   finetune finetuned --finetune-from-model "$WORK/pretrain/checkpoint_last.pt"
-if [ -n "$scratch" ]; then
-  status=0
-  wait "$scratch" || status=$?
-  ended scratch "$title" "$status" $((SECONDS - before))
-fi
+await_other
 step decode_finetuned "decoding the held-out sentences, with pre-training" decode finetuned
 step decode_scratch "decoding the held-out sentences, without pre-training" decode scratch
 
@@ -103,5 +125,8 @@ done
 echo
 echo "Some of them (T: what was said, D: what was recognised after pre-training):"
 python "$HERE/examples.py" "$WORK/decode_finetuned.log"
+echo
+echo "A sentence in the voice of the prompts, learned in five minutes: $WORK/speech/test/line-00001.wav"
+echo "  $SENTENCE"
 echo
 echo "This run took $((SECONDS - STARTED)) s; logs and checkpoints are in $WORK."

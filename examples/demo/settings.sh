@@ -28,6 +28,20 @@ FINETUNE=(
   --best-checkpoint-metric uer
 )
 
+VOICE=(
+  --task speecht5_t2s --criterion speecht5_speech --text-ends both
+  --max-tokens 480000 --max-speech-samples 160000
+  --guided-attention-weight 10
+  --lr 0.001 --lr-scheduler inverse_sqrt --warmup-updates 200 --max-update 1100
+  --validate-interval 1000 --validate-interval-updates 550 --max-tokens-valid 800000
+)
+SENTENCE="please enter the number of your mailbox and then press pound"
+
+SAY=(
+  --user-dir speecht5_fairseq --task speecht5_t2s --gen-subset test --max-tokens 800000 --cpu --num-workers 0
+  --save-pictures
+)
+
 DECODE=(
   --user-dir speecht5_fairseq --task speecht5_s2t --gen-subset test
   --max-tokens 800000 --beam 5 --ctc-decoding-weight 0.6 --max-len-a 0.5 --max-len-b 5

@@ -79,6 +79,8 @@ class TransformerDecoder(nn.Module):
     def start(self, memory: Tensor, padding_mask: Tensor | None) -> DecoderState:
         """State before the first step, for encoder states (B, T, D) and their padding (B, T) or None."""
         memories = [layer.encoder_attn.remember(memory) for layer in self.layers]
+        # Every step multiplies by them head by head: a view across heads would be copied each time.
+        memories = [KeyValue(*(part.contiguous() for part in memory)) for memory in memories]
         return DecoderState(memories, padding_bias(padding_mask, memory.dtype))
 
     def step(self, states: Tensor, state: DecoderState, watch: Watch | None = None) -> DecoderOutput:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,8 +28,8 @@ class FeedForward(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         hidden = self.fc1(states)
-        if self.training and self.activation_dropout.p > 0:
-            return self.fc2(self.activation_dropout(F.gelu(hidden)))
+        if not torch.is_grad_enabled() or (self.training and self.activation_dropout.p > 0):
+            return self.fc2(self.activation_dropout(F.gelu(hidden)))  # nothing to keep, or the dropped tensor to keep
         return apply(GeluLinear, hidden, self.fc2.weight, self.fc2.bias)
 
 
