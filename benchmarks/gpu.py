@@ -3,9 +3,9 @@
     python -m benchmarks.gpu
 
 Needs no network and no data. First the base model's outputs on the device beside those of the CPU (fp32), then the
-losses and gradients in bf16 and fp16 beside fp32, then a batched beam search beside its utterances alone, then the
-training steps and the search, timed. Exits with 1 where a number is wrong. `--device cpu --size tiny` tries the
-program itself.
+losses and gradients in bf16 and fp16 beside fp32, then a batched beam search and batched synthesis beside their
+utterances alone, then the training steps, the search and the synthesis, timed. Exits with 1 where a number is wrong.
+`--device cpu --size tiny` tries the program itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import torch
 
 from speecht5_fairseq.generation.beam_search import JointBeamSearch
+from speecht5_fairseq.generation.speech import GeneratedSpeech, SpeechLimits, generate_speech
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
 from speecht5_fairseq.models.jobs import JOBS
 
@@ -32,12 +33,15 @@ SIZES = {
 SECONDS = (4.0, 10.0, 7.3, 1.1, 9.9, 2.5, 6.0, 8.1)  # of the utterances that are encoded and searched
 
 
-def recogniser(size: str) -> SpeechT5Model:
+TOKENS = (60, 100, 73, 11, 99, 25, 60, 81)  # of the texts that are spoken
+
+
+def recogniser(size: str, job: str = "s2t") -> SpeechT5Model:
     """A random model without noise, the same at every call."""
     torch.manual_seed(0)
     options = {"dropout": 0.0, "attention_dropout": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}
     cfg = SpeechT5Config(mask_prob=0.0, feature_grad_mult=1.0, **options, **SIZES[size])
-    return SpeechT5Model(cfg, JOBS["s2t"], symbols=dictionary().symbols, padding=dictionary().pad(), units=0)
+    return SpeechT5Model(cfg, JOBS[job], symbols=dictionary().symbols, padding=dictionary().pad(), units=0)
 
 
 def utterances() -> dict[str, torch.Tensor]:
@@ -102,6 +106,43 @@ def check_search(device: str, size: str) -> Iterator[tuple[str, float, float]]:
         yield f"beam search, utterance {index}", abs(float(found["score"] - together[index][0]["score"])), 1e-3
 
 
+def speak(model: SpeechT5Model, device: str, rows: list[int]) -> list[GeneratedSpeech]:
+    """Speech for some of the texts, four mel frames a token, dropout of the pre-net on."""
+    generator = torch.Generator().manual_seed(2)
+    texts = torch.randint(4, len(dictionary()) - 2, (len(TOKENS), max(TOKENS)), generator=generator)
+    speaker = torch.randn(len(TOKENS), 512, generator=generator)[rows].to(device)
+    longest = max(TOKENS[row] for row in rows)
+    tokens = texts[rows, :longest]
+    tokens[torch.arange(longest) >= torch.tensor([TOKENS[row] for row in rows])[:, None]] = dictionary().pad()
+    with torch.no_grad():
+        encoded = model.encode(source_tokens=tokens.to(device))
+    limits = SpeechLimits(threshold=2.0, max_ratio=4.0)
+    return generate_speech(model, encoded, speaker, limits=limits, seeds=torch.tensor(rows, device=device))
+
+
+def check_speech(device: str, size: str) -> Iterator[tuple[str, float, float]]:
+    """Batched synthesis on the device against each utterance alone there, and against the CPU: mel frames."""
+    model = recogniser(size, "t2s").to(device).eval()
+    together = speak(model, device, list(range(len(TOKENS))))
+    for row, speech in enumerate(together):
+        (alone,) = speak(model, device, [row])
+        yield f"synthesis, text {row}", relative(speech.mel, alone.mel), 1e-3
+    (reference,) = speak(recogniser(size, "t2s").eval(), "cpu", [3])
+    yield "synthesis, beside the CPU", relative(together[3].mel, reference.mel), 1e-3
+
+
+def time_speech(device: str, size: str) -> None:
+    model = recogniser(size, "t2s").to(device).eval()
+    for rows in ([1], list(range(len(TOKENS)))):
+        for _ in range(2):
+            start = time.perf_counter()
+            frames = sum(len(speech.mel) for speech in speak(model, device, rows))
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - start
+        print(f"synthesis, batch {len(rows)}: {1000 * seconds / frames:.3f} ms a mel frame ({seconds:.2f} s)")
+
+
 def time_search(device: str, size: str) -> None:
     model, batch = recogniser(size).to(device).eval(), utterances()
     for _ in range(2):
@@ -123,12 +164,13 @@ def main() -> int:
         parser.error("this machine has no CUDA device that torch sees: --device cpu tries the program itself")
     print(machine(), flush=True)
     wrong = 0
-    for check in (check_precision, check_search):
+    for check in (check_precision, check_search, check_speech):
         for what, error, limit in check(options.device, options.size):
             wrong += not error <= limit
             verdict = "ok" if error <= limit else "WRONG"
             print(f"{verdict:6}{what:30} error {error:.1e}, limit {limit:.0e}", flush=True)
     time_search(options.device, options.size)
+    time_speech(options.device, options.size)
     if not options.no_steps:
         cases = [(case, dtype) for case in CASES for dtype in DTYPES]
         results = [run_case(case, device=options.device, dtype=dtype, warm_up=3, repeats=10) for case, dtype in cases]

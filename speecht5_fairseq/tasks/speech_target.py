@@ -125,21 +125,25 @@ class SpeechTargetTask(SpeechT5Task):
             options |= self._what_is_left(split, manifest, text)
         else:
             self.verify(manifest, text=text)
-        self.datasets[split] = self.build_dataset(manifest, text, task_cfg, options)
+        dataset = self.build_dataset(manifest, text, task_cfg, options)
+        if self.is_generating:  # too short for an encoder frame
+            self.bad_rows |= {int(row): why for why, rows in dataset.left_out.rows.items() for row in rows}
+        self.datasets[split] = dataset
 
     def _what_is_left(self, split: str, manifest: Manifest, text: TextLabels | None) -> TargetOptions:
         """Open the folder of results; done rows and bad rows are not generated."""
         folder = Path(self.cfg.results_path) / split
-        self.results = ResultsFolder(folder, self._settings(manifest, text), overwrite=self.cfg.overwrite_results)
+        self.results = ResultsFolder(folder, self.settings(manifest, text), overwrite=self.cfg.overwrite_results)
         self.names = unique_names(str(manifest.row(row)["path"]) for row in range(len(manifest)))
         finished = self.results.done
         done = {row for row, name in enumerate(self.names) if name in finished}
         if done:
             logger.info("%s: %d of %d utterances are there already", folder, len(done), len(manifest))
         self.bad_rows = self.examine(manifest, text=text, audio=self.source_columns).bad_rows
-        return {"with_targets": False, "tolerant": True, "without": {*done, *self.bad_rows}}
+        without = {*done, *self.bad_rows}
+        return {"with_targets": False, "tolerant": True, "without": without, "allow_left_out": True}
 
-    def _settings(self, manifest: Manifest, text: TextLabels | None) -> dict:
+    def settings(self, manifest: Manifest, text: TextLabels | None) -> dict:
         """What decides the results: files by size and time, and options."""
         files = [manifest.file, *(text.files if text else []), *map(Path, split_paths(self.cfg.checkpoint_path or ""))]
         states = {str(file.absolute()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}

@@ -66,6 +66,10 @@ class T2STask(SpeechTargetTask):
         ends = travelled(self.cfg.text_ends, saved, "text_ends", "none")
         return T2SDataset(manifest, SourceText(text, ends=ends, limit=limit), **options)
 
+    def settings(self, manifest: Manifest, text: TextLabels) -> dict:
+        names = ("text_ends", "text_normaliser", "max_text_symbols")
+        return super().settings(manifest, text) | {name: getattr(self.cfg, name) for name in names}
+
     def describe(self, row: int) -> dict[str, object]:
         return super().describe(row) | {"text": self.datasets[self.cfg.gen_subset].text.labels.lines[row]}
 

@@ -91,6 +91,21 @@ def test_bad_rows_are_written_down_and_the_status_says_so(tmp_path, capsys):
     assert visited == [2] and "1 utterances failed" in status  # failures are tried again
 
 
+def test_a_source_too_short_for_the_encoder_is_written_down_too(tmp_path):
+    tiny_manifest(tmp_path, 3, job="s2s", split="test", samples=[9000, 300, 7000])
+    task, model, generator = generating("s2s", tmp_path, max_length_ratio=2.0)
+    visited, status = run(task, model, generator)
+    assert visited == [0, 2] and "1 utterances failed" in status
+    assert task.results.failed == {"1": "shorter than 400 samples"}
+
+
+def test_other_text_options_do_not_mix_with_results(tmp_path):
+    tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
+    run(*generating("t2s", tmp_path, max_length_ratio=2.0))
+    with pytest.raises(ValueError, match="results of another run .other: text_ends."):
+        generating("t2s", tmp_path, max_length_ratio=2.0, text_ends="both")
+
+
 def test_training_stops_at_bad_rows(tmp_path):
     tiny_manifest(tmp_path, 3, job="t2s", samples=SAMPLES)
     np.save(tmp_path / "audio_train/2.wav.npy", np.ones(192, dtype=np.float32))
