@@ -1,11 +1,18 @@
-# The common part of examples/{tts,vc,se}/run.sh: train, generate the test splits, score them. Sourced, with JOB, CONFIG
-# and the configuration's variables set; more flags of fairseq-train follow.
+#!/usr/bin/env bash
+# What examples/{tts,vc,se}/run.sh share: prepare the data, train, generate the test splits, score them.
+# speech_target.sh JOB CONFIG [more fairseq-train flags]; JOB is t2s or s2s
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+JOB=$1 CONFIG=$2
+shift 2
+TEXT=()
+source "$CONFIG"
 prepare
-fairseq-train "$DATA" "${TEXT[@]}" --save-dir "$CHECKPOINTS" ${PRETRAINED:+--finetune-from-model "$PRETRAINED"} \
+fairseq-train "$DATA" ${TEXT[@]+"${TEXT[@]}"} --save-dir "$CHECKPOINTS" ${PRETRAINED:+--finetune-from-model "$PRETRAINED"} \
   --user-dir speecht5_fairseq --task "speecht5_$JOB" --criterion speecht5_speech "${FLAGS[@]}" "$@"
 for split in $TESTS; do
-  fairseq-generate "$DATA" "${TEXT[@]}" --path "$CHECKPOINTS/${BEST:-checkpoint_best.pt}" --gen-subset "$split" \
+  fairseq-generate "$DATA" ${TEXT[@]+"${TEXT[@]}"} --path "$CHECKPOINTS/checkpoint_best.pt" --gen-subset "$split" \
     --user-dir speecht5_fairseq --task "speecht5_$JOB" --results-path "$OUT" "${GENERATE[@]}"
   python -m speecht5_fairseq.scoring "$OUT/$split" "${SCORE[@]}" | tee "$OUT/$split.scores.txt"
+  echo "The speech lies in $OUT/$split; results.tsv there has a line an utterance."
 done
-echo "The speech lies in $OUT; $OUT/$split/results.tsv has a line an utterance."

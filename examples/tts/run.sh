@@ -1,11 +1,4 @@
 #!/usr/bin/env bash
-# Synthesis with one of the configurations of this folder: train, generate the held-out sentences, score them.
-# run.sh CONFIG [more fairseq-train flags]
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-CONFIG=${1:?"give a configuration: examples/tts/prompts.sh or examples/tts/libritts.sh"}
-JOB=t2s
-TEXT=()
-source "$CONFIG"
-shift
-source examples/speech_target.sh
+# Synthesis with one of the configurations of this folder: run.sh CONFIG [more fairseq-train flags]
+exec bash "$(dirname "${BASH_SOURCE[0]}")/../speech_target.sh" t2s \
+  "${1:?"give a configuration: examples/tts/prompts.sh or examples/tts/libritts.sh"}" "${@:2}"
