@@ -10,9 +10,11 @@ source "$CONFIG"
 prepare
 fairseq-train "$DATA" ${TEXT[@]+"${TEXT[@]}"} --save-dir "$CHECKPOINTS" ${PRETRAINED:+--finetune-from-model "$PRETRAINED"} \
   --user-dir speecht5_fairseq --task "speecht5_$JOB" --criterion speecht5_speech "${FLAGS[@]}" "$@"
+status=0  # utterances that fail are listed and told by the status; the others are scored
 for split in $TESTS; do
   fairseq-generate "$DATA" ${TEXT[@]+"${TEXT[@]}"} --path "$CHECKPOINTS/checkpoint_best.pt" --gen-subset "$split" \
-    --user-dir speecht5_fairseq --task "speecht5_$JOB" --results-path "$OUT" "${GENERATE[@]}"
-  python -m speecht5_fairseq.scoring "$OUT/$split" "${SCORE[@]}" | tee "$OUT/$split.scores.txt"
+    --user-dir speecht5_fairseq --task "speecht5_$JOB" --results-path "$OUT" "${GENERATE[@]}" || status=$?
+  python -m speecht5_fairseq.scoring "$OUT/$split" "${SCORE[@]}" | tee "$OUT/$split.scores.txt" || status=$?
   echo "The speech lies in $OUT/$split; results.tsv there has a line an utterance."
 done
+exit "$status"

@@ -230,3 +230,10 @@ def alone(batch: dict[str, torch.Tensor], row: int) -> dict[str, torch.Tensor]:
 def shout(text: str) -> str:
     """A normaliser for tests, as users name theirs: `helpers:shout`."""
     return text.replace("3", "three").upper()
+
+
+def moody(text: str) -> str:
+    """A normaliser that fails in a way of its own."""
+    if text == "broken":
+        raise KeyError(text)
+    return text.upper()

@@ -23,4 +23,4 @@ FLAGS=(
   --keep-last-epochs 10 --seed 1 --log-format json --log-interval 100
 )
 GENERATE=(--max-tokens 1280000 --max-length-ratio 10)
-SCORE=(--metrics stoi pesq si_sdr asr --baseline source)
+SCORE=(--metrics mcd mel_l1_dtw --baseline source)   # predicted mel frames: no phases, a length of their own

@@ -4,6 +4,7 @@ Shapes: B batch, N mel frames, L decoder steps, T encoder positions.
 """
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Optional
 
 import torch
@@ -13,6 +14,7 @@ from omegaconf import II
 from torch import Tensor
 
 from ..losses.speech import STOP_WEIGHT, SpeechLoss, focus_rate, guided_attention_loss, speech_loss
+from ..models.options import warn_without_effect
 from ..modules.decoder import Watch
 from ..outputs import ModelOutput
 from .logging import log_ratio
@@ -61,6 +63,14 @@ class SpeechCriterion(FairseqCriterion):
         super().__init__(task)
         if guided_attention_weight > 0 and guided_attention_sigma <= 0:
             raise ValueError(f"--guided-attention-sigma is {guided_attention_sigma}, it must be above 0")
+        if guided_attention_weight <= 0:
+            options = SimpleNamespace(
+                guided_attention_sigma=guided_attention_sigma,
+                guided_attention_layers=guided_attention_layers,
+                guided_attention_heads=guided_attention_heads,
+            )
+            why = "it needs --guided-attention-weight above 0"
+            warn_without_effect(options, SpeechCriterionConfig, vars(options), why)
         self.parts = str(mel_loss).split("+")
         self.stop_weight = stop_weight
         self.guided_weight = guided_attention_weight

@@ -148,16 +148,20 @@ class SpeechDataset(SizedDataset):
         self.crop_samples = crop_samples
         self.left_out = LeftOutRows(manifest, allowed=training or allow_left_out)
         kept = self._within(max(min_samples or 0, ENCODER_WINDOW), max_samples)
-        sizes = manifest.samples if crop_samples is None else np.minimum(manifest.samples, crop_samples)
+        sizes = self.longest() if crop_samples is None else np.minimum(self.longest(), crop_samples)
         super().__init__(sizes=sizes, kept=kept, seed=seed, training=training)
+
+    def longest(self) -> np.ndarray:
+        """Samples of each row's longest recording: what sizes and `max_samples` are about."""
+        return self.manifest.samples
 
     def _within(self, shortest: int, longest: int | None) -> np.ndarray:
         samples = self.manifest.samples
         self.left_out.note(np.flatnonzero(samples < shortest), f"shorter than {shortest} samples")
         good = samples >= shortest
         if longest is not None:
-            self.left_out.note(np.flatnonzero(samples > longest), f"longer than {longest} samples")
-            good &= samples <= longest
+            self.left_out.note(np.flatnonzero(self.longest() > longest), f"longer than {longest} samples")
+            good &= self.longest() <= longest
         if not good.any():
             raise ManifestError(f"{self.manifest.file}: no row has {shortest} to {longest} samples; widen the limits")
         self.left_out.remove_stale()

@@ -31,10 +31,11 @@ def digest(states: np.ndarray) -> str:
 
 
 def _states(manifest: Manifest, rows: np.ndarray) -> np.ndarray:
-    return np.array([[_state(file) for file in manifest.files(row)] for row in rows.tolist()], dtype=np.int64)
+    return np.array([[file_state(file) for file in manifest.files(row)] for row in rows.tolist()], dtype=np.int64)
 
 
-def _state(file: str) -> tuple[int, int]:
+def file_state(file: str) -> tuple[int, int]:
+    """Size in bytes and time of change in ns; -1 both for a file that is not there."""
     try:
         status = os.stat(file)
     except OSError:

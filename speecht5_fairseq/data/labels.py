@@ -76,12 +76,32 @@ class TextLabels:
         return len(self.lines)
 
     def pieces(self, index: int) -> list[str]:
-        """The symbols of row `index`, with neither `<s>` nor `</s>`."""
-        return self.encode(self.lines[index])
+        """The symbols of row `index`, with neither `<s>` nor `</s>`.
+
+        Raises:
+            ManifestError: not UTF-8, or the normaliser cannot read it.
+        """
+        return self.encode(self.spoken(index))
+
+    def spoken(self, index: int) -> str:
+        """The text of row `index` as it is said: normalised, where a normaliser was given."""
+        return self.normalised(index, self.lines[index])
+
+    def normalised(self, index: int, text: str) -> str:
+        """A part of row `index` as it is said.
+
+        Raises:
+            ManifestError: with the row's line, whatever the normaliser raises: it may be the user's own.
+        """
+        try:
+            return self._normalise(text) if self.spm_model else text
+        except Exception as error:
+            problem = f"--text-normaliser {self.normaliser} cannot read it ({str(error)[:200]})"
+            raise self.error(index, problem, "write it in words") from error
 
     def encode(self, text: str) -> list[str]:
-        """The symbols of a text as the rows have it, normalised where a normaliser was given."""
-        return text.split() if self._encoder is None else self._encoder.encode(self._normalise(text), out_type=str)
+        """The symbols of a spoken text."""
+        return text.split() if self._encoder is None else self._encoder.encode(text, out_type=str)
 
     def tokens(self, index: int) -> torch.Tensor:
         """pieces </s> of row `index`: int64 (L,).

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from .collate import ConversionItem, collate_conversion
-from .manifest import Manifest
 from .speech_target import SpeechTargetDataset
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .speech_target import TargetOptions
 
 
 class S2SDataset(SpeechTargetDataset):
@@ -41,9 +34,9 @@ class S2SDataset(SpeechTargetDataset):
 
     target_column = "target_path"
 
-    def __init__(self, manifest: Manifest, **options: Unpack[TargetOptions]) -> None:
-        super().__init__(manifest, **options)
-        self.sizes = np.maximum(manifest.samples, manifest.counts["target_samples"])
+    def longest(self) -> np.ndarray:
+        """Samples of each row's source or target."""
+        return np.maximum(self.manifest.samples, self.manifest.counts["target_samples"])
 
     def read_item(self, index: int) -> ConversionItem:
         """The item of row `index`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .errors import DataError
+from .errors import DataError, ManifestError
 from .labels import TextLabels
 from .text_front import pack_sentences, split_sentences
 
@@ -58,8 +58,17 @@ class SourceText:
         if self.limit is None or len(symbols) <= self.limit:
             return [symbols]
         sentences = split_sentences(self.labels.lines[index])
-        parts = pack_sentences(sentences, lambda text: len(self.labels.encode(text)), self.limit)
-        return [part for part in map(self.labels.encode, parts) if part]  # a part may be punctuation alone
+        try:
+            parts = pack_sentences(sentences, lambda part: len(self._symbols(index, part)), self.limit)
+        except ManifestError:
+            raise
+        except ValueError as error:
+            raise self.labels.error(index, str(error), "raise --max-text-symbols") from error
+        texts = [self._symbols(index, part) for part in parts]
+        return [text for text in texts if text]  # a part may be punctuation alone
+
+    def _symbols(self, index: int, part: str) -> list[str]:
+        return self.labels.encode(self.labels.normalised(index, part))
 
     def _indices(self, index: int, symbols: Sequence[str]) -> torch.Tensor:
         dictionary = self.labels.dictionary

@@ -5,6 +5,7 @@ Shapes: N mel frames, M mel bins, L decoder steps, T encoder positions.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,16 +15,18 @@ from ..constants import MEL_HOP, SAMPLE_RATE
 from ..data.atomic import replacing
 
 
-def draw_speech(path: Path, mel: Tensor, alignments: Sequence[Tensor], *, title: str) -> None:
-    """Write a PNG: log-mel (N, M) above, the alignment (L, T) of each text below.
-
-    Raises:
-        ImportError: matplotlib is not installed.
+def require_matplotlib() -> None:
+    """Raises:
+    ImportError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("--save-pictures needs matplotlib: `pip install matplotlib`, or drop it") from error
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("--save-pictures needs matplotlib: `pip install matplotlib`, or drop it")
+
+
+def draw_speech(path: Path, mel: Tensor, alignments: Sequence[Tensor], *, title: str) -> None:
+    """Write a PNG: log-mel (N, M) above, the alignment (L, T) of each text below."""
+    from matplotlib.figure import Figure  # an extra
+
     seconds = len(mel) * MEL_HOP / SAMPLE_RATE
     figure = Figure(figsize=(8, 5), layout="constrained")
     grid = figure.add_gridspec(2, len(alignments))

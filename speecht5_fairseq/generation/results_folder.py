@@ -18,7 +18,7 @@ from ..data.atomic import atomic_text
 
 COLUMNS = (
     "id", "wav", "mel", "frames", "stop_step", "hit_limit", "focus_rate", "length_ratio", "seconds", "reference",
-    "speaker", "text", "source", "status",
+    "speaker", "text", "source", "inputs", "status",
 )  # fmt: skip
 DONE = "ok"  # the status of an utterance that was generated; any other says what went wrong
 
@@ -28,11 +28,12 @@ class ResultsFolder:
 
     Args:
         folder: OUT/<subset>; made where there is none.
-        settings: everything that decides what comes out, as JSON values.
+        settings: what decides all results, as JSON values. What decides one row's stands in its column "inputs".
         overwrite: forget the results of a run with other settings instead of refusing to mix them.
 
     Attributes:
         rows: id -> fields by column, of this run and of the earlier ones that it goes on from.
+        columns: ours, then those that scoring added.
 
     Raises:
         ValueError: the folder holds results of other settings.
@@ -42,6 +43,7 @@ class ResultsFolder:
         self.folder = folder
         self.table = folder / "results.tsv"
         self.rows: dict[str, dict[str, str]] = {}
+        self.columns: tuple[str, ...] = COLUMNS
         folder.mkdir(parents=True, exist_ok=True)
         settings = json.loads(json.dumps(settings))  # as they will be read again
         stored = self._stored_settings()
@@ -57,10 +59,13 @@ class ResultsFolder:
         with atomic_text(folder / "run.json") as file:
             json.dump(settings, file, indent=1)
 
-    @property
-    def done(self) -> set[str]:
-        """Ids that need not be generated again."""
-        return {name for name, row in self.rows.items() if row["status"] == DONE and self._has_files(row)}
+    def is_done(self, name: str, inputs: str, *, picture: bool = False) -> bool:
+        """Whether an utterance need not be generated again: it came from the same inputs and has all its files."""
+        row = self.rows.get(name)
+        if row is None or row["status"] != DONE or row["inputs"] != inputs:
+            return False
+        files = [self.folder / row[column] for column in ("wav", "mel") if row[column]]
+        return all(file.is_file() for file in [*files, *([self.path(name, ".png")] if picture else [])])
 
     @property
     def failed(self) -> dict[str, str]:
@@ -73,19 +78,16 @@ class ResultsFolder:
 
     def add(self, name: str, **fields: object) -> None:
         """Append an utterance to the table: one write of one line, so that a kill leaves whole lines."""
-        row = dict.fromkeys(COLUMNS, "") | {"id": name} | {key: str(value) for key, value in fields.items()}
+        row = dict.fromkeys(self.columns, "") | {"id": name} | {key: str(value) for key, value in fields.items()}
         self.rows[name] = row
         with open(self.table, "a", encoding="utf-8", newline="") as file:
-            file.write(_lines([row]))
+            file.write(self._lines([row]))
             file.flush()
             os.fsync(file.fileno())
 
     def close(self, order: Iterable[str]) -> None:
         """Rewrite the table with one line an utterance, in the order of the manifest."""
         self._write_all(self.rows[name] for name in order if name in self.rows)
-
-    def _has_files(self, row: dict[str, str]) -> bool:
-        return all((self.folder / row[column]).is_file() for column in ("wav", "mel") if row[column])
 
     def _stored_settings(self) -> dict | None:
         try:
@@ -96,23 +98,24 @@ class ResultsFolder:
             return {}
 
     def _read(self) -> dict[str, dict[str, str]]:
-        """Whole lines of the table; of an utterance with several, the last. Columns that scoring added are left."""
+        """Whole lines of the table, with the columns that scoring added; of an utterance with several, the last."""
         try:
             text = self.table.read_text(encoding="utf-8")
         except FileNotFoundError:
             return {}
         whole = text[: text.rfind("\n") + 1]
-        rows = csv.DictReader(io.StringIO(whole), delimiter="\t", quoting=csv.QUOTE_NONE)
-        return {row["id"]: {name: row[name] or "" for name in COLUMNS} for row in rows if row.get("status")}
+        reader = csv.DictReader(io.StringIO(whole), delimiter="\t", quoting=csv.QUOTE_NONE)
+        self.columns += tuple(name for name in reader.fieldnames or () if name not in COLUMNS)
+        return {row["id"]: {name: row.get(name) or "" for name in self.columns} for row in reader if row.get("status")}
 
     def _write_all(self, rows: Iterable[dict[str, str]]) -> None:
         with atomic_text(self.table) as file:
-            file.write("\t".join(COLUMNS) + "\n" + _lines(rows))
+            file.write("\t".join(self.columns) + "\n" + self._lines(rows))
 
-
-def _lines(rows: Iterable[dict[str, str]]) -> str:
-    clean = ([" ".join(row[name].split()) for name in COLUMNS] for row in rows)  # no tab or line end in a field
-    return "".join("\t".join(fields) + "\n" for fields in clean)
+    def _lines(self, rows: Iterable[dict[str, str]]) -> str:
+        # no tab or line end in a field
+        clean = ([" ".join(row[name].split()) for name in self.columns] for row in rows)
+        return "".join("\t".join(fields) + "\n" for fields in clean)
 
 
 def unique_names(paths: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ from ..constants import MEL_HOP, SAMPLE_RATE
 from ..data.atomic import replacing
 from ..data.audio import write_audio
 from .options import only_model, reject_forced_output
+from .pictures import draw_speech, require_matplotlib
 from .results_folder import DONE, ResultsFolder
 from .source_gain import source_gain
 from .speech import GeneratedSpeech, SpeechLimits, generate_speech
@@ -82,6 +83,8 @@ class SpeechGenerator:
         prenet_dropout: bool,
         pictures: bool = False,
     ) -> None:
+        if pictures:
+            require_matplotlib()
         self.limits = limits
         self.results = results
         self.vocoder = vocoder
@@ -142,8 +145,8 @@ class SpeechGenerator:
         started = time.perf_counter()
         try:
             wave = self._vocode(mel, source)
-        except (ValueError, RuntimeError) as error:
-            self.fail(number, str(error))
+        except Exception as error:  # a plug-in may raise anything
+            self.fail(number, str(error) or type(error).__name__)
             return self.lines.hypothesis(f"{name}: {error}", len(mel))
         self.seconds["vocoder"] += time.perf_counter() - started
         self.seconds["speech"] += len(mel) * MEL_HOP / SAMPLE_RATE
@@ -176,8 +179,6 @@ class SpeechGenerator:
         with replacing(self.results.path(name, ".npy")) as partial:
             np.save(partial, mel.numpy())
         if self.pictures:
-            from .pictures import draw_speech  # matplotlib is an extra
-
             draw_speech(self.results.path(name, ".png"), mel, [text.alignment.cpu() for text in texts], title=name)
         if wave is None:
             return {"mel": f"{name}.npy"}

@@ -66,7 +66,8 @@ def guided_attention_loss(
     j = torch.arange(weights.size(3), device=steps.device)[None, None, :]
     steps, positions = steps[:, None, None], positions[:, None, None]
     valid = (i < steps) & (j < positions)
-    cost = (1.0 - torch.exp(-((i / steps - j / positions) ** 2) / (2.0 * sigma**2))) * valid
+    far = i / steps.clamp(min=1) - j / positions  # a target shorter than a step has no cell
+    cost = (1.0 - torch.exp(-(far**2) / (2.0 * sigma**2))) * valid
     return (weights.float() * cost[:, None]).sum() / (valid.sum() * weights.size(1))
 
 
@@ -81,4 +82,4 @@ def focus_rate(attention: Sequence[Tensor], steps: Tensor) -> Tensor:
     """
     peaks = torch.cat(list(attention), dim=1).amax(-1)  # (B, W, L)
     valid = torch.arange(peaks.size(2), device=steps.device) < steps[:, None]
-    return ((peaks * valid[:, None]).sum(-1) / steps[:, None]).amax(-1)
+    return ((peaks * valid[:, None]).sum(-1) / steps[:, None].clamp(min=1)).amax(-1)

@@ -124,7 +124,7 @@ class SpeechT5Model(BaseFairseqModel):
                 target_frames,
                 frame_lengths,
                 speaker,
-                source=self.source_mel(waveform, sample_lengths),
+                source=self.source_mel(waveform, sample_lengths, frame_lengths),
                 watch=watch,
             ),
             ctc_logits=None if self.ctc_head is None else self.ctc_head(encoded.states),
@@ -175,8 +175,7 @@ class SpeechT5Model(BaseFairseqModel):
         """Target frames (B, N, M), trimmed to a multiple of r -> frames and stop logits; None without frames.
 
         Raises:
-            ValueError: every target is shorter than one step, or a prediction from the source whose log-mel
-                ``source`` (B, N, M) has another number of frames.
+            ValueError: every target is shorter than one step.
         """
         if frames is None:
             return None
@@ -187,22 +186,29 @@ class SpeechT5Model(BaseFairseqModel):
                 f"the batch has {int(frame_lengths.max())}; leave short ones out with --min-speech-samples"
             )
         frames = frames[:, : int(lengths.max())]
-        if source is not None and source.size(1) != frames.size(1):
-            raise ValueError(
-                f"--speech-prediction {self.speech_decoder_postnet.prediction} needs a source and a target of one "
-                f"length; the longest of the batch have {source.size(1)} and {frames.size(1)} mel frames"
-            )
         condition = self.speech_decoder_prenet.condition(speaker)
         states = self.speech_decoder_prenet(previous_frames(frames, self.reduction_factor), condition)
         decoded = self.decoder(states, memory, padding_mask, watch)
         output = self.speech_decoder_postnet(decoded.states, lengths, source)
         return output._replace(attention=decoded.attention)
 
-    def source_mel(self, waveform: Tensor | None, sample_lengths: Tensor | None) -> Tensor | None:
-        """Log-mel (B, N, M) of a speech source where the prediction starts from it, else None."""
+    def source_mel(
+        self, waveform: Tensor | None, sample_lengths: Tensor | None, frame_lengths: Tensor | None = None
+    ) -> Tensor | None:
+        """Log-mel (B, N, M) of a speech source where the prediction starts from it, else None.
+
+        Raises:
+            ValueError: targets (``frame_lengths``) of other lengths than their sources.
+        """
         if self.speech_decoder_postnet is None or self.speech_decoder_postnet.prediction == "mel":
             return None
-        frames, _ = log_mel(waveform.float(), sample_lengths)
+        frames, lengths = log_mel(waveform.float(), sample_lengths)
+        if frame_lengths is not None and not torch.equal(lengths, frame_lengths):
+            raise ValueError(
+                f"--speech-prediction {self.speech_decoder_postnet.prediction} needs sources and targets of one "
+                f"length; the sources of a batch have {lengths.tolist()} mel frames, their targets "
+                f"{frame_lengths.tolist()}"
+            )
         return frames.to(self.speech_decoder_postnet.feat_out.weight.dtype)
 
     def _unit_logits(self, encoded: EncoderOutput, *, masked: bool) -> Tensor | None:

@@ -5,10 +5,10 @@ from typing import Any
 
 from fairseq.tasks import register_task
 
-from ..data.manifest import Manifest
+from ..data.manifest import Manifest, TextLines
 from ..data.s2s import S2SDataset
 from ..data.speech_target import TargetOptions
-from .speech_target import SpeechTargetTask, SpeechTargetTaskConfig, plain
+from .speech_target import SpeechTargetTask, SpeechTargetTaskConfig, plain, raw_line
 
 
 @dataclass
@@ -20,6 +20,8 @@ class S2STaskConfig(SpeechTargetTaskConfig):
 class S2STask(SpeechTargetTask):
     """Speech in, speech of another voice or without the noise out."""
 
+    texts: TextLines | None = None
+
     columns = "s2s"
     source_columns = ("path",)
     config = S2STaskConfig
@@ -29,10 +31,14 @@ class S2STask(SpeechTargetTask):
         return cls(cfg, "s2s")
 
     def open_text(self, split: str, saved: Any) -> None:
-        return None
+        """No text is read by the model; ``{split}.txt``, where there is one, goes into the table of results."""
+        path = self.label_dir / f"{split}.txt"
+        self.texts = TextLines(path) if self.is_generating and path.is_file() else None
 
     def build_dataset(self, manifest: Manifest, text: None, saved: Any, options: TargetOptions) -> S2SDataset:
         return S2SDataset(manifest, **options)
 
     def describe(self, row: int) -> dict[str, object]:
-        return super().describe(row) | {"source": plain(self.datasets[self.cfg.gen_subset].manifest.path(row))}
+        said = raw_line(self.texts, row) if self.texts is not None and row < len(self.texts) else ""
+        source = plain(self.datasets[self.cfg.gen_subset].manifest.path(row))
+        return super().describe(row) | {"source": source, "text": said}

@@ -1,9 +1,10 @@
 """What the tasks with a speech target share: options of generation, and the run of fairseq-generate."""
 
+import hashlib
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -12,8 +13,10 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.utils import split_paths
 from omegaconf import II
 
+from ..data.errors import ManifestError
+from ..data.file_states import file_state
 from ..data.labels import TextLabels
-from ..data.manifest import Manifest
+from ..data.manifest import Manifest, TextLines
 from ..data.speech_target import SpeechTargetDataset, TargetOptions
 from ..generation.options import reject_unsupported
 from ..generation.results_folder import ResultsFolder, unique_names
@@ -66,6 +69,8 @@ class SpeechTargetTaskConfig(SpeechTaskConfig):
     results_path: Optional[str] = II("common_eval.results_path")
     checkpoint_path: Optional[str] = II("common_eval.path")
     gen_subset: str = II("dataset.gen_subset")
+    model_overrides: str = II("common_eval.model_overrides")
+    fp16: bool = II("common.fp16")
 
 
 class SpeechTargetTask(SpeechT5Task):
@@ -89,6 +94,7 @@ class SpeechTargetTask(SpeechT5Task):
         self.results: ResultsFolder | None = None
         self.bad_rows: dict[int, str] = {}
         self.names: list[str] = []
+        self.inputs: list[str] = []
         self.lines = ResultLines()
 
     @property
@@ -135,8 +141,10 @@ class SpeechTargetTask(SpeechT5Task):
         folder = Path(self.cfg.results_path) / split
         self.results = ResultsFolder(folder, self.settings(manifest, text), overwrite=self.cfg.overwrite_results)
         self.names = unique_names(str(manifest.row(row)["path"]) for row in range(len(manifest)))
-        finished = self.results.done
-        done = {row for row, name in enumerate(self.names) if name in finished}
+        self.inputs = [self.fingerprint(manifest, text, row) for row in range(len(manifest))]
+        picture = self.cfg.save_pictures
+        known = zip(self.names, self.inputs, strict=True)
+        done = {row for row, (name, inputs) in enumerate(known) if self.results.is_done(name, inputs, picture=picture)}
         if done:
             logger.info("%s: %d of %d utterances are there already", folder, len(done), len(manifest))
         self.bad_rows = self.examine(manifest, text=text, audio=self.source_columns).bad_rows
@@ -144,13 +152,24 @@ class SpeechTargetTask(SpeechT5Task):
         return {"with_targets": False, "tolerant": True, "without": without, "allow_left_out": True}
 
     def settings(self, manifest: Manifest, text: TextLabels | None) -> dict:
-        """What decides the results: files by size and time, and options."""
-        files = [manifest.file, *(text.files if text else []), *map(Path, split_paths(self.cfg.checkpoint_path or ""))]
+        """What decides all results: the checkpoint and a vocoder's files by size and time, the symbols, options."""
+        paths = [Path(path) for path in split_paths(self.cfg.checkpoint_path or "")]
+        vocoder = Path(self.cfg.vocoder)
+        files = [*paths, *(sorted(vocoder.rglob("*")) if vocoder.is_dir() else [vocoder] if vocoder.is_file() else [])]
         states = {str(file.absolute()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
         names = ("stop_threshold", "min_length_ratio", "max_length_ratio", "vocoder", "seed")
-        return {"files": states, "prenet_dropout": str(self.cfg.generation_prenet_dropout)} | {
-            name: getattr(self.cfg, name) for name in names
-        }
+        options = {name: getattr(self.cfg, name) for name in names}
+        options["prenet_dropout"] = str(self.cfg.generation_prenet_dropout)
+        options |= {"fp16": self.cfg.fp16, "model_overrides": self.cfg.model_overrides}
+        symbols = self.text_dictionary.symbols if self.text_dictionary is not None else []
+        return {"files": states, "dictionary": digest(symbols), **options}
+
+    def fingerprint(self, manifest: Manifest, text: TextLabels | None, row: int) -> str:
+        """What decides the results of one row: its text, and its source and voice by size and time."""
+        columns = [*self.source_columns, "speaker"]
+        files = [str(manifest.path(row, column)) for column in columns]
+        said = raw_line(text.lines, row) if text is not None else ""
+        return digest([said, *files, *(str(file_state(file)) for file in files)])
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """The generator of speech, from this task's options.
@@ -197,12 +216,19 @@ class SpeechTargetTask(SpeechT5Task):
         dataset = self.datasets[self.cfg.gen_subset]
         return {
             "name": self.names[row],
+            "inputs": self.inputs[row],
             "reference": plain(dataset.reference(row)),
             "speaker": plain(dataset.manifest.path(row, "speaker")),
         }
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
         """fairseq's iterator; in generation, one that also notes utterances which cannot be read, and the end."""
+        shards = kwargs.get("num_shards", 1)
+        if self.is_generating and shards > 1:
+            raise ValueError(
+                f"--distributed-world-size {shards} would make a part of the split and call it whole: generate with "
+                "one process, or give each process a manifest and a --results-path of its own"
+            )
         batches = super().get_batch_iterator(dataset, *args, **kwargs)
         return _GenerationBatches(batches, self) if self.is_generating else batches
 
@@ -224,6 +250,19 @@ class SpeechTargetTask(SpeechT5Task):
 def plain(path: Path | None) -> str:
     """The path without "..", as a table for other programs has it; empty for None."""
     return "" if path is None else os.path.normpath(path)
+
+
+def digest(parts: Iterable[str]) -> str:
+    """A short name of these strings in their order."""
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def raw_line(lines: TextLines, row: int) -> str:
+    """The text of a row; empty where it is not UTF-8, which verification tells of."""
+    try:
+        return lines[row]
+    except ManifestError:
+        return ""
 
 
 class _GenerationBatches:

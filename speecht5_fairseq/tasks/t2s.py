@@ -6,6 +6,7 @@ from typing import Any, Optional
 from fairseq.tasks import register_task
 
 from ..data.dictionary import load_text_dictionary
+from ..data.errors import ManifestError
 from ..data.labels import TextLabels
 from ..data.manifest import Manifest
 from ..data.source_text import TEXT_ENDS, SourceText
@@ -13,7 +14,7 @@ from ..data.speech_target import TargetOptions
 from ..data.t2s import T2SDataset
 from ..data.text_normalisation import NO_NORMALISER
 from ..models.loading import DictionaryFiles
-from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig
+from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line
 
 
 @dataclass
@@ -71,7 +72,12 @@ class T2STask(SpeechTargetTask):
         return super().settings(manifest, text) | {name: getattr(self.cfg, name) for name in names}
 
     def describe(self, row: int) -> dict[str, object]:
-        return super().describe(row) | {"text": self.datasets[self.cfg.gen_subset].text.labels.lines[row]}
+        labels = self.datasets[self.cfg.gen_subset].text.labels
+        try:
+            said = labels.spoken(row)
+        except ManifestError:  # why the row failed
+            said = raw_line(labels.lines, row)
+        return super().describe(row) | {"text": said}
 
 
 def travelled(given: Optional[str], saved: Any, name: str, default: str) -> str:

@@ -127,3 +127,10 @@ def test_enhancement_learns_from_the_source():
     batch["net_input"] |= mel_target(*frames.tolist())
     criterion()(model, batch)[0].backward()
     assert model.speech_decoder_postnet.feat_out.weight.grad.abs().max() > 0
+
+
+def test_options_of_a_guide_without_weight_are_named(caplog):
+    criterion(guided_attention_weight=0.0)
+    assert not caplog.text
+    criterion(guided_attention_weight=0.0, guided_attention_sigma=0.2, guided_attention_layers=1)
+    assert "no effect: --guided-attention-sigma 0.2, --guided-attention-layers 1; it needs --guided-att" in caplog.text

@@ -66,6 +66,15 @@ def test_the_normaliser_reads_numbers_before_sentencepiece_does(tmp_path, spm_mo
     assert DICTIONARY.string(text.tokens(0)[0]).replace(" ", "") == "▁THREE▁FOXES"
 
 
+def test_what_a_normaliser_raises_is_an_error_of_the_line(tmp_path, spm_model):
+    text = raw(tmp_path, spm_model, "fine", "broken", normaliser="helpers:moody", ends="none")
+    assert len(text.tokens(0)) == 1
+    with pytest.raises(DataError, match=r"test.txt:2: --text-normaliser helpers:moody cannot read it \('broken'\)"):
+        text.tokens(1)
+    with pytest.raises(DataError, match="test.txt:1: .*raise --max-text-symbols"):
+        raw(tmp_path, spm_model, "AB", ends="none", limit=1).tokens(0)  # a word's mark and its letter
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

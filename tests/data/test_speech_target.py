@@ -109,3 +109,8 @@ def test_a_target_of_another_length_than_its_row_says_is_named(tmp_path):
     data.manifest.counts["target_samples"][0] += 1
     with pytest.raises(ManifestError, match="train.tsv:2: the audio has 5000 samples, the row says 5001"):
         data[0]
+
+
+def test_the_longest_row_is_by_source_or_target(tmp_path):
+    """Targets of 5000, 7000 and 9000 samples: the first and the third row have 9000 on one side."""
+    assert s2s(tmp_path, max_samples=8000).ordered_indices().tolist() == [1]

@@ -18,7 +18,11 @@ def write(results, name, status=DONE):
         path = results.path(name, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    results.add(name, wav=f"{name}.wav", mel=f"{name}.npy", frames=7, status=status)
+    results.add(name, wav=f"{name}.wav", mel=f"{name}.npy", frames=7, inputs="i1", status=status)
+
+
+def done(results):
+    return {name for name in results.rows if results.is_done(name, "i1")}
 
 
 def test_a_line_an_utterance_below_a_header(tmp_path):
@@ -29,7 +33,7 @@ def test_a_line_an_utterance_below_a_header(tmp_path):
     assert header == list(COLUMNS)
     assert dict(zip(header, first, strict=True))["wav"] == "en/a.wav" and first[-1] == "ok"
     assert dict(zip(header, second, strict=True))["text"] == "tab here, and a line end"
-    assert results.done == {"en/a"} and results.failed == {"en/b": "the vocoder said no"}
+    assert done(results) == {"en/a"} and results.failed == {"en/b": "the vocoder said no"}
 
 
 def test_an_interrupted_run_goes_on(tmp_path):
@@ -41,7 +45,7 @@ def test_an_interrupted_run_goes_on(tmp_path):
         file.write("e\te.wav\te.n")  # a kill in the middle of a line
     (tmp_path / "b.wav").unlink()
     again = ResultsFolder(tmp_path, dict(reversed(SETTINGS.items())))
-    assert again.done == {"a", "c"}  # b lost its file, d failed, e has half a line
+    assert done(again) == {"a", "c"}  # b lost its file, d failed, e has half a line
     write(again, "b")
     again.close(["a", "b", "c", "d", "e"])
     assert [line[0] for line in lines(tmp_path)] == ["id", "a", "b", "c", "d"]
@@ -51,18 +55,30 @@ def test_results_of_other_settings_are_never_mixed(tmp_path):
     write(ResultsFolder(tmp_path, SETTINGS), "a")
     with pytest.raises(ValueError, match="results of another run .other: seed.; give another --results-path, or"):
         ResultsFolder(tmp_path, {**SETTINGS, "seed": 2})
-    assert ResultsFolder(tmp_path, SETTINGS).done == {"a"}
-    assert ResultsFolder(tmp_path, {**SETTINGS, "seed": 2}, overwrite=True).done == set()
+    assert done(ResultsFolder(tmp_path, SETTINGS)) == {"a"}
+    assert done(ResultsFolder(tmp_path, {**SETTINGS, "seed": 2}, overwrite=True)) == set()
     assert len(lines(tmp_path)) == 1
 
 
-def test_columns_that_scoring_added_do_not_disturb(tmp_path):
+def test_columns_that_scoring_added_stay(tmp_path):
     write(ResultsFolder(tmp_path, SETTINGS), "a")
     table = tmp_path / "results.tsv"
     header, row = table.read_text(encoding="utf-8").splitlines()
     table.write_text(f"{header}\tmcd\n{row}\t5.5\n", encoding="utf-8")
     again = ResultsFolder(tmp_path, SETTINGS)
-    assert again.done == {"a"} and len(lines(tmp_path)[1]) == len(COLUMNS)
+    write(again, "b")
+    again.close(["a", "b"])
+    assert done(again) == {"a", "b"}
+    assert [line[-1] for line in lines(tmp_path)] == ["mcd", "5.5", ""]
+
+
+def test_other_inputs_or_a_missing_picture_are_not_done(tmp_path):
+    results = ResultsFolder(tmp_path, SETTINGS)
+    write(results, "a")
+    assert results.is_done("a", "i1") and not results.is_done("a", "i2") and not results.is_done("b", "i1")
+    assert not results.is_done("a", "i1", picture=True)
+    results.path("a", ".png").write_bytes(b"x")
+    assert results.is_done("a", "i1", picture=True)
 
 
 def test_names_are_paths_without_suffix_and_repeats_get_their_row():

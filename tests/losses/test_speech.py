@@ -114,3 +114,11 @@ def test_focus_rate_is_the_mean_peak_of_the_best_head():
         for row, steps in enumerate(STEPS.tolist())
     ]
     assert focus_rate(weights, STEPS).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_target_shorter_than_a_step_counts_for_nothing():
+    weights, steps = attention(), torch.tensor([5, 0])
+    alone = [layer[:1] for layer in weights]
+    found = guided_attention_loss(weights, steps, POSITIONS, sigma=0.4)
+    torch.testing.assert_close(found, guided_attention_loss(alone, steps[:1], POSITIONS[:1], sigma=0.4))
+    assert focus_rate(weights, steps)[1] == 0

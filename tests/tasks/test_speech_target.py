@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fairseq.dataclass.configs import GenerationConfig
-from helpers import NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_model
+from helpers import NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_model, write_lines
 
 from speecht5_fairseq.criterions.speech import SpeechCriterion, SpeechCriterionConfig
 from speecht5_fairseq.data.errors import DataError
@@ -21,6 +21,7 @@ SAMPLES = [9000, 5000, 7000]
 def setup(job, folder, **options):
     task, config = KINDS[job]
     defaults = {"results_path": None, "checkpoint_path": None, "gen_subset": "test", "vocoder": "none"}
+    defaults |= {"model_overrides": "{}", "fp16": False}
     cfg = config(data=str(folder), seed=1, train_subset="train", **{**NEW_RUN, **defaults, **options})
     return task.setup_task(cfg)
 
@@ -106,6 +107,33 @@ def test_other_text_options_do_not_mix_with_results(tmp_path):
         generating("t2s", tmp_path, max_length_ratio=2.0, text_ends="both")
 
 
+def test_a_line_that_is_not_utf8_is_written_down_too(tmp_path):
+    manifest = tiny_manifest(tmp_path, 2, job="t2s", split="test", samples=SAMPLES[:2])
+    labels = manifest.with_suffix(".txt")
+    labels.write_bytes(labels.read_bytes().splitlines()[0] + b"\n\xff\xfe\n")
+    task, model, generator = generating("t2s", tmp_path, max_length_ratio=2.0)
+    visited, status = run(task, model, generator)
+    assert visited == [0] and "1 utterances failed" in status and "not UTF-8" in task.results.failed["1"]
+
+
+def test_a_run_goes_on_with_the_rows_that_changed(tmp_path):
+    """Another text and another voice are done again, a manifest written anew is not."""
+    manifest = tiny_manifest(tmp_path, 3, job="t2s", split="test", samples=SAMPLES)
+    run(*generating("t2s", tmp_path, max_length_ratio=2.0))
+    manifest.write_text(manifest.read_text())
+    lines = manifest.with_suffix(".txt").read_text().splitlines()
+    write_lines(manifest.with_suffix(".txt"), [lines[0], "▁ A B", lines[2]])
+    np.save(tmp_path / "audio_test/2.wav.npy", np.ones(512, dtype=np.float32))
+    assert run(*generating("t2s", tmp_path, max_length_ratio=2.0)) == ([1, 2], 0)
+
+
+def test_a_part_of_a_split_is_never_called_whole(tmp_path):
+    tiny_manifest(tmp_path, 2, job="t2s", split="test", samples=SAMPLES[:2])
+    task, *_ = generating("t2s", tmp_path)
+    with pytest.raises(ValueError, match="--distributed-world-size 2 would make a part of the split"):
+        task.get_batch_iterator(task.datasets["test"], max_sentences=2, num_shards=2)
+
+
 def test_training_stops_at_bad_rows(tmp_path):
     tiny_manifest(tmp_path, 3, job="t2s", samples=SAMPLES)
     np.save(tmp_path / "audio_train/2.wav.npy", np.ones(192, dtype=np.float32))
@@ -124,10 +152,13 @@ def test_synthesis_needs_no_recordings(tmp_path):
 
 def test_the_table_names_texts_and_recordings_plainly(tmp_path):
     tiny_manifest(tmp_path, 2, job="s2s", split="test", samples=SAMPLES[:2])
+    write_lines(tmp_path / "test.txt", ["first", "second"])
     task, *_ = generating("s2s", tmp_path)
     audio = tmp_path / "audio_test"
     assert task.describe(0) == {
         "name": "0",
+        "inputs": task.inputs[0],
+        "text": "first",
         "reference": str(audio / "1.wav"),
         "speaker": str(audio / "1.wav.npy"),
         "source": str(audio / "0.wav"),
