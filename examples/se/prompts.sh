@@ -21,6 +21,7 @@ prepare() {  # training hears every sentence in four noises; the splits never sh
 FLAGS=(
   --arch speecht5_small
   --reduction-factor 1 --speech-prediction mask
+  --speech-prenet-dropout 0.1        # the pre-net hears the noisy frames, not its own
   --mask-prob 0
   --max-tokens 320000 --max-speech-samples 160000
   --guided-attention-weight 10 --guided-attention-sigma 0.1    # source and target are aligned
@@ -30,5 +31,5 @@ FLAGS=(
   --validate-interval 1000 --max-tokens-valid 800000
   --cpu --num-workers 0 --seed 1 --log-format simple --log-interval 100
 )
-GENERATE=(--max-tokens 800000 --vocoder source --cpu --num-workers 0)
+GENERATE=(--max-tokens 800000 --vocoder source --generation-prenet-dropout off --cpu --num-workers 0)
 SCORE=(--metrics stoi estoi pesq si_sdr mel_l1 --baseline source)

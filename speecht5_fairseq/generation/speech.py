@@ -93,12 +93,13 @@ def generate_speech(
     previous = encoded.states.new_zeros(len(most), MEL_BINS)
     while len(going):
         now = state.steps
+        of_source = None if source is None else source[going, now : now + 1]
         step = model.next_frames(
-            previous,
+            previous if of_source is None else of_source[:, 0],
             state,
             condition=condition,
             kept=None if dropout is None else dropout.kept(going, now),
-            source=None if source is None else source[going, now : now + 1],
+            source=of_source,
         )
         record.add(going, now, step)
         stops = (step.stop_logits.float().sigmoid() >= limits.threshold).any(1) & (now + 1 >= fewest[going])

@@ -174,6 +174,9 @@ class SpeechT5Model(BaseFairseqModel):
     ) -> SpeechDecoderOutput | None:
         """Target frames (B, N, M), trimmed to a multiple of r -> frames and stop logits; None without frames.
 
+        The decoder hears the frames before each step, or for a prediction from the source the ``source`` (B, N, M)
+        itself: what it is to make a mask or a residual of, with nothing to fall behind or run ahead of.
+
         Raises:
             ValueError: every target is shorter than one step.
         """
@@ -187,7 +190,8 @@ class SpeechT5Model(BaseFairseqModel):
             )
         frames = frames[:, : int(lengths.max())]
         condition = self.speech_decoder_prenet.condition(speaker)
-        states = self.speech_decoder_prenet(previous_frames(frames, self.reduction_factor), condition)
+        heard = previous_frames(frames, self.reduction_factor) if source is None else source
+        states = self.speech_decoder_prenet(heard, condition)
         decoded = self.decoder(states, memory, padding_mask, watch)
         output = self.speech_decoder_postnet(decoded.states, lengths, source)
         return output._replace(attention=decoded.attention)
@@ -241,7 +245,7 @@ class SpeechT5Model(BaseFairseqModel):
 
     def next_frames(
         self,
-        previous: Tensor,
+        heard: Tensor,
         state: DecoderState,
         *,
         condition: Tensor,
@@ -251,13 +255,14 @@ class SpeechT5Model(BaseFairseqModel):
         """One decoder step of each row; ``state`` advances.
 
         Args:
-            previous: (B, M) last frame of the step before; zeros before the first.
+            heard: (B, M) last frame of the step before, zeros before the first; for a prediction from the source the
+                source's frame of this step.
             condition: from ``speaker_condition``.
             kept: (B, layers, hidden) what the pre-net's dropout keeps, or None for none.
             source: (B, 1, M) log-mel frame of the source, for a prediction from it.
         """
         kept = None if kept is None else kept[:, None]
-        inputs = self.speech_decoder_prenet(previous[:, None], condition, offset=state.steps, kept=kept)
+        inputs = self.speech_decoder_prenet(heard[:, None], condition, offset=state.steps, kept=kept)
         decoded = self.decoder.step(inputs, state, self.decoder.everything)
         coarse, stop_logits = self.speech_decoder_postnet.coarse(decoded.states, source)
         return SpeechStep(coarse, stop_logits, torch.cat(decoded.attention, dim=1)[:, :, 0])

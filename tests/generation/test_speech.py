@@ -88,9 +88,9 @@ def scripted_model(speaker, before=0.2):
     model = build()
     voices, step_of = model.speaker_condition(speaker), model.next_frames
 
-    def next_frames(previous, state, *, condition, **options):
+    def next_frames(heard, state, *, condition, **options):
         number = state.steps
-        step = step_of(previous, state, condition=condition, **options)
+        step = step_of(heard, state, condition=condition, **options)
         chance = torch.full_like(step.stop_logits, before)
         for row, voice in enumerate(condition):
             (utterance,) = (index for index in range(3) if torch.equal(voices[index], voice))
@@ -146,8 +146,11 @@ def test_a_prediction_from_the_source_has_the_sources_frames(prediction):
     mel = model.source_mel(source["waveform"], source["sample_lengths"])
     frames = 1 + source["sample_lengths"] // 256
     found = generate(model, source, speakers(), source=mel, source_lengths=frames)
+    targets = mel_target(*frames.tolist()) | {"speaker": speakers()}  # the frames are not heard
+    whole = model(**source, **targets).speech
     for row, speech in enumerate(found):
         assert len(speech.mel) == int(frames[row]) and not speech.hit_limit
+        torch.testing.assert_close(speech.mel, whole.refined[row, : int(frames[row])], atol=1e-5, rtol=1e-4)
         single = one(source, row)
         own = model.source_mel(single["waveform"], single["sample_lengths"])
         (alone,) = generate(model, single, speakers()[row : row + 1], source=own, source_lengths=frames[row : row + 1])
