@@ -15,6 +15,7 @@ for split in $TESTS; do
   fairseq-generate "$DATA" ${TEXT[@]+"${TEXT[@]}"} --path "$CHECKPOINTS/checkpoint_best.pt" --gen-subset "$split" \
     --user-dir speecht5_fairseq --task "speecht5_$JOB" --results-path "$OUT" "${GENERATE[@]}" || status=$?
   python -m speecht5_fairseq.scoring "$OUT/$split" "${SCORE[@]}" | tee "$OUT/$split.scores.txt" || status=$?
+  if declare -F beside > /dev/null; then beside "$split" || status=$?; fi
   echo "The speech lies in $OUT/$split; results.tsv there has a line an utterance."
 done
 exit "$status"

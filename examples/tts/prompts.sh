@@ -11,6 +11,12 @@ prepare() {  # a vector of the voice in the manifests
   python -m manifest_tools.speaker_vectors --manifests "$DATA"/{train,valid,test}.tsv --speaker-level 1 --out "$DATA/speakers"
 }
 
+beside() {  # beside SPLIT: the recordings' own mels through Griffin-Lim, what a perfect model would reach
+  python examples/vocoder/resynthesise.py --manifest "$DATA/$1.tsv" --count 100000 --out "$OUT/resynthesised" | tail -n 1
+  cut -f 1,12 "$OUT/$1/results.tsv" | tail -n +2 > "$OUT/texts.tsv"  # id and text
+  python -m speecht5_fairseq.scoring "$OUT/resynthesised" --metrics asr --texts "$OUT/texts.tsv"
+}
+
 FLAGS=(
   --arch speecht5_small --embed-dim 256 --ffn-dim 1024 --encoder-layers 3 --decoder-layers 3
   --speech-prenet-dim 256 --postnet-layers 5 --postnet-channels 128

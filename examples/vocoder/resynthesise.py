@@ -2,7 +2,7 @@
 
     python examples/vocoder/resynthesise.py --manifest prompts/en/test.tsv --vocoder griffin-lim --out resynthesised
 
-Writes OUT/NAME.wav and prints the mel L1 (log10) between each recording and its copy, and the speed.
+Writes OUT/ID.wav and prints the mel L1 (log10) between each recording and its copy, and the speed.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def main() -> None:
     args = parser.parse_args()
     vocoder = load_vocoder(args.vocoder, args.device)
     errors, spoken, taken = [], 0.0, 0.0
-    for file, wave in recordings(args.manifest, args.count):
+    for name, wave in recordings(args.manifest, args.count):
         mel = log_mel(wave)
         began = time.perf_counter()
         copy = vocoder(mel).cpu()
         taken, spoken = taken + time.perf_counter() - began, spoken + len(wave) / SAMPLE_RATE
         copy = copy[: len(wave)]
-        write_audio(args.out / f"{file.stem}.wav", copy)
+        write_audio(args.out / f"{name}.wav", copy)
         errors.append(float((log_mel(copy) - log_mel(wave[: len(copy)])).abs().mean()))
-        print(f"{file.stem}: mel L1 {errors[-1]:.4f}")
+        print(f"{name}: mel L1 {errors[-1]:.4f}")
     mean = torch.tensor(errors).mean()
     print(f"{len(errors)} recordings: mel L1 {mean:.4f}, {taken / spoken:.3f} s a second of audio")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from speecht5_fairseq.constants import MEL_HOP, MEL_WINDOW
 from speecht5_fairseq.data.audio import log_mel, read_audio
 from speecht5_fairseq.data.manifest import Columns, Manifest, ManifestError
+from speecht5_fairseq.generation.results_folder import unique_names
 
 # Any job's manifest will do: the vocoder reads the first two columns of it.
 _COLUMNS = Columns(("path", "samples"), required=2, open_ended=True)
@@ -65,8 +66,9 @@ class Segments:
         return mel, wave[offset * MEL_HOP :][: self.frames * MEL_HOP]
 
 
-def recordings(manifest: Path, count: int) -> list[tuple[Path, Tensor]]:
-    """(file, waveform (S,)) of at most `count` recordings, spread evenly over the manifest."""
+def recordings(manifest: Path, count: int) -> list[tuple[str, Tensor]]:
+    """(id, waveform (S,)) of at most `count` recordings, spread evenly over the manifest; ids as fairseq-generate's."""
     opened = Manifest.open(manifest, _COLUMNS)
+    names = unique_names(str(opened.row(row)["path"]) for row in range(len(opened)))
     rows = np.unique(np.linspace(0, len(opened) - 1, count).astype(int))
-    return [(opened.path(row), torch.from_numpy(read_audio(opened.path(row)))) for row in rows]
+    return [(names[row], torch.from_numpy(read_audio(opened.path(row)))) for row in rows]
