@@ -33,8 +33,8 @@ PRENET_DROPOUT = ChoiceEnum(["seeded", "off"])
 NO_VOCODER = "none"
 SOURCE_PHASES = "source"
 GENERATION_OPTIONS = (
-    "stop_threshold", "min_length_ratio", "max_length_ratio", "generation_prenet_dropout", "vocoder", "save_pictures",
-    "overwrite_results",
+    "stop_threshold", "min_length_ratio", "max_length_ratio", "generation_prenet_dropout", "generation_float64",
+    "vocoder", "save_pictures", "overwrite_results",
 )  # fmt: skip
 
 
@@ -54,6 +54,13 @@ class SpeechTargetTaskConfig(SpeechTaskConfig):
     generation_prenet_dropout: PRENET_DROPOUT = field(
         default="seeded",
         metadata={"help": "generation: dropout of the pre-net, drawn from each utterance's seed, or off"},
+    )
+    generation_float64: bool = field(
+        default=False,
+        metadata={
+            "help": "generation: compute in float64, at half the speed; rounding grows from frame to frame, and in "
+            "float32 a long utterance may come out a little otherwise alone than in a batch"
+        },
     )
     vocoder: str = field(
         default="griffin-lim",
@@ -160,7 +167,8 @@ class SpeechTargetTask(SpeechT5Task):
         names = ("stop_threshold", "min_length_ratio", "max_length_ratio", "vocoder", "seed")
         options = {name: getattr(self.cfg, name) for name in names}
         options["prenet_dropout"] = str(self.cfg.generation_prenet_dropout)
-        options |= {"fp16": self.cfg.fp16, "model_overrides": self.cfg.model_overrides}
+        options |= {"fp16": self.cfg.fp16, "float64": self.cfg.generation_float64}
+        options["model_overrides"] = self.cfg.model_overrides
         symbols = self.text_dictionary.symbols if self.text_dictionary is not None else []
         return {"files": states, "dictionary": digest(symbols), **options}
 
@@ -181,6 +189,10 @@ class SpeechTargetTask(SpeechT5Task):
             raise ValueError("generated speech needs a folder: give --results-path OUT")
         reject_unsupported(args, "speech")
         warn_of_training_limits(self.cfg)
+        if self.cfg.generation_float64:
+            if self.cfg.fp16:
+                raise ValueError("--fp16 and --generation-float64 exclude each other: drop one")
+            models[0].double()
         self.generator = SpeechGenerator(
             limits=SpeechLimits(self.cfg.stop_threshold, self.cfg.min_length_ratio, self.cfg.max_length_ratio),
             results=self.results,
