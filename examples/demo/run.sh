@@ -89,11 +89,11 @@ finetune() {  # finetune NAME FLAGS...
 synthesise() {  # train a voice, then let it say the sentence
   fairseq-train "$PROMPTS/en" --spm-model "$VOCABULARY/spm.model" --save-dir "$WORK/voice" \
     --finetune-from-model "$WORK/pretrain/checkpoint_last.pt" "${COMMON[@]}" "${VOICE[@]}" || return
-  mkdir -p "$WORK/sentence"
+  mkdir -p "$WORK/sentence" && cp "$VOCABULARY/dict.txt" "$WORK/sentence/"
   echo "$SENTENCE" > "$WORK/sentence/sentence.txt"
   python -m manifest_tools.sentences --text "$WORK/sentence/sentence.txt" --out "$WORK/sentence" \
     --speaker "$PROMPTS/speaker_vectors/speakers/en.npy" || return
-  fairseq-generate "$WORK/sentence" --label-dir "$WORK/sentence" --spm-model "$VOCABULARY/spm.model" \
+  fairseq-generate "$WORK/sentence" --spm-model "$VOCABULARY/spm.model" \
     --path "$WORK/voice/checkpoint_last.pt" --results-path "$WORK/speech" "${SAY[@]}"
 }
 

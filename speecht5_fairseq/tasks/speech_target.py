@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -13,6 +13,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.utils import split_paths
 from omegaconf import II
 
+from ..data.collate import FailedItem
 from ..data.errors import ManifestError
 from ..data.file_states import file_state
 from ..data.labels import TextLabels
@@ -26,6 +27,7 @@ from ..generation.speech_generator import ResultLines, SpeechGenerator
 from ..generation.vocoder import load_vocoder
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
+from .watched_epoch import WatchedEpoch
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +244,12 @@ class SpeechTargetTask(SpeechT5Task):
                 "one process, or give each process a manifest and a --results-path of its own"
             )
         batches = super().get_batch_iterator(dataset, *args, **kwargs)
-        return _GenerationBatches(batches, self) if self.is_generating else batches
+        if not self.is_generating:
+            return batches
+        return WatchedEpoch(batches, on_failed=self._note_failed, on_end=self.finish)
+
+    def _note_failed(self, item: FailedItem) -> None:
+        self.generator.fail(item.id, item.reason)
 
     def finish(self, batches: int) -> None:
         """Close the table and print the summary.
@@ -275,32 +282,3 @@ def raw_line(lines: TextLines, row: int) -> str:
         return lines[row]
     except ManifestError:
         return ""
-
-
-class _GenerationBatches:
-    """Stands for fairseq's EpochBatchIterator where fairseq-generate asks it for its one epoch."""
-
-    def __init__(self, batches: Any, task: SpeechTargetTask) -> None:
-        self.batches = batches
-        self.task = task
-
-    def next_epoch_itr(self, **kwargs) -> "_Watched":
-        return _Watched(self.batches.next_epoch_itr(**kwargs), self.task)
-
-
-class _Watched:
-    """Batches without their failed utterances, which the task's generator writes down; then the task finishes."""
-
-    def __init__(self, batches: Any, task: SpeechTargetTask) -> None:
-        self.batches = batches
-        self.task = task
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[dict]:
-        for batch in self.batches:
-            for item in batch.pop("failed", ()):
-                self.task.generator.fail(item.id, item.reason)
-            yield batch
-        self.task.finish(len(self.batches))
