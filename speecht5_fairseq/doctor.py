@@ -23,7 +23,8 @@ FLAVOURS = ("fairseq", "ve-fairseq", "fairseq-fixed")  # distributions that all 
 REQUIRED = ("sentencepiece", "editdistance", "sacrebleu", "tqdm", "joblib", "scikit-learn")
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "hydra": "hydra-core", "yaml": "PyYAML"}  # modules that pip calls otherwise
 OPTIONAL = {"transformers": "conversion tests and benchmarks", "librosa": "log-mel tests",
-            "G722": "recorded prompts", "num2words": "reading digits in transcripts"}  # what each is for
+            "G722": "recorded prompts", "num2words": "reading digits in texts", "matplotlib": "pictures of speech",
+            **dict.fromkeys(("pyworld", "pystoi", "pesq", "pocketsphinx"), "scores of speech")}  # what each is for
 
 
 class Result(NamedTuple):

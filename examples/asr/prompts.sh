@@ -1,4 +1,4 @@
-# English recognition on the recorded prompts (15 minutes of labelled speech): about @FT_TIME@ on one CPU core.
+# English recognition on the recorded prompts (15 minutes of labelled speech): a quarter of an hour on one CPU core.
 # Data: the "Data" lines of the README; before it: bash examples/pretrain/run.sh examples/pretrain/prompts.sh
 DATA=${DATA:-prompts/en}             # {train,valid,test}.tsv and .txt, dict.txt
 SPM=${SPM:-prompts/vocabulary/spm.model}

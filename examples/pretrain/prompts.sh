@@ -1,4 +1,4 @@
-# Pre-training on the recorded prompts (52 minutes of English, French and Spanish): about @PT_TIME@ on one CPU core.
+# Pre-training on the recorded prompts (52 minutes of English, French and Spanish): half an hour on one CPU core.
 # Data: the "Data" lines of the README, into prompts/.
 SPEECH=${SPEECH:-prompts/all}        # {train,valid}.tsv with speaker vectors, {train,valid}.km, dict.km.txt
 TEXT=${TEXT:-prompts/text}           # binary text and dict.txt
