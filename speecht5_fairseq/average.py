@@ -61,7 +61,8 @@ def check_alike(path: Path, model: dict[str, Tensor], other_path: Path, other: d
     Raises:
         CheckpointError: other tensors, shapes, types or symbols; infinite or undefined values.
     """
-    both, mend = f"{path} and {other_path}", "average checkpoints of one run, or of runs with the same sizes and dict.txt"
+    both = f"{path} and {other_path}"
+    mend = "average checkpoints of one run, or of runs with the same sizes and dict.txt"
     one_sided = model.keys() ^ other.keys()
     if one_sided:
         raise CheckpointError(f"{both} hold other tensors: {_some(one_sided)}; {mend}")

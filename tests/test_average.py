@@ -159,9 +159,7 @@ def test_other_options_of_the_model_are_told(tmp_path, caplog):
     ]
     with caplog.at_level(logging.WARNING):
         average_checkpoints(paths, tmp_path / "mean.pt")
-    assert caplog.messages == [
-        f"{paths[0]} was trained with other options of the model: attention_heads 2 (taken: 3)"
-    ]
+    assert caplog.messages == [f"{paths[0]} was trained with other options of the model: attention_heads 2 (taken: 3)"]
 
 
 @pytest.fixture
