@@ -61,6 +61,7 @@ class Folders(NamedTuple):
     wav: Path
     out: Path
     suffix: str
+    listed: int  # when the list of segments was written (ns): what was cut before is cut again
 
 
 def _number(entry: Any, key: str, where: str) -> int:
@@ -96,9 +97,8 @@ def read_segments(data: Path, split: str, source: str, target: str) -> list[Segm
     return segments
 
 
-def _is_cut(target: Path, source: Path, samples: int) -> bool:
-    fresh = target.is_file() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns
-    return fresh and audio_info(target).samples == samples
+def _is_cut(target: Path, since: int, samples: int) -> bool:
+    return target.is_file() and target.stat().st_mtime_ns >= since and audio_info(target).samples == samples
 
 
 def _cut_talk(segments: Sequence[Segment], folders: Folders) -> list[int | str]:
@@ -108,6 +108,7 @@ def _cut_talk(segments: Sequence[Segment], folders: Folders) -> list[int | str]:
     """
     talk = folders.wav / segments[0].talk
     total, cut = audio_info(talk).samples, list[int | str]()
+    since = max(folders.listed, talk.stat().st_mtime_ns)
     for segment in segments:
         samples = min(segment.samples, total - segment.start)
         target = folders.out / f"{segment.name}.{folders.suffix}"
@@ -117,7 +118,7 @@ def _cut_talk(segments: Sequence[Segment], folders: Folders) -> list[int | str]:
         elif samples < ENCODER_WINDOW:
             cut.append(f"{max(samples, 0)} samples, too short for one encoder frame ({ENCODER_WINDOW})")
         else:
-            if not _is_cut(target, talk, samples):
+            if not _is_cut(target, since, samples):
                 write_audio(target, read_audio(talk, start=segment.start, frames=samples))
             cut.append(samples)
     return cut
@@ -151,19 +152,24 @@ def prepare_split(
 ) -> tuple[SplitSize, list[LeftOut]]:
     """Cut one split and write its manifest and texts. Returns its size, and (segment, reason) of what is left out."""
     name, normalise = NAMES.get(split, split), find_normaliser(normaliser)
-    segments = read_segments(data, split, *languages)
-    folders = Folders(data / split / "wav", out / AUDIO / name, audio_format)
-    lengths = cut_segments(segments, folders, name, n_jobs)
-    rows, texts, left_out = [], [], []
-    for segment, length in zip(segments, lengths, strict=True):
-        transcript, translation = (normalise(text) for text in (segment.transcript, segment.translation))
-        if isinstance(length, str) or not translation:
-            left_out.append((f"{split}/{segment.name}", length if isinstance(length, str) else "no translation"))
+    segments = [
+        segment._replace(transcript=normalise(segment.transcript), translation=normalise(segment.translation))
+        for segment in read_segments(data, split, *languages)
+    ]
+    listed_at = (data / split / f"txt/{split}.yaml").stat().st_mtime_ns
+    folders = Folders(data / split / "wav", out / AUDIO / name, audio_format, listed_at)
+    left_out = [(f"{split}/{segment.name}", "no translation") for segment in segments if not segment.translation]
+    translated = [segment for segment in segments if segment.translation]
+    rows, texts = [], []
+    for segment, length in zip(translated, cut_segments(translated, folders, name, n_jobs), strict=True):
+        if isinstance(length, str):
+            left_out.append((f"{split}/{segment.name}", length))
         else:
             rows.append((f"{name}/{segment.name}.{audio_format}", length))
-            texts.append((transcript, translation))
+            texts.append((segment.transcript, segment.translation))
     if not rows:
-        raise ValueError(f"{data / split}: no segment can be used; the first: {': '.join(left_out[0])}")
+        first = f"; the first: {': '.join(left_out[0])}" if left_out else ""
+        raise ValueError(f"{data / split}: no segment of {len(segments)} can be used{first}")
     update_lines(out / "transcripts" / f"{name}.txt", lambda: (transcript for transcript, _ in texts))
     update_lines(out / f"{name}.txt", lambda: (translation for _, translation in texts))
     update_manifest(out / f"{name}.tsv", AUDIO, lambda: rows)

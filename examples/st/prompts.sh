@@ -21,10 +21,10 @@ FLAGS=(
   --ce-weight 1 --ctc-weight 0 --no-ctc-head --label-smoothing 0.1 --sentence-avg   # CTC would want the source's order
   --mask-prob 0.2 --mask-length 5 --dropout 0.2
   --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 5
-  --lr 0.001 --lr-scheduler inverse_sqrt --warmup-updates 200 --max-update 6000
-  --save-interval-updates 250 --keep-interval-updates 10 --no-epoch-checkpoints
+  --lr 0.001 --lr-scheduler inverse_sqrt --warmup-updates 200 --max-update 3500
+  --save-interval-updates 250 --keep-interval-updates 4 --no-epoch-checkpoints
   --validate-interval 1000 --validate-interval-updates 500 --max-tokens-valid 600000
   --cpu --num-workers 0 --seed 1 --log-format simple --log-interval 100
 )
-AVERAGE=(--last-updates 10)
+AVERAGE=(--last-updates 4)
 DECODE=(--max-tokens 800000 --beam 5 --max-len-a 0.5 --max-len-b 5 --cpu --num-workers 0)

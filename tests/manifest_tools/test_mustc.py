@@ -120,6 +120,9 @@ def test_again_cuts_only_what_is_missing(corpus, tmp_path, monkeypatch):
     talk(corpus / "en-de/data/dev/wav/ted_3.wav", seed=9)  # another recording, later
     prepare_mustc(corpus, "en-de", out, **OPTIONS)
     assert written[2:] == ["ted_3_0000.flac"]
+    write_lines(corpus / "en-de/data/dev/txt/dev.yaml", [yaml_line("ted_3.wav", 0.5, 1)])  # of the same length
+    prepare_mustc(corpus, "en-de", out, **OPTIONS)
+    assert written[3:] == ["ted_3_0000.flac"]
 
 
 def test_several_processes_give_the_same(corpus, tmp_path):
@@ -170,6 +173,8 @@ def test_mistakes_are_named(corpus, tmp_path):
     refused(ValueError, r"dev.yaml, entry 1: no duration in seconds \({'offset': 0.5, 'wav': 'ted_3.wav'}\)")
     write_lines(text / "dev.yaml", ["- {duration: 1"])
     refused(ValueError, "dev.yaml: not YAML")
+    write_lines(text / "dev.yaml", [yaml_line("ted_3.wav", 3, 1)])
+    refused(ValueError, "data/dev: no segment of 1 can be used; the first: dev/ted_3_0000: ends at 4.00 s, its talk")
     (corpus / "en-de/data/train/wav/ted_1.wav").unlink()
     refused(ValueError, "ted_1.wav: no such audio file")
 
