@@ -13,6 +13,7 @@ prepare() {
 
 FLAGS=(
   --arch speecht5
+  --new-vocabulary                                   # keep the rows of the symbols that both dictionaries have
   --max-tokens 1600000 --max-speech-samples 480000   # samples on a GPU: 100 s; of 30 s at most
   --ce-weight 1 --ctc-weight 0 --no-ctc-head --label-smoothing 0.1   # cross-entropy alone
   --mask-prob 0.5 --mask-length 10
