@@ -14,5 +14,6 @@ for split in $TESTS; do
     --user-dir speecht5_fairseq --task speecht5_s2t --post-process sentencepiece --scoring bleu_chrf \
     "${DECODE[@]}" | tee "$CHECKPOINTS/$split.txt" | tail -n 1
   sed -n 's/^D-//p' "$CHECKPOINTS/$split.txt" | sort -n | cut -f 3 > "$CHECKPOINTS/$split.hypotheses.txt"
-  sacrebleu "$DATA/$split.txt" -i "$CHECKPOINTS/$split.hypotheses.txt" -m bleu chrf  # against the untouched references
+  # against the references as they are, not as the vocabulary holds them
+  sacrebleu "$DATA/$split.txt" -i "$CHECKPOINTS/$split.hypotheses.txt" -m bleu chrf -f text
 done
