@@ -76,7 +76,12 @@ def completed(
             f"{name} was trained on a base with the digest {theirs}, not on {base}: name that base, in fairseq-train "
             "with --base-checkpoint, elsewhere with --model-overrides \"{'base_checkpoint': 'PATH'}\""
         )
-    frozen_here = sorted({key.split(".", 1)[0] for key in checkpoint if key in base.frozen})
+    frozen_here = sorted({_net(key) for key in checkpoint if key in base.frozen})
     if frozen_here:
         raise CheckpointError(f"{name} was trained with --train-nets {','.join(frozen_here)}: give the same here")
-    return {**{key: own[key] for key in base.frozen}, **checkpoint}
+    nets = {_net(key) for key in base.frozen} - {_net(key) for key in checkpoint}  # of another job: statistics lack too
+    return {**{key: value for key, value in own.items() if key in base.frozen or _net(key) in nets}, **checkpoint}
+
+
+def _net(name: str) -> str:
+    return name.split(".", 1)[0]
