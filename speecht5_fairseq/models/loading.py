@@ -7,16 +7,15 @@ checkpoint has is left; what only the model has keeps its initial values; both a
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
 from fairseq.data import Dictionary
 from torch import Tensor, nn
 
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
+from .checkpoint import UNNAMED_FILES, CheckpointError, DictionaryFiles, listed, read_checkpoint
+from .partial import completed, whole_state
 from .vocabulary import decode
 
 logger = logging.getLogger(__name__)
@@ -30,21 +29,6 @@ SHARED_BODY = ("encoder", "decoder")
 # Sized by the reduction factor alone: with another one they are new, and the rest of their net is taken.
 PER_STEP = ("speech_decoder_postnet.feat_out", "speech_decoder_postnet.prob_out")
 UNITS = "unit_head.embeddings"  # (units, width)
-_LISTED = 8  # names shown in an error before "and N more"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit the model."""
-
-
-class DictionaryFiles(NamedTuple):
-    """Where the dictionaries of a model stand: what a message about a checkpoint that does not fit points at."""
-
-    text: str | Path = "dict.txt"
-    units: str | Path = "dict.km.txt"
-
-
-UNNAMED_FILES = DictionaryFiles()
 
 
 def load_nets(
@@ -55,7 +39,7 @@ def load_nets(
     Raises:
         CheckpointError: see ``check_nets``.
     """
-    own = model.state_dict()
+    own = whole_state(model)
     other = _other_reduction(checkpoint, own)
     checkpoint = check_nets(model, checkpoint, files)
     given, wanted = _nets(checkpoint), _nets(own)
@@ -72,10 +56,11 @@ def check_nets(
     where only the reduction factor differs.
 
     Raises:
-        CheckpointError: no SpeechT5 body, another vocabulary, other units, or a shared net with missing, extra or
-            resized tensors. ``name`` says which checkpoint.
+        CheckpointError: see ``completed``; no SpeechT5 body, another vocabulary, other units, or a shared net with
+            missing, extra or resized tensors. ``name`` says which checkpoint.
     """
-    own = model.state_dict()
+    own = whole_state(model)
+    checkpoint = completed(model.base, checkpoint, own, name)
     given, wanted = _nets(checkpoint), _nets(own)
     _check_body(given, name)
     _check_vocabulary(checkpoint, own, files, name)
@@ -91,13 +76,7 @@ def check_file(model: nn.Module, path: str | Path, files: DictionaryFiles) -> No
     Raises:
         CheckpointError: it cannot be read, holds no model, or see ``check_nets``.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: no readable checkpoint ({reason}); copy it again, or give another") from error
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
+    state = read_checkpoint(path)
     check_nets(model, state["model"], files, f"the checkpoint {path}")
 
 
@@ -114,7 +93,7 @@ def _check_body(given: set[str], name: str) -> None:
     if missing:
         raise CheckpointError(
             f"{name} has no {' and no '.join(missing)}: it is not a speecht5_fairseq model; its nets are "
-            f"{_names(given)}. Give a checkpoint that fairseq-train wrote with this user dir"
+            f"{listed(given)}. Give a checkpoint that fairseq-train wrote with this user dir"
         )
 
 
@@ -145,7 +124,7 @@ def _check_vocabulary(checkpoint: dict[str, Tensor], own: dict[str, Tensor], fil
         first = f"; first difference at index {place}: {ours[place]!r} here, {theirs[place]!r} there"
     raise CheckpointError(
         f"{files.text}{_line(ours, place)}: the dictionary does not fit {name}: {len(ours)} symbols here, "
-        f"{len(theirs)} in the checkpoint ({_names(set(ours) ^ set(theirs))} on one side only){first}. Use the "
+        f"{len(theirs)} in the checkpoint ({listed(set(ours) ^ set(theirs))} on one side only){first}. Use the "
         "dict.txt that the checkpoint was trained with"
     )
 
@@ -173,12 +152,12 @@ def _check_tensors(own: dict[str, Tensor], taken: dict[str, Tensor], given: set[
     resized = {key for key in set(taken) & set(own) if taken[key].shape != own[key].shape}
     problems = []
     if missing:
-        problems.append(f"missing: {_names(missing)}")
+        problems.append(f"missing: {listed(missing)}")
     if extra:
-        problems.append(f"not known here: {_names(extra)}")
+        problems.append(f"not known here: {listed(extra)}")
     if resized:
         shapes = {f"{key} {tuple(taken[key].shape)} there, {tuple(own[key].shape)} here" for key in resized}
-        problems.append(f"of another size: {_names(shapes)}")
+        problems.append(f"of another size: {listed(shapes)}")
     if problems:
         raise CheckpointError(
             f"{name} does not fit the model; {'; '.join(problems)}. Give the --arch and the sizes that it was trained "
@@ -189,9 +168,3 @@ def _check_tensors(own: dict[str, Tensor], taken: dict[str, Tensor], given: set[
 def _report(what: str, nets: set[str]) -> None:
     if nets:
         logger.warning("%s: %s", what, ", ".join(sorted(nets)))
-
-
-def _names(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    more = f" and {len(ordered) - _LISTED} more" if len(ordered) > _LISTED else ""
-    return ", ".join(ordered[:_LISTED]) + more

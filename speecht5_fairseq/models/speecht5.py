@@ -17,11 +17,14 @@ from ..modules.randomness import fresh_seeds
 from ..modules.speech_decoder_prenet import previous_frames
 from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput, SpeechStep
 from . import builder
+from .base_checkpoint import Base, lay_beneath
+from .checkpoint import UNNAMED_FILES, DictionaryFiles
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .freezing import Freezing
 from .jobs import Job
-from .loading import UNNAMED_FILES, load_nets
+from .loading import load_nets
 from .options import check_options
+from .partial import BaseReference
 from .vocabulary import Vocabulary
 
 
@@ -29,7 +32,17 @@ from .vocabulary import Vocabulary
 class SpeechT5Model(BaseFairseqModel):
     """The unified model with the nets of one job; nets that the job does not need are None."""
 
-    def __init__(self, cfg: SpeechT5Config, job: Job, *, symbols: list[str], padding: int, units: int) -> None:
+    def __init__(
+        self,
+        cfg: SpeechT5Config,
+        job: Job,
+        *,
+        symbols: list[str],
+        padding: int,
+        units: int,
+        base: Base | None = None,
+        dictionary_files: DictionaryFiles = UNNAMED_FILES,
+    ) -> None:
         """Build the nets of ``job``.
 
         Args:
@@ -38,6 +51,8 @@ class SpeechT5Model(BaseFairseqModel):
             symbols: the V symbols of the text dictionary in order; empty where the job has no text.
             padding: index of ``<pad>``.
             units: number of k-means units (pre-training), else 0.
+            base: checkpoint whose tensors are taken and left as they are; None to train everything.
+            dictionary_files: where symbols and units were read, for messages.
         """
         super().__init__()
         texts = "text" in job.sources | job.targets
@@ -60,15 +75,19 @@ class SpeechT5Model(BaseFairseqModel):
         self.ctc_head = nets.get("ctc_head")
         self.unit_head = nets.get("unit_head")
         self.vocabulary = Vocabulary(symbols) if texts else None
-        self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
         self.reduction_factor = cfg.reduction_factor
-        self.dictionary_files = UNNAMED_FILES
+        self.dictionary_files = dictionary_files
         if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
             raise ValueError(
                 f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
                 "source lacks; leave it at mel"
             )
         builder.initialize(self)
+        self.base: BaseReference | None = None
+        if base is not None:
+            self.base = lay_beneath(self, base, train=builder.trained_nets(cfg), files=dictionary_files)
+        builder.add_adapters(cfg, self)
+        self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
 
     @classmethod
     def build_model(cls, cfg: SpeechT5Config, task) -> SpeechT5Model:
@@ -76,8 +95,11 @@ class SpeechT5Model(BaseFairseqModel):
         dictionary = task.text_dictionary
         symbols = list(dictionary.symbols) if dictionary is not None else []
         padding = dictionary.pad() if dictionary is not None else 0
-        model = cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units)
-        model.dictionary_files = task.dictionary_files
+        base = builder.read_base(cfg, task.bases, task.checkpoint_folders)
+        files = task.dictionary_files
+        model = cls(
+            cfg, task.job, symbols=symbols, padding=padding, units=task.units, base=base, dictionary_files=files
+        )
         defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
         check_options(cfg, defaults, task.job, model)
         return model
@@ -286,6 +308,13 @@ class SpeechT5Model(BaseFairseqModel):
         """Called by the task before every update: the quantizer's temperature and what is frozen follow from it."""
         super().set_num_updates(num_updates)  # reaches every module that has the method
         self.freezing.apply(num_updates)
+
+    def state_dict(self, *args, **kwargs):
+        """What a checkpoint holds: all but the frozen tensors of a base (``partial.whole_state`` gives those too)."""
+        state = super().state_dict(*args, **kwargs)
+        for name in self.base.frozen if self.base is not None else ():
+            del state[kwargs.get("prefix", "") + name]
+        return state
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""

@@ -12,6 +12,7 @@ from fairseq.data import Dictionary
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.optim.fp16_optimizer import FP16Optimizer
 from fairseq.tasks import FairseqTask
+from fairseq.utils import split_paths
 from omegaconf import II, MISSING
 from torch import distributed
 
@@ -20,6 +21,8 @@ from ..data.base import SpeechLimits
 from ..data.checks import Report, verify
 from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
+from ..models.adapters import report
+from ..models.base_checkpoint import Bases
 from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, check_file
 from ..models.options import warn_without_effect
@@ -62,6 +65,7 @@ class SpeechTaskConfig(FairseqDataclass):
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
     save_dir: str = II("checkpoint.save_dir")
+    path: Optional[str] = II("common_eval.path")
     restore_file: str = II("checkpoint.restore_file")
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     cpu: bool = II("common.cpu")
@@ -78,6 +82,8 @@ class SpeechT5Task(FairseqTask):
         text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
         units: k-means units that the model predicts; 0 outside pre-training.
         dictionary_files: where the symbols and the units were read.
+        bases: frozen base checkpoints, held once for all models that this task builds.
+        checkpoint_folders: of the checkpoints to decode with, where a base may stand.
         from_checkpoint: the model came with a checkpoint: fairseq-generate and fairseq-validate, which do not train.
     """
 
@@ -90,6 +96,8 @@ class SpeechT5Task(FairseqTask):
         self.units = 0
         self.dictionary_files = UNNAMED_FILES
         self.from_checkpoint = False
+        self.bases = Bases()
+        self.checkpoint_folders = checkpoint_folders(cfg.path)
 
     @property
     def source_dictionary(self) -> None:
@@ -117,6 +125,7 @@ class SpeechT5Task(FairseqTask):
         model = super().build_model(cfg, from_checkpoint)
         if not from_checkpoint:
             self._check_start(model)
+            report(model)
         return model
 
     def _check_start(self, model) -> None:
@@ -203,6 +212,11 @@ class SpeechT5Task(FairseqTask):
     ) -> np.ndarray:
         """The data sets know their limits and report what they leave out."""
         return indices
+
+
+def checkpoint_folders(path: str | None) -> list[Path]:
+    """Folders of the checkpoints that fairseq-generate's ``--path`` names."""
+    return [Path(file).parent for file in split_paths(path)] if path else []
 
 
 def process_count() -> int:

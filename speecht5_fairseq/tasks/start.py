@@ -47,6 +47,8 @@ def without_gradient(model: SpeechT5Model) -> list[str]:
         "frozen updates (--freeze-encoder-updates, --freeze-decoder-updates)": model.freezing.used,
         f"--encoder-layerdrop {model.encoder.layerdrop}": model.encoder.layerdrop > 0,
         f"--decoder-layerdrop {model.decoder.layerdrop}": model.decoder.layerdrop > 0,
-        "--mask-prob 0 (the mask's vector)": speech is not None and speech.mask_prob == 0,
+        "--mask-prob 0 (the mask's vector)": speech is not None
+        and speech.mask_prob == 0
+        and speech.mask_embedding.requires_grad,
     }
     return [cause for cause, present in causes.items() if present]

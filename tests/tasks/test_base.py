@@ -1,5 +1,8 @@
 """What the tasks share: training steps on joint samples, limits of a split, and freezing with flat gradients."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from fairseq.dataclass.configs import FairseqConfig
@@ -12,7 +15,13 @@ from omegaconf import OmegaConf
 
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.collate import shift_right
-from speecht5_fairseq.tasks.base import _spare_frozen, first_process_first, merge_logs, split_parts
+from speecht5_fairseq.tasks.base import (
+    _spare_frozen,
+    checkpoint_folders,
+    first_process_first,
+    merge_logs,
+    split_parts,
+)
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -141,6 +150,11 @@ def test_weight_decay_spares_what_is_frozen_in_half_precision():
 def test_one_process_is_the_first():
     with first_process_first() as first:
         assert first is True
+
+
+def test_a_base_is_looked_for_beside_each_checkpoint_to_decode_with():
+    assert checkpoint_folders(None) == []
+    assert checkpoint_folders(os.pathsep.join(["a/b/best.pt", "last.pt"])) == [Path("a/b"), Path(".")]
 
 
 def test_labels_stand_beside_the_data_unless_told(tmp_path):

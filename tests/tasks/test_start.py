@@ -1,7 +1,7 @@
 """What fairseq-train starts from, found by fairseq's own rule, and which data parallel backend can train a model."""
 
 import pytest
-from helpers import tiny_model
+from helpers import model_over, tiny_base, tiny_model
 
 from speecht5_fairseq.tasks.start import check_backend, starting_checkpoint, without_gradient
 
@@ -44,6 +44,13 @@ LAYERDROP = {"encoder_layerdrop": 0.1, "decoder_layerdrop": 0.2}
 )
 def test_what_leaves_parameters_without_a_gradient(job, options, causes):
     assert without_gradient(tiny_model(job, **options)) == causes
+
+
+def test_a_mask_vector_that_is_frozen_needs_no_gradient(tmp_path):
+    base = tiny_base(tmp_path / "base.pt")
+    assert without_gradient(model_over(base, lora_rank=2, mask_prob=0.0)) == []
+    trained = model_over(base, train_nets="speech_encoder_prenet", mask_prob=0.0)
+    assert without_gradient(trained) == ["--mask-prob 0 (the mask's vector)"]
 
 
 @pytest.mark.parametrize("backend", ["pytorch_ddp", "c10d"])
