@@ -19,8 +19,9 @@ from . import builder
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .freezing import Freezing
 from .jobs import Job
-from .loading import UNNAMED_FILES, load_nets
-from .options import check_options
+from .loading import UNNAMED_FILES, Start, load_nets
+from .options import check_options, check_prediction
+from .rates import LearningRates
 from .vocabulary import Vocabulary
 
 
@@ -39,6 +40,7 @@ class SpeechT5Model(BaseFairseqModel):
             units: number of k-means units (pre-training), else 0.
         """
         super().__init__()
+        check_prediction(cfg, job)
         texts = "text" in job.sources | job.targets
         embedding = builder.build_embedding(cfg, len(symbols), padding) if texts else None
         nets = {
@@ -58,14 +60,13 @@ class SpeechT5Model(BaseFairseqModel):
         self.ctc_head = nets.get("ctc_head")
         self.unit_head = nets.get("unit_head")
         self.vocabulary = Vocabulary(symbols) if texts else None
-        self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
+        self.freezing = Freezing(
+            self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates, parts=cfg.freeze
+        )
+        self.rates = LearningRates(self, decay=cfg.layer_lr_decay, factors=cfg.lr_factors)
         self.reduction_factor = cfg.reduction_factor
         self.dictionary_files = UNNAMED_FILES
-        if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
-            raise ValueError(
-                f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
-                "source lacks; leave it at mel"
-            )
+        self.start: Start | None = None  # what fine-tuning asks of the checkpoint that it starts from
         builder.initialize(self)
 
     @classmethod
@@ -278,7 +279,9 @@ class SpeechT5Model(BaseFairseqModel):
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
-        return super().load_state_dict(load_nets(self, state_dict, self.dictionary_files), strict, model_cfg, args)
+        self.freezing.release()  # fairseq has told the updates and builds its optimizer next
+        own = load_nets(self, state_dict, self.dictionary_files, self.start)
+        return super().load_state_dict(own, strict, model_cfg, args)
 
     def max_positions(self) -> None:
         """No limit of the model's own."""

@@ -1,18 +1,12 @@
-"""What the tasks share: training steps on joint samples, limits of a split, and freezing with flat gradients."""
+"""What the tasks share: training steps on joint samples, limits of a split."""
 
 import pytest
 import torch
-from fairseq.dataclass.configs import FairseqConfig
-from fairseq.distributed import ModuleProxyWrapper
-from fairseq.distributed.legacy_distributed_data_parallel import LegacyDistributedDataParallel
-from fairseq.optim.adam import FairseqAdamConfig
-from fairseq.optim.fp16_optimizer import FP16Optimizer
 from helpers import mel_target, speech_source, text_tokens, tiny_dictionary, tiny_manifest, tiny_model
-from omegaconf import OmegaConf
 
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.collate import shift_right
-from speecht5_fairseq.tasks.base import _spare_frozen, first_process_first, merge_logs, split_parts
+from speecht5_fairseq.tasks.base import first_process_first, merge_logs, split_parts
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -91,51 +85,6 @@ def test_only_training_leaves_rows_out_for_their_length():
         "seed": 3, "training": False, "min_samples": None, "max_samples": None, "allow_left_out": False,
         "resample": True,
     }  # fmt: skip
-
-
-class Flat(FP16Optimizer):
-    """Half-precision optimizer whose gradients are one flat tensor, as fairseq's default."""
-
-    def __init__(self, flat):
-        self.flat, self.fp16_params, self.fp32_params = flat, [], []
-
-    has_flat_params = property(lambda self: self.flat)
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize("flat, frozen, refused", [(True, 5, True), (False, 5, False), (True, 0, False)])
-def test_freezing_with_flat_half_precision_gradients_is_refused(flat, frozen, refused, wrapped):
-    model = tiny_model("s2t", freeze_encoder_updates=frozen)
-    if wrapped:  # as fairseq wraps a model for several processes
-        model = ModuleProxyWrapper(LegacyDistributedDataParallel(model, process_group=None))
-    if refused:
-        with pytest.raises(ValueError, match="--freeze-encoder-updates.*add --fp16-no-flatten-grads"):
-            _spare_frozen(model, Flat(flat))
-    else:
-        _spare_frozen(model, Flat(flat))
-
-
-def test_weight_decay_spares_what_is_frozen_in_half_precision():
-    """Two updates with fairseq's own optimizer: the frozen encoder stays, and learns when it thaws."""
-    model = tiny_model("s2t", freeze_encoder_updates=2).bfloat16()
-    cfg = OmegaConf.structured(FairseqConfig())
-    cfg.common.bf16, cfg.common.fp16_no_flatten_grads, cfg.common.cpu = True, True, True
-    cfg.optimizer = FairseqAdamConfig(_name="adam", adam_betas="(0.9, 0.98)", weight_decay=0.5, lr=[0.1])
-    optimizer = FP16Optimizer.build_optimizer(cfg, list(model.parameters()))
-    weight = model.encoder.layers[0].feed_forward.fc1.weight
-    start = weight.detach().clone()
-    copies = {id(p): copy for p, copy in zip(optimizer.fp16_params, optimizer.fp32_params, strict=True)}
-    for update in range(3):
-        model.set_num_updates(update)
-        _spare_frozen(model, optimizer)
-        assert weight.requires_grad == (update == 2) and torch.equal(weight, start)
-        assert torch.equal(copies[id(weight)], start.float())
-        optimizer.zero_grad()
-        loss = sum(p.float().square().sum() for p in model.parameters() if p.requires_grad)
-        optimizer.backward(loss)
-        optimizer.clip_grad_norm(1.0)
-        optimizer.step()
-    assert not torch.equal(weight, start)
 
 
 def test_one_process_is_the_first():
