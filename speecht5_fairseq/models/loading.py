@@ -127,6 +127,8 @@ def _selected(
         return lambda name: _net(name) in shared or name in tied
     common = [key for key in own if key in given and key != SYMBOLS]
     parts = start.nets.replace(",", " ").split()
+    if not parts:
+        raise CheckpointError(f"{SELECTION} {start.nets!r} names no part; leave the option out to take all that fits")
     try:
         asked = [prefix for part in parts for prefix in prefixes(part, common, SELECTION)]
     except ValueError as error:

@@ -5,11 +5,12 @@ import torch
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import ModuleProxyWrapper
 from fairseq.distributed.legacy_distributed_data_parallel import LegacyDistributedDataParallel
-from fairseq.optim.adam import FairseqAdamConfig
+from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
 from fairseq.optim.fp16_optimizer import FP16Optimizer
 from helpers import tiny_model
 from omegaconf import OmegaConf
 
+from speecht5_fairseq.optim import SpeechT5Adam
 from speecht5_fairseq.tasks.optimizers import check_optimizer, spare_frozen
 
 
@@ -56,3 +57,15 @@ def test_weight_decay_spares_what_is_frozen_in_half_precision():
         optimizer.clip_grad_norm(1.0)
         optimizer.step()
     assert not torch.equal(weight, start)
+
+
+@pytest.mark.parametrize("options", [{"layer_lr_decay": 0.9}, {"lr_factors": "ctc_head:2"}])
+def test_rates_of_their_own_are_refused_where_they_would_have_no_effect(options):
+    model = tiny_model("s2t", **options)
+    cfg = FairseqAdamConfig(adam_betas="(0.9, 0.98)", lr=[0.1])
+    with pytest.raises(ValueError, match="--layer-lr-decay and --lr-factors have no .*give --optimizer speecht5_adam"):
+        check_optimizer(model, FairseqAdam(cfg, list(model.parameters())))
+    with pytest.raises(ValueError, match="--layer-lr-decay and --lr-factors need .*add --fp16-no-flatten-grads"):
+        check_optimizer(model, Flat(True))
+    check_optimizer(model, SpeechT5Adam(cfg, list(model.parameters())))
+    check_optimizer(tiny_model("s2t"), FairseqAdam(cfg, list(model.parameters())))
