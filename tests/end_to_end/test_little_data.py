@@ -107,17 +107,11 @@ def test_a_part_of_a_checkpoint(data, pretrained, tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    "given, message",
-    [
-        (["--freeze", "encoder.layers.2:4"], "--freeze encoder.layers.2: there is no encoder.layers.2 here; encoder.layers has 0-1"),
-        (["--layer-lr-decay", 0.9], "--layer-lr-decay and --lr-factors have no effect with this optimizer; give --optimizer"),
-        (["--finetune-nets", "encoder"], "--finetune-nets and --new-vocabulary say how to take a checkpoint"),
-    ],
-)  # fmt: skip
-def test_mistakes_are_told(data, tmp_path, given, message):
-    output = run("fairseq-train", *recognition(data, *given, "--save-dir", tmp_path), fails=True)
-    assert message in output.splitlines()[-1]
+def test_rates_need_their_optimizer(data, tmp_path):
+    given = ["--layer-lr-decay", 0.9, "--save-dir", tmp_path]
+    output = run("fairseq-train", *recognition(data, *given), fails=True)
+    expected = "--layer-lr-decay and --lr-factors have no effect with this optimizer; give --optimizer speecht5_adam"
+    assert output.splitlines()[-1].endswith(expected)
 
 
 def test_two_processes_slow_parts_as_one(data, tmp_path):
