@@ -24,7 +24,8 @@ class LearningRates:
     Depth counts layers from the top of the decoder, 0, down through the decoder and then the encoder; a decoder
     pre-net stands one below the lowest layer of the decoder, an encoder pre-net one below that of the encoder. What
     gives results (post-nets, heads, quantizer) has depth 0. What a stack holds besides its layers goes with its lowest
-    layer, and the final norm of a pre-norm stack with its highest. What several nets share has the smallest factor.
+    layer, and the final norm of a pre-norm stack with its highest. What several nets share has the depth of the lowest
+    of them, and the factors of all.
 
     Attributes:
         factors: by parameter.
@@ -36,26 +37,29 @@ class LearningRates:
         """Give every parameter of ``model`` that learns its factor.
 
         Raises:
-            ValueError: a decay that is not above 0 and up to 1, no such part, or a factor that is no number above 0.
+            ValueError: a decay that is not above 0 and up to 1, no such part, one that never learns, or a factor that
+                is no number above 0.
         """
         if not 0 < decay <= 1:
             raise ValueError(f"{DECAY_OPTION} {decay}: give a factor above 0, and 1 at most (1 for the same rate)")
         everything = list(model.named_parameters(remove_duplicate=False))
-        asked = _asked(factors, [name for name, _ in everything])
+        asked = _asked(factors, everything)
         self.used = decay < 1 or bool(asked)
-        self.factors: dict[nn.Parameter, float] = {}
-        named: dict[str, float] = {}
+        holders: dict[nn.Parameter, list[str]] = {}
         for name, parameter in everything:
             if parameter.requires_grad:
-                factor = decay ** depth(name, model) * math.prod(by for part, by in asked if within(name, part))
-                self.factors[parameter] = min(factor, self.factors.get(parameter, math.inf))
-        for name, parameter in everything:
-            if self.used and parameter in self.factors:
-                named[name] = self.factors[parameter]
-                if getattr(parameter, "optim_overrides", None) is None:
-                    override = {"lr_scale": self.factors[parameter]}
-                    parameter.optim_overrides = {"optimizer": override, "part": _layer(name)}
-        self.lines = _table(named, dict(everything))
+                holders.setdefault(parameter, []).append(name)
+        self.factors = {
+            parameter: decay ** max(depth(name, model) for name in names)
+            * math.prod(by for part, by in asked if any(within(name, part) for name in names))
+            for parameter, names in holders.items()
+        }
+        self.lines: list[str] = []
+        if self.used:
+            for parameter, names in holders.items():
+                override = {"lr_scale": self.factors[parameter]}
+                parameter.optim_overrides = {"optimizer": override, "part": _layer(names[0])}
+            self.lines = _table(self.factors, holders)
 
 
 def depth(name: str, model: nn.Module) -> int:
@@ -76,9 +80,10 @@ def depth(name: str, model: nn.Module) -> int:
     return above if is_final_norm else above + layers - 1
 
 
-def _asked(text: str, names: list[str]) -> list[tuple[str, float]]:
+def _asked(text: str, parameters: list[tuple[str, nn.Parameter]]) -> list[tuple[str, float]]:
     """(prefix, factor) of the option."""
     found = []
+    names = [name for name, _ in parameters]
     for part, value in part_values(text, FACTORS_OPTION, "ctc_head:10 or encoder.layers.0-3:0.1").items():
         try:
             factor = float(value)
@@ -89,7 +94,13 @@ def _asked(text: str, names: list[str]) -> list[tuple[str, float]]:
                 f"{FACTORS_OPTION} {part}:{value}: {value!r} is no number above 0 (a part that is not to learn: "
                 f"--freeze {part}:forever)"
             )
-        found += [(prefix, factor) for prefix in prefixes(part, names, FACTORS_OPTION)]
+        for prefix in prefixes(part, names, FACTORS_OPTION):
+            if not any(within(name, prefix) and parameter.requires_grad for name, parameter in parameters):
+                raise ValueError(
+                    f"{FACTORS_OPTION} {part}:{value}: {prefix} never learns (--freeze, --feature-grad-mult 0); drop "
+                    "one of the two"
+                )
+            found.append((prefix, factor))
     return found
 
 
@@ -99,10 +110,12 @@ def _layer(name: str) -> str:
     return ".".join(pieces[:3]) if pieces[1] == "layers" else pieces[0]
 
 
-def _table(factors: dict[str, float], parameters: dict[str, nn.Parameter]) -> list[str]:
+def _table(factors: dict[nn.Parameter, float], holders: dict[nn.Parameter, list[str]]) -> list[str]:
+    everything = [name for names in holders.values() for name in names]
     lines = []
     for factor in sorted(set(factors.values()), reverse=True):
-        names = [name for name, own in factors.items() if own == factor]
-        weights = sum(parameter.numel() for parameter in {parameters[name] for name in names})
-        lines.append(f"lr x {factor:<9.4g} {weights:>12,} weights  {', '.join(summary(names, factors))}")
+        members = [parameter for parameter, own in factors.items() if own == factor]
+        names = [name for parameter in members for name in holders[parameter]]
+        weights = sum(parameter.numel() for parameter in members)
+        lines.append(f"lr x {factor:<9.4g} {weights:>12,} weights  {', '.join(summary(names, everything))}")
     return lines

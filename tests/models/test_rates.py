@@ -38,7 +38,7 @@ def test_the_final_norm_of_a_pre_norm_stack_goes_with_its_top():
     assert depth("encoder.relative_positions.embedding.weight", model) == 3
 
 
-def test_the_rate_decays_with_depth_and_the_tied_embedding_has_the_smallest():
+def test_the_rate_decays_with_depth_and_the_tied_embedding_stands_lowest():
     found = factors(tiny_model("pretrain", **HALF))
     assert found["decoder.layers.1.feed_forward.fc1.weight"] == 1
     assert found["encoder.layers.0.feed_forward.fc1.weight"] == 0.125
@@ -52,6 +52,11 @@ def test_named_factors_multiply():
     assert found["encoder.layers.1.feed_forward.fc1.weight"] == pytest.approx(0.25 * 0.1 * 2)
     assert found["encoder.layer_norm.weight"] == pytest.approx(0.125 * 0.1)
     assert found["decoder.layers.0.feed_forward.fc1.weight"] == 0.5
+
+
+def test_a_factor_of_one_net_reaches_what_it_shares():
+    found = factors(tiny_model("s2t", **HALF, lr_factors="text_decoder_postnet:10"))
+    assert found["text_decoder_prenet.embedding.weight"] == found["text_decoder_postnet.embedding.weight"] == 2.5
 
 
 def test_parameters_carry_their_factor_and_their_part():
@@ -82,6 +87,7 @@ def test_the_table_names_every_part_once():
         ({"lr_factors": "ctc_head:ten"}, r"--lr-factors ctc_head:ten: 'ten' is no number above 0"),
         ({"lr_factors": "ctc_head:0"}, r"--freeze ctc_head:forever"),
         ({"lr_factors": "ctc_head:inf"}, r"'inf' is no number above 0"),
+        ({"lr_factors": "ctc_head:2", "freeze": "ctc_head:forever"}, r"--lr-factors ctc_head:2: ctc_head never learns"),
     ],
 )
 def test_wrong_factors_are_refused(options, message):
