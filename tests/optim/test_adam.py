@@ -158,7 +158,10 @@ def test_a_resumed_run_may_have_other_factors_and_another_rate():
     assert torch.equal(optimizer.optimizer.state[ours]["exp_avg"], saved.optimizer.state[theirs]["exp_avg"])
 
 
-@pytest.mark.parametrize("options", [{}, {**RATES, "freeze": "speech_encoder_prenet:forever"}], ids=["without", "frozen"])
+FROZEN = {**RATES, "freeze": "speech_encoder_prenet:forever"}
+
+
+@pytest.mark.parametrize("options", [{}, FROZEN], ids=["without", "frozen"])
 def test_the_state_of_other_parts_is_refused(options):
     saved = adam_of(tiny_model("s2t", **options)).state_dict()
     with pytest.raises(ValueError, match="the optimizer's state in the checkpoint is of the parts .*--reset-optimizer"):
