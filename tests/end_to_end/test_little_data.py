@@ -86,12 +86,6 @@ def test_it_decodes_with_the_new_dictionary(other, tuned):
     assert "no effect: --new-vocabulary True; they are for fairseq-train --finetune-from-model" in output
 
 
-def test_another_dictionary_is_refused_with_the_option(other, pretrained, tmp_path):
-    start = ["--finetune-from-model", pretrained / "checkpoint_last.pt", "--save-dir", tmp_path]
-    last = run("fairseq-train", *recognition(other, *start), fails=True).splitlines()[-1]
-    assert "the dictionary does not fit the checkpoint" in last and "or add --new-vocabulary to keep the rows" in last
-
-
 def test_a_part_of_a_checkpoint(data, pretrained, tmp_path):
     """No update, to see what the model starts from."""
     start = ["--finetune-from-model", pretrained / "checkpoint_last.pt", "--finetune-nets", "speech_encoder_prenet"]
