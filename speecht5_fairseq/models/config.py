@@ -79,6 +79,15 @@ class SpeechT5Config(FairseqDataclass):
     # fine-tuning
     freeze_encoder_updates: int = _option(0, "updates for which the encoder and its pre-nets do not learn")
     freeze_decoder_updates: int = _option(0, "updates for which the decoder and its nets do not learn")
+    freeze: str = _option(
+        "", "parts that do not learn at first, PART:UPDATES or PART:forever: 'encoder.layers.0-3:4000 ctc_head:forever'"
+    )
+    layer_lr_decay: float = _option(
+        1.0, "factor on the learning rate for each layer down from the decoder's top (with --optimizer speecht5_adam)"
+    )
+    lr_factors: str = _option(
+        "", "factors on the learning rate of parts: 'ctc_head:10 encoder:0.1' (with --optimizer speecht5_adam)"
+    )
 
 
 @dataclass

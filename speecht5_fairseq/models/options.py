@@ -66,6 +66,19 @@ def _check_additions(cfg: Any, dataclass: type) -> None:
         warn_without_effect(cfg, dataclass, ("train_nets",), "without --base-checkpoint every net is trained")
 
 
+def check_prediction(cfg: Any, job: Job) -> None:
+    """Refuse a prediction from the speech source where the source is text.
+
+    Raises:
+        ValueError: see above.
+    """
+    if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
+        raise ValueError(
+            f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
+            "source lacks; leave it at mel"
+        )
+
+
 def warn_without_effect(cfg: Any, dataclass: type, names: Iterable[str], why: str) -> list[str]:
     """Warn of the options among ``names`` that ``cfg`` sets to something else than ``dataclass`` has as default.
 

@@ -22,9 +22,10 @@ from .checkpoint import UNNAMED_FILES, DictionaryFiles
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .freezing import Freezing
 from .jobs import Job
-from .loading import load_nets
-from .options import check_options
+from .loading import Start, load_nets
+from .options import check_options, check_prediction
 from .partial import BaseReference
+from .rates import LearningRates
 from .vocabulary import Vocabulary
 
 
@@ -55,6 +56,7 @@ class SpeechT5Model(BaseFairseqModel):
             dictionary_files: where symbols and units were read, for messages.
         """
         super().__init__()
+        check_prediction(cfg, job)
         texts = "text" in job.sources | job.targets
         embedding = builder.build_embedding(cfg, len(symbols), padding) if texts else None
         nets = {
@@ -77,17 +79,16 @@ class SpeechT5Model(BaseFairseqModel):
         self.vocabulary = Vocabulary(symbols) if texts else None
         self.reduction_factor = cfg.reduction_factor
         self.dictionary_files = dictionary_files
-        if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
-            raise ValueError(
-                f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
-                "source lacks; leave it at mel"
-            )
+        self.start: Start | None = None  # what fine-tuning asks of the checkpoint that it starts from
         builder.initialize(self)
         self.base: BaseReference | None = None
         if base is not None:
             self.base = lay_beneath(self, base, train=builder.trained_nets(cfg), files=dictionary_files)
         builder.add_adapters(cfg, self)
-        self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
+        self.freezing = Freezing(
+            self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates, parts=cfg.freeze
+        )
+        self.rates = LearningRates(self, decay=cfg.layer_lr_decay, factors=cfg.lr_factors)
 
     @classmethod
     def build_model(cls, cfg: SpeechT5Config, task) -> SpeechT5Model:
@@ -262,7 +263,7 @@ class SpeechT5Model(BaseFairseqModel):
         """Lay the decoder's weights out for steps once, not for every batch: for a model that learns no more.
 
         Args:
-            dtype: of the decoder's products and attention; None for the model's own.
+            dtype: of the decoder's products; None for the model's own.
         """
         self.decoder_steps = DecoderSteps(self.decoder, dtype)
 
@@ -318,7 +319,9 @@ class SpeechT5Model(BaseFairseqModel):
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
-        return super().load_state_dict(load_nets(self, state_dict, self.dictionary_files), strict, model_cfg, args)
+        self.freezing.release()  # fairseq has told the updates and builds its optimizer next
+        own = load_nets(self, state_dict, self.dictionary_files, self.start)
+        return super().load_state_dict(own, strict, model_cfg, args)
 
     def max_positions(self) -> None:
         """No limit of the model's own."""
