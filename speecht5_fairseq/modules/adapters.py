@@ -105,9 +105,16 @@ class AdaptedLinear(nn.Linear):
         linear = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
         linear.weight, linear.bias = self.weight, self.bias
         if self.lora_a is not None:
-            update = self.scale * (self.lora_b.double() @ self.lora_a.double())
-            linear.weight = nn.Parameter((self.weight.double() + update).to(self.weight.dtype))
+            linear.weight = nn.Parameter(self.updated_weight())
         return linear
+
+    @torch.no_grad()
+    def updated_weight(self) -> Tensor:
+        """(O, I) the weight with the low-rank update in it."""
+        if self.lora_a is None:
+            return self.weight.detach()
+        update = self.scale * (self.lora_b.double() @ self.lora_a.double())
+        return (self.weight.double() + update).to(self.weight.dtype)
 
 
 def linear_of_gelu(linear: nn.Linear, states: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .adapters import AdaptedLinear
+
 PACKED_FOR = 16  # rows that oneDNN lays a bfloat16 weight out for; it takes any number of them
 
 
@@ -19,12 +21,20 @@ class RowProduct:
     """What some Linears make of the same rows, side by side; a copy of their weights, which later changes do not reach.
 
     Args:
-        linears: of one input width I; O is the sum of their outputs.
+        linears: of one input width I; O is the sum of their outputs. Low-rank updates go into the weights; a bottleneck
+            stands behind the product of a single Linear.
         dtype: of the product; None for the weights' own.
     """
 
     def __init__(self, linears: Sequence[nn.Linear], dtype: torch.dtype | None = None) -> None:
-        weight = torch.cat([linear.weight.detach() for linear in linears])
+        adapted = [linear for linear in linears if isinstance(linear, AdaptedLinear)]
+        weight = torch.cat(
+            [linear.updated_weight() if linear in adapted else linear.weight.detach() for linear in linears]
+        )
+        bottlenecks = [linear.adapter for linear in adapted if linear.adapter is not None]
+        if bottlenecks and len(linears) > 1:
+            raise ValueError("a Linear with a bottleneck behind it cannot be joined with others: give it alone")
+        self.behind = bottlenecks[0] if bottlenecks else nn.Identity()
         self.dtype = weight.dtype if dtype is None else dtype
         self.bias = torch.cat([linear.bias.detach() for linear in linears]).to(self.dtype)
         weight = weight.to(self.dtype)
@@ -37,8 +47,9 @@ class RowProduct:
         """rows (..., I) -> (..., O) of the same dtype."""
         inputs = rows.to(self.dtype)
         if self.packed is None:
-            return F.linear(inputs, self.weight, self.bias).to(rows.dtype)
-        return torch.ops.mkldnn._linear_pointwise(inputs, self.packed, self.bias, "none", [], "").to(rows.dtype)
+            return self.behind(F.linear(inputs, self.weight, self.bias).to(rows.dtype))
+        product = torch.ops.mkldnn._linear_pointwise(inputs, self.packed, self.bias, "none", [], "")
+        return self.behind(product.to(rows.dtype))
 
 
 def _pack(weight: Tensor) -> Tensor | None:
