@@ -66,6 +66,7 @@ demo: setup  ## prepare, train, decode and score a small real example on the CPU
 bench: setup  ## measure against peers, in one run
 	$(WITH_ENVIRONMENT) python -m benchmarks.training_step
 	$(WITH_ENVIRONMENT) python -m benchmarks.synthesis
+	$(WITH_ENVIRONMENT) python -m benchmarks.adapters
 
 clean:  ## remove caches and build leftovers
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

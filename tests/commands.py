@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import speecht5_fairseq
 USER_DIR = Path(speecht5_fairseq.__file__).parent
 SIZES = [f"--{name.replace('_', '-')}={value}" for name, value in TINY_SIZES.items()]
 NOISE = ["--dropout=0.1", "--attention-dropout=0.1", "--encoder-layerdrop=0.2", "--decoder-layerdrop=0.2"]
+LEGACY = ["--ddp-backend", "legacy_ddp"]
 SECONDS = 120  # no command takes a tenth of this
 
 
@@ -52,6 +54,15 @@ def finish(process: subprocess.Popen, *, fails: bool = False) -> str:
 def run(program: str, *arguments: object, fails: bool = False) -> str:
     """`start` and `finish`."""
     return finish(start(program, *arguments), fails=fails)
+
+
+def two_processes(*arguments: object, fails: bool = False) -> str:
+    """Data parallel training on the CPU under torchrun, as the README has it."""
+    group = "--distributed-init-method env:// --distributed-no-spawn --distributed-backend gloo"
+    group += " --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
+    program = shlex.join([str(Path(sys.executable).with_name("fairseq-train")), *map(str, arguments)])
+    command = ["--nproc-per-node", 2, "--standalone", "--no-python", "sh", "-c", f"exec {program} {group}"]
+    return run("torchrun", *command, fails=fails)
 
 
 def training(*options: object) -> list[object]:

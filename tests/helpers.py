@@ -15,6 +15,7 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 from speecht5_fairseq.data.pretrain_speech import PretrainSpeechDataset
 from speecht5_fairseq.data.pretrain_text import PretrainTextDataset, open_text_binary
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
+from speecht5_fairseq.models.base_checkpoint import Bases
 from speecht5_fairseq.models.jobs import JOBS
 
 SYMBOLS = "▁ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
@@ -164,6 +165,34 @@ def tiny_model(job: str, *, seed: int = 0, **options: object) -> SpeechT5Model:
         tiny_config(**options), JOBS[job], symbols=list(dictionary.symbols), padding=dictionary.pad(), units=units
     )
     return scramble(model)
+
+
+def tiny_base(path: Path, job: str = "pretrain", *, seed: int = 1, **options: object) -> Path:
+    """Write a checkpoint with the weights of a `tiny_model`; returns the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": tiny_model(job, seed=seed, **options).state_dict()}, path)
+    return path
+
+
+def model_over(
+    base: Path | str, job: str = "s2t", *, bases: Bases | None = None, seed: int = 0, **options: object
+) -> SpeechT5Model:
+    """A model over a base checkpoint, with random weights in what is trained, like `tiny_model` otherwise."""
+    torch.manual_seed(seed)
+    dictionary = tiny_dictionary()
+    model = SpeechT5Model(
+        tiny_config(base_checkpoint=str(base), **options),
+        JOBS[job],
+        symbols=list(dictionary.symbols),
+        padding=dictionary.pad(),
+        units=UNITS if "units" in JOBS[job].heads else 0,
+        base=(bases or Bases()).read(str(base)),
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
 
 
 def scramble(model: torch.nn.Module, scale: float = 0.1) -> torch.nn.Module:

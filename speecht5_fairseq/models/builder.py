@@ -5,10 +5,14 @@ V is the vocabulary (``<mask>`` and ``<ctc_blank>`` included), U the number of u
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import nn
 
 from ..constants import CONV_LAYERS
+from ..modules.adapters import TARGETS, add_bottlenecks, add_low_rank
 from ..modules.ctc_head import CTCHead
 from ..modules.decoder import TransformerDecoder
 from ..modules.encoder import TransformerEncoder
@@ -20,6 +24,7 @@ from ..modules.text_decoder_postnet import TextDecoderPostnet
 from ..modules.text_decoder_prenet import TextDecoderPrenet
 from ..modules.text_encoder_prenet import TextEncoderPrenet
 from ..modules.unit_head import UnitHead
+from .base_checkpoint import Base, Bases
 from .config import SpeechT5Config
 from .jobs import Job
 
@@ -137,3 +142,62 @@ def initialize(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, Quantizer):
             module.reset_projection()
+
+
+def read_base(cfg: SpeechT5Config, bases: Bases, beside: Iterable[Path]) -> Base | None:
+    """The base checkpoint of the options, found as they name it or in the folders ``beside``; None without one.
+
+    Raises:
+        ValueError: additions without a base to add them to.
+        CheckpointError: see ``Bases.read``.
+    """
+    if cfg.base_checkpoint:
+        return bases.read(cfg.base_checkpoint, beside)
+    if cfg.lora_rank or cfg.adapter_dim:
+        raise ValueError(
+            f"--lora-rank {cfg.lora_rank} and --adapter-dim {cfg.adapter_dim} are trained over a checkpoint that stays "
+            "as it is: name it with --base-checkpoint"
+        )
+    return None
+
+
+def trained_nets(cfg: SpeechT5Config) -> list[str]:
+    """Nets of the base that are trained whole."""
+    return _words(cfg.train_nets)
+
+
+def add_adapters(cfg: SpeechT5Config, model: nn.Module) -> None:
+    """Put low-rank updates and bottlenecks into the encoder's and the decoder's layers, as the options say.
+
+    Raises:
+        ValueError: an unknown part or target, or a negative size.
+    """
+    parts = _chosen("--adapter-parts", cfg.adapter_parts, ("encoder", "decoder"))
+    targets = _chosen("--lora-targets", cfg.lora_targets, tuple(TARGETS))
+    for option, size in (("--lora-rank", cfg.lora_rank), ("--adapter-dim", cfg.adapter_dim)):
+        if size < 0:
+            raise ValueError(f"{option} {size}: give a size, or 0 for none")
+    for part in parts:
+        if cfg.lora_rank:
+            add_low_rank(
+                getattr(model, part),
+                targets=targets,
+                rank=cfg.lora_rank,
+                alpha=cfg.lora_alpha,
+                dropout=cfg.lora_dropout,
+            )
+        if cfg.adapter_dim:
+            add_bottlenecks(getattr(model, part), width=cfg.adapter_dim)
+
+
+def _chosen(option: str, text: str, choices: tuple[str, ...]) -> list[str]:
+    words = _words(text)
+    unknown = [word for word in words if word not in choices]
+    if unknown or not words:
+        wrong = f"{', '.join(unknown)}: no such choice" if unknown else "names nothing"
+        raise ValueError(f"{option} {text!r}: {wrong}; give some of {','.join(choices)}")
+    return words
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()

@@ -1,6 +1,7 @@
 """Every option of the model, with the base size as default, and the presets that change some of them."""
 
 from dataclasses import dataclass, field
+from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
@@ -60,9 +61,33 @@ class SpeechT5Config(FairseqDataclass):
     gumbel_end: float = _option(0.5, "last temperature of the quantizer's Gumbel softmax")
     gumbel_decay: float = _option(0.999995, "factor on the quantizer's temperature an update")
     no_ctc_head: bool = _option(False, "build no CTC head (speech translation)")
+    # fine-tuning over a frozen base
+    base_checkpoint: Optional[str] = _option(
+        None, "checkpoint that is left as it is: only additions to it, and nets that it lacks, are trained and saved"
+    )
+    train_nets: str = _option(
+        "", "nets of --base-checkpoint to train and save whole too: 'ctc_head,text_decoder_prenet'"
+    )
+    lora_rank: int = _option(0, "rank of the low-rank updates (LoRA) of --lora-targets; 0 for none")
+    lora_alpha: float = _option(16.0, "low-rank updates are multiplied by this over the rank")
+    lora_dropout: float = _option(0.0, "dropout of what goes into the low-rank updates")
+    lora_targets: str = _option(
+        "q,v", "what gets a low-rank update: q,k,v,out of the attentions, fc1,fc2 of the others"
+    )
+    adapter_dim: int = _option(0, "width of bottleneck adapters behind attentions and feed-forward nets; 0 for none")
+    adapter_parts: str = _option("encoder,decoder", "where low-rank updates and adapters go: encoder, decoder or both")
     # fine-tuning
     freeze_encoder_updates: int = _option(0, "updates for which the encoder and its pre-nets do not learn")
     freeze_decoder_updates: int = _option(0, "updates for which the decoder and its nets do not learn")
+    freeze: str = _option(
+        "", "parts that do not learn at first, PART:UPDATES or PART:forever: 'encoder.layers.0-3:4000 ctc_head:forever'"
+    )
+    layer_lr_decay: float = _option(
+        1.0, "factor on the learning rate for each layer down from the decoder's top (with --optimizer speecht5_adam)"
+    )
+    lr_factors: str = _option(
+        "", "factors on the learning rate of parts: 'ctc_head:10 encoder:0.1' (with --optimizer speecht5_adam)"
+    )
 
 
 @dataclass

@@ -52,6 +52,31 @@ def check_options(cfg: Any, dataclass: type, job: Job, model: nn.Module) -> None
     for net, options in NET_OPTIONS.items():
         if getattr(model, net) is None:
             warn_without_effect(cfg, dataclass, options, f"this job builds no {net}")
+    _check_additions(cfg, dataclass)
+
+
+def _check_additions(cfg: Any, dataclass: type) -> None:
+    """Warn of options of low-rank updates and adapters without any, or without a base."""
+    if not cfg.lora_rank:
+        names = ("lora_alpha", "lora_dropout", "lora_targets")
+        warn_without_effect(cfg, dataclass, names, "they need a --lora-rank above 0")
+        if not cfg.adapter_dim:
+            warn_without_effect(cfg, dataclass, ("adapter_parts",), "it needs --lora-rank or --adapter-dim")
+    if not cfg.base_checkpoint:
+        warn_without_effect(cfg, dataclass, ("train_nets",), "without --base-checkpoint every net is trained")
+
+
+def check_prediction(cfg: Any, job: Job) -> None:
+    """Refuse a prediction from the speech source where the source is text.
+
+    Raises:
+        ValueError: see above.
+    """
+    if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
+        raise ValueError(
+            f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
+            "source lacks; leave it at mel"
+        )
 
 
 def warn_without_effect(cfg: Any, dataclass: type, names: Iterable[str], why: str) -> list[str]:

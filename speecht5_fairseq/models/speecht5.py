@@ -11,25 +11,39 @@ from torch import Tensor
 
 from ..data.audio import log_mel
 from ..modules.decoder import Watch
-from ..modules.decoder_steps import DecoderState, DecoderSteps
 from ..modules.masks import valid_mask
 from ..modules.randomness import fresh_seeds
 from ..modules.speech_decoder_prenet import previous_frames
-from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput, SpeechStep
+from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput
 from . import builder
+from .base_checkpoint import Base, lay_beneath
+from .checkpoint import UNNAMED_FILES, DictionaryFiles
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
+from .decoding import Decoding
 from .freezing import Freezing
 from .jobs import Job
-from .loading import UNNAMED_FILES, load_nets
-from .options import check_options
+from .loading import Start, load_nets
+from .options import check_options, check_prediction
+from .partial import BaseReference
+from .rates import LearningRates
 from .vocabulary import Vocabulary
 
 
 @register_model("speecht5", dataclass=SpeechT5Config)
-class SpeechT5Model(BaseFairseqModel):
+class SpeechT5Model(Decoding, BaseFairseqModel):
     """The unified model with the nets of one job; nets that the job does not need are None."""
 
-    def __init__(self, cfg: SpeechT5Config, job: Job, *, symbols: list[str], padding: int, units: int) -> None:
+    def __init__(
+        self,
+        cfg: SpeechT5Config,
+        job: Job,
+        *,
+        symbols: list[str],
+        padding: int,
+        units: int,
+        base: Base | None = None,
+        dictionary_files: DictionaryFiles = UNNAMED_FILES,
+    ) -> None:
         """Build the nets of ``job``.
 
         Args:
@@ -38,8 +52,11 @@ class SpeechT5Model(BaseFairseqModel):
             symbols: the V symbols of the text dictionary in order; empty where the job has no text.
             padding: index of ``<pad>``.
             units: number of k-means units (pre-training), else 0.
+            base: checkpoint whose tensors are taken and left as they are; None to train everything.
+            dictionary_files: where symbols and units were read, for messages.
         """
         super().__init__()
+        check_prediction(cfg, job)
         texts = "text" in job.sources | job.targets
         embedding = builder.build_embedding(cfg, len(symbols), padding) if texts else None
         nets = {
@@ -54,21 +71,23 @@ class SpeechT5Model(BaseFairseqModel):
         self.speech_decoder_prenet = nets.get("speech_decoder_prenet")
         self.text_decoder_prenet = nets.get("text_decoder_prenet")
         self.decoder = builder.build_decoder(cfg)
-        self.decoder_steps: DecoderSteps | None = None
         self.speech_decoder_postnet = nets.get("speech_decoder_postnet")
         self.text_decoder_postnet = nets.get("text_decoder_postnet")
         self.ctc_head = nets.get("ctc_head")
         self.unit_head = nets.get("unit_head")
         self.vocabulary = Vocabulary(symbols) if texts else None
-        self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
         self.reduction_factor = cfg.reduction_factor
-        self.dictionary_files = UNNAMED_FILES
-        if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
-            raise ValueError(
-                f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
-                "source lacks; leave it at mel"
-            )
+        self.dictionary_files = dictionary_files
+        self.start: Start | None = None  # what fine-tuning asks of the checkpoint that it starts from
         builder.initialize(self)
+        self.base: BaseReference | None = None
+        if base is not None:
+            self.base = lay_beneath(self, base, train=builder.trained_nets(cfg), files=dictionary_files)
+        builder.add_adapters(cfg, self)
+        self.freezing = Freezing(
+            self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates, parts=cfg.freeze
+        )
+        self.rates = LearningRates(self, decay=cfg.layer_lr_decay, factors=cfg.lr_factors)
 
     @classmethod
     def build_model(cls, cfg: SpeechT5Config, task) -> SpeechT5Model:
@@ -76,8 +95,11 @@ class SpeechT5Model(BaseFairseqModel):
         dictionary = task.text_dictionary
         symbols = list(dictionary.symbols) if dictionary is not None else []
         padding = dictionary.pad() if dictionary is not None else 0
-        model = cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units)
-        model.dictionary_files = task.dictionary_files
+        base = builder.read_base(cfg, task.bases, task.checkpoint_folders)
+        files = task.dictionary_files
+        model = cls(
+            cfg, task.job, symbols=symbols, padding=padding, units=task.units, base=base, dictionary_files=files
+        )
         defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
         check_options(cfg, defaults, task.job, model)
         return model
@@ -223,73 +245,23 @@ class SpeechT5Model(BaseFairseqModel):
         valid = valid_mask(encoded.lengths, encoded.states.size(1))
         return self.unit_head(encoded.states[valid & (encoded.masked == masked)])
 
-    @property
-    def has_ctc(self) -> bool:
-        return self.ctc_head is not None
-
-    def ctc_log_probs(self, encoded: EncoderOutput) -> Tensor:
-        """(B, T, V) float32 log-probabilities of the CTC head."""
-        return self.ctc_head(encoded.states).float().log_softmax(-1)
-
-    def start_decoding(self, encoded: EncoderOutput) -> DecoderState:
-        """State for ``next_token_log_probs`` and ``next_frames``; it serves any number of hypotheses an utterance."""
-        steps = DecoderSteps(self.decoder) if self.decoder_steps is None else self.decoder_steps
-        return steps.start(encoded.states, encoded.padding_mask)
-
-    def prepare_decoding(self, dtype: torch.dtype | None = None) -> None:
-        """Lay the decoder's weights out for steps once, not for every batch: for a model that learns no more.
-
-        Args:
-            dtype: of the decoder's products and attention; None for the model's own.
-        """
-        self.decoder_steps = DecoderSteps(self.decoder, dtype)
-
-    def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
-        """Newest token of each row (B x K,) -> float32 log-probabilities of the next (B x K, V); ``state`` advances."""
-        inputs = self.text_decoder_prenet(tokens[:, None], offset=state.steps)
-        logits = self.text_decoder_postnet(state.decoder.step(inputs, state).states)
-        return logits[:, 0].float().log_softmax(-1)
-
-    def speaker_condition(self, speaker: Tensor | None) -> Tensor:
-        """What ``next_frames`` needs of the speaker vectors (B, E) or None: (B or 1, 1, D)."""
-        return self.speech_decoder_prenet.condition(speaker)
-
-    def next_frames(
-        self,
-        heard: Tensor,
-        state: DecoderState,
-        *,
-        condition: Tensor,
-        kept: Tensor | None = None,
-        source: Tensor | None = None,
-    ) -> SpeechStep:
-        """One decoder step of each row; ``state`` advances.
-
-        Args:
-            heard: (B, M) last frame of the step before, zeros before the first; for a prediction from the source the
-                source's frame of this step.
-            condition: from ``speaker_condition``.
-            kept: (B, layers, hidden) what the pre-net's dropout keeps, or None for none.
-            source: (B, 1, M) log-mel frame of the source, for a prediction from it.
-        """
-        kept = None if kept is None else kept[:, None]
-        inputs = self.speech_decoder_prenet(heard[:, None], condition, offset=state.steps, kept=kept)
-        decoded = state.decoder.step(inputs, state, self.decoder.everything)
-        coarse, stop_logits = self.speech_decoder_postnet.coarse(decoded.states, source)
-        return SpeechStep(coarse, stop_logits, torch.cat(decoded.attention, dim=1)[:, :, 0])
-
-    def refine_frames(self, coarse: Tensor, lengths: Tensor) -> Tensor:
-        """Whole utterances (B, N, M) with (B,) valid frames through the convolutions of the post-net."""
-        return self.speech_decoder_postnet.refine(coarse, lengths)
-
     def set_num_updates(self, num_updates: int) -> None:
         """Called by the task before every update: the quantizer's temperature and what is frozen follow from it."""
         super().set_num_updates(num_updates)  # reaches every module that has the method
         self.freezing.apply(num_updates)
 
+    def state_dict(self, *args, **kwargs):
+        """What a checkpoint holds: all but the frozen tensors of a base (``partial.whole_state`` gives those too)."""
+        state = super().state_dict(*args, **kwargs)
+        for name in self.base.frozen if self.base is not None else ():
+            del state[kwargs.get("prefix", "") + name]
+        return state
+
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
-        return super().load_state_dict(load_nets(self, state_dict, self.dictionary_files), strict, model_cfg, args)
+        self.freezing.release()  # fairseq has told the updates and builds its optimizer next
+        own = load_nets(self, state_dict, self.dictionary_files, self.start)
+        return super().load_state_dict(own, strict, model_cfg, args)
 
     def max_positions(self) -> None:
         """No limit of the model's own."""

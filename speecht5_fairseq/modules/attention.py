@@ -133,7 +133,7 @@ def _chunked_attention(query: Tensor, memory: KeyValue, bias: Tensor | None, cau
 def _relative_attention(query: Tensor, memory: KeyValue, table: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     query = query * query.size(-1) ** -0.5
     rows = relative_rows(query.size(2), memory.key.size(2), table.size(0), query.device)
-    if torch.is_grad_enabled() and query.requires_grad:
+    if torch.is_grad_enabled() and (query.requires_grad or memory.key.requires_grad or memory.value.requires_grad):
         return apply(ChunkedAttention, query, memory.key, memory.value, table, rows, bias, dropout)
     relative = torch.gather(query @ table.T, -1, rows.expand(*query.shape[:2], *rows.shape))
     relative = relative if bias is None else relative.add_(bias)

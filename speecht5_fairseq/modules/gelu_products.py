@@ -35,10 +35,11 @@ class GeluLinear(torch.autograd.Function):
     def backward(ctx, grad):  # noqa: D102
         states, weight = ctx.saved_tensors
         flat, grad = states.reshape(-1, states.size(-1)), grad.reshape(-1, len(weight))
-        grad_states, grad_weight = torch.empty_like(flat), torch.zeros_like(weight)
+        grad_states = torch.empty_like(flat)
+        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None  # frozen parts have none
         for rows, _ in _tiles(flat):
             grad_states[rows] = torch.ops.aten.gelu_backward(grad[rows] @ weight, flat[rows])
-            if ctx.needs_input_grad[1]:  # frozen parts have none
+            if grad_weight is not None:
                 grad_weight.addmm_(grad[rows].T, F.gelu(flat[rows]))
         return grad_states.view_as(states), grad_weight, grad.sum(0)
 

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..outputs import DecoderOutput
+from .adapters import linear_of_gelu
 from .attention import KeyValue, MultiheadAttention
-from .gelu_products import GeluLinear
-from .precision import apply
 from .randomness import Dropout
 
 
@@ -30,7 +29,7 @@ class FeedForward(nn.Module):
         hidden = self.fc1(states)
         if not torch.is_grad_enabled() or (self.training and self.activation_dropout.p > 0):
             return self.fc2(self.activation_dropout(F.gelu(hidden)))  # nothing to keep, or the dropped tensor to keep
-        return apply(GeluLinear, hidden, self.fc2.weight, self.fc2.bias)
+        return linear_of_gelu(self.fc2, hidden)
 
 
 class _Layer(nn.Module):

@@ -1,12 +1,8 @@
 """fairseq-train: pre-training, fine-tuning, resuming, and two processes."""
 
-import shlex
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-from commands import NOISE, differing, load, logged, pretraining, recognition, run
+from commands import LEGACY, NOISE, differing, load, logged, pretraining, recognition, run, two_processes
 
 
 def test_fine_tuning_starts_from_the_pretrained_nets(pretrained, recognizer):
@@ -44,18 +40,6 @@ def test_fine_tuning_resumes_bit_for_bit(data, pretrained, recognizer, tmp_path,
     run("fairseq-train", *recognition(data, *options))
     straight, resumed = load(recognizer / "checkpoint_last.pt"), load(tmp_path / "checkpoint_last.pt")
     assert not differing(straight["model"], resumed["model"])
-
-
-LEGACY = ["--ddp-backend", "legacy_ddp"]
-
-
-def two_processes(*arguments: object, fails: bool = False) -> str:
-    """Data parallel training on the CPU under torchrun, as the README has it."""
-    group = "--distributed-init-method env:// --distributed-no-spawn --distributed-backend gloo"
-    group += " --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
-    program = shlex.join([str(Path(sys.executable).with_name("fairseq-train")), *map(str, arguments)])
-    command = ["--nproc-per-node", 2, "--standalone", "--no-python", "sh", "-c", f"exec {program} {group}"]
-    return run("torchrun", *command, fails=fails)
 
 
 def code_sums(checkpoint: dict, group: str) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers import tiny_model
 
+from speecht5_fairseq.modules.adapters import TARGETS, add_bottlenecks, add_low_rank
 from speecht5_fairseq.modules.decoder_steps import DecoderSteps
 
 LENGTHS = (5, 8, 3)
@@ -81,6 +82,23 @@ def test_attention_of_steps_is_that_of_the_whole_sequence():
     torch.testing.assert_close(torch.cat([step.states for step in steps], 1), expected.states)
     for layer, whole in enumerate(expected.attention):
         torch.testing.assert_close(torch.cat([step.attention[layer] for step in steps], 2), whole)
+
+
+@torch.no_grad()
+def test_steps_with_low_rank_updates_and_bottlenecks():
+    """Random additions, no zeros: the folded products and what stands behind them are the whole sequence's."""
+    body, states = decoder(), torch.randn(3, 6, 24)
+    plain = body(states, memory(), PADDING).states
+    add_low_rank(body, targets=list(TARGETS), rank=3, alpha=6.0, dropout=0.0)
+    add_bottlenecks(body, width=5)
+    for name, parameter in body.named_parameters():
+        if "lora" in name or "adapter" in name:
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    expected = body(states, memory(), PADDING).states
+    assert (expected - plain).abs().max() > 0.1
+    state = DecoderSteps(body).start(memory(), PADDING)
+    steps = [state.decoder.step(states[:, step : step + 1], state).states for step in range(6)]
+    torch.testing.assert_close(torch.cat(steps, 1), expected)
 
 
 @torch.no_grad()

@@ -1,0 +1,83 @@
+"""A checkpoint that holds additions to a frozen base, and the base, as one ordinary checkpoint of the job.
+
+python -m speecht5_fairseq.convert.merge checkpoints/adapted/checkpoint_best.pt --out merged.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..data.atomic import replacing
+from ..models.adapters import load_adapted
+from ..models.checkpoint import read_checkpoint
+from ..models.config import SpeechT5Config
+from ..modules.adapters import fold
+
+# Options that a merged checkpoint has no more: they go back to their defaults.
+ADDITIONS = (
+    "base_checkpoint", "train_nets", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "adapter_dim",
+    "adapter_parts",
+)  # fmt: skip
+
+
+def merge(path: str | Path, out: str | Path, overrides: Mapping[str, Any] | None = None) -> None:
+    """Write ``out``: the model of the checkpoint ``path`` with its low-rank updates in the weights, without optimizer.
+
+    Args:
+        overrides: where ``data`` or the ``base_checkpoint`` stand now, as ``--model-overrides``.
+
+    Raises:
+        ValueError: the checkpoint has bottleneck adapters, or no base.
+        CheckpointError: see ``load_adapted``.
+    """
+    state = read_checkpoint(path)
+    options = state["cfg"]["model"]
+    options = options if isinstance(options, dict) else vars(options)
+    if not options.get("base_checkpoint"):
+        raise ValueError(f"{path}: was not trained over a --base-checkpoint, so it is whole already")
+    if options["adapter_dim"]:
+        raise ValueError(
+            f"{path}: was trained with --adapter-dim {options['adapter_dim']}; bottleneck adapters are no linear maps "
+            "and cannot be folded into the weights: decode with the checkpoint and its base as they are"
+        )
+    ((model, _, _),) = load_adapted([path], overrides)
+    state["model"] = merged_state(model)
+    options.update({field.name: field.default for field in fields(SpeechT5Config) if field.name in ADDITIONS})
+    state.pop("last_optimizer_state", None)
+    with replacing(Path(out)) as partial:
+        torch.save(state, partial)
+
+
+def merged_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Every tensor of a model over a base, with its low-rank updates folded into the weights; the model loses both."""
+    fold(model)
+    model.base = None
+    return model.state_dict()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", help="written by fairseq-train with --base-checkpoint")
+    parser.add_argument("--out", required=True, help="checkpoint to write")
+    parser.add_argument(
+        "--model-overrides", default="{}", help="options that changed since training: \"{'base_checkpoint': 'PATH'}\""
+    )
+    args = parser.parse_args()
+    try:
+        merge(args.checkpoint, args.out, ast.literal_eval(args.model_overrides))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The frozen base of a model that trains additions: read once, named by its content, held once in a process.
+
+A model over a base saves what the base does not hold. Its checkpoint is whole again over the same base, which it names
+by path (the option) and by a digest of the base's tensors (a buffer, so that it survives averaging).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoint import CheckpointError, DictionaryFiles, listed, read_checkpoint
+from .dictionary_change import TIED_EMBEDDINGS
+from .loading import check_nets
+from .partial import DIGEST, BaseReference, whole_state
+
+
+class Base(NamedTuple):
+    """A base checkpoint that was read.
+
+    Attributes:
+        path: where it was found.
+        digest: of its tensors, hexadecimal.
+        tensors: by name, mapped from the file.
+        shared: the parameters that models over this base already hold, by name.
+    """
+
+    path: Path
+    digest: str
+    tensors: dict[str, Tensor]
+    shared: WeakValueDictionary[str, nn.Parameter]
+
+
+class Bases:
+    """Base checkpoints, and the frozen parameters that models over them have in common.
+
+    Models whose bases come from one ``Bases`` hold each frozen tensor of a base once, as one parameter: what moves one
+    model to a device or another precision moves the base of all. The parameters live as long as a model holds them.
+    """
+
+    def __init__(self) -> None:
+        self._digests: dict[tuple[Path, int, int], str] = {}  # by file, size and time
+        self._shared: dict[str, WeakValueDictionary[str, nn.Parameter]] = {}  # by digest
+
+    def read(self, given: str, beside: Iterable[Path] = ()) -> Base:
+        """The base checkpoint ``given``, as it stands or in one of the folders ``beside``.
+
+        Raises:
+            CheckpointError: there is none, it cannot be read, or it is an adapter's checkpoint itself.
+        """
+        path = find(given, beside)
+        tensors = read_checkpoint(path)["model"]
+        if DIGEST in tensors:
+            raise CheckpointError(
+                f"--base-checkpoint {path} holds additions to a base of its own: make one checkpoint of both with "
+                f"`python -m speecht5_fairseq.convert.merge {path} --out MERGED.pt`, and give that"
+            )
+        stat = path.stat()
+        file = (path.resolve(), stat.st_size, stat.st_mtime_ns)
+        if file not in self._digests:
+            self._digests[file] = digest_of(tensors)
+        digest = self._digests[file]
+        return Base(path, digest, tensors, self._shared.setdefault(digest, WeakValueDictionary()))
+
+
+def find(given: str, beside: Iterable[Path] = ()) -> Path:
+    """The file ``given``, from the working folder or from the folders ``beside``, where its name alone may stand too.
+
+    Raises:
+        CheckpointError: no such file; says where it was looked for.
+    """
+    places = [Path(given)]
+    for folder in beside:
+        places += [folder / given, folder / Path(given).name]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        looked = ", ".join(dict.fromkeys(map(str, places)))
+        raise CheckpointError(
+            f"--base-checkpoint {given}: no such file (looked for {looked}). Put the base there, or name it: in "
+            f"fairseq-train with --base-checkpoint, elsewhere with --model-overrides \"{{'base_checkpoint': 'PATH'}}\""
+        )
+    return found
+
+
+def digest_of(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values: the same for a file that was copied or stripped of its optimizer."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def lay_beneath(model: nn.Module, base: Base, *, train: Collection[str], files: DictionaryFiles) -> BaseReference:
+    """Give ``model`` the tensors of ``base``, and freeze them but for those of the nets ``train``.
+
+    Frozen parameters become those that other models over the base hold. What the base lacks keeps its initial values
+    and is trained.
+
+    Raises:
+        CheckpointError: the base does not fit, see ``check_nets``.
+        ValueError: ``train`` names a net that the model does not have.
+    """
+    own = whole_state(model)
+    _check_names(train, own)
+    fitting = check_nets(model, base.tensors, files, f"the base checkpoint {base.path}")
+    nn.Module.load_state_dict(model, {**own, **fitting})
+    trained = {
+        id(p) for name, p in _parameters(model) if p.requires_grad and (name not in fitting or _net(name) in train)
+    }
+    frozen = {name: p for name, p in _parameters(model) if name in fitting and id(p) not in trained}
+    for name, parameter in frozen.items():
+        parameter.requires_grad_(False)
+        _put(model, name, base.shared.setdefault(_shared_name(name), parameter))
+    new = {_net(name) for name, _ in _parameters(model) if name not in fitting}
+    left = {_net(name) for name in base.tensors} - {_net(name) for name in own}
+    return BaseReference(base.digest, path=base.path, frozen=frozenset(frozen), new=new, left=left)
+
+
+def _net(name: str) -> str:
+    return name.split(".", 1)[0]
+
+
+def _check_names(train: Collection[str], own: dict[str, Tensor]) -> None:
+    nets = {_net(name) for name in own} - {"vocabulary"}
+    unknown = set(train) - nets
+    if unknown:
+        raise ValueError(
+            f"--train-nets {listed(unknown)}: no such net in this job; choose from {', '.join(sorted(nets))}"
+        )
+
+
+def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """With every name of a tied parameter."""
+    return model.named_parameters(remove_duplicate=False)
+
+
+def _shared_name(name: str) -> str:
+    """Jobs hold the tied embedding in different nets."""
+    return TIED_EMBEDDINGS[0] if name in TIED_EMBEDDINGS else name
+
+
+def _put(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
+    holder, _, attribute = name.rpartition(".")
+    setattr(model.get_submodule(holder), attribute, parameter)

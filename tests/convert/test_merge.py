@@ -1,0 +1,44 @@
+"""Low-rank updates folded into the base: the same results, an ordinary checkpoint."""
+
+import pytest
+import torch
+from helpers import mel_target, model_over, speech_source, text_tokens, tiny_base, tiny_model
+
+from speecht5_fairseq.convert.merge import merged_state
+from speecht5_fairseq.models.base_checkpoint import Bases
+from speecht5_fairseq.models.partial import whole_state
+
+TARGETS = ["q,v", "q,k,v,out,fc1,fc2"]
+
+
+def outputs(model, job):
+    if job == "s2t":
+        result = model(**speech_source(6400, 4000), prev_output_tokens=text_tokens(5, 4, start=2))
+        return result.text_logits, result.ctc_logits
+    result = model(source_tokens=text_tokens(6, 4), seeds=torch.tensor([3, 4]), **mel_target(12, 8))
+    return result.speech.coarse, result.speech.refined
+
+
+@pytest.mark.parametrize("layout", [{}, {"pre_norm": True}], ids=["post-norm", "pre-norm"])
+@pytest.mark.parametrize("targets", TARGETS)
+@pytest.mark.parametrize("job", ["s2t", "t2s"])
+@torch.no_grad()
+def test_merged_is_unmerged(tmp_path, job, targets, layout):
+    base = tiny_base(tmp_path / "base.pt", **layout)
+    model = model_over(base, job, lora_rank=3, lora_targets=targets, **layout).eval()
+    merged = tiny_model(job, seed=9, **layout).eval()
+    expected, plain = outputs(model, job), outputs(model_over(base, job, **layout).eval(), job)
+    state = merged_state(model)
+    merged.load_state_dict(state)
+    assert state.keys() == merged.state_dict().keys()
+    for found, wanted, without in zip(outputs(merged, job), expected, plain, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+        assert (wanted - without).abs().max() > 1e-2
+
+
+def test_merging_leaves_the_base_of_others_alone(tmp_path):
+    base, bases = tiny_base(tmp_path / "base.pt"), Bases()
+    model, other = (model_over(base, bases=bases, seed=seed, lora_rank=2) for seed in (1, 2))
+    before = {name: value.clone() for name, value in whole_state(other).items()}
+    merged_state(model)
+    assert all(torch.equal(value, before[name]) for name, value in whole_state(other).items())
