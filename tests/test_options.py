@@ -17,6 +17,7 @@ from speecht5_fairseq.criterions.s2t import S2TCriterionConfig
 from speecht5_fairseq.criterions.speech import SpeechCriterionConfig
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from speecht5_fairseq.scoring.fairseq_scorer import WerCerScorerConfig
+from speecht5_fairseq.scoring.translation import BleuChrfScorerConfig
 from speecht5_fairseq.tasks.pretrain import PretrainTaskConfig
 from speecht5_fairseq.tasks.s2s import S2STaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTaskConfig
@@ -38,6 +39,7 @@ CONFIGS = [
     PretrainCriterionConfig,
     SpeechCriterionConfig,
     WerCerScorerConfig,
+    BleuChrfScorerConfig,
 ]
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 

@@ -122,7 +122,7 @@ def only_model(models: list) -> Any:
     if len(models) != 1:
         raise ValueError(
             f"decoding takes one model, --path names {len(models)}: average the checkpoints first "
-            "(fairseq's scripts/average_checkpoints.py) and give the averaged file"
+            "(python -m speecht5_fairseq.average) and give the averaged file"
         )
     models[0].eval()  # after fairseq's prepare_for_inference_, eval() returns nothing
     return models[0]
