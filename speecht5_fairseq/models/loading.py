@@ -30,6 +30,7 @@ SHARED_BODY = ("encoder", "decoder")
 # Sized by the reduction factor alone: with another one they are new, and the rest of their net is taken.
 PER_STEP = ("speech_decoder_postnet.feat_out", "speech_decoder_postnet.prob_out")
 UNITS = "unit_head.embeddings"  # (units, width)
+CLASSES = "classes.symbols"  # names of the speakers, as vocabulary.symbols has them
 _LISTED = 8  # names shown in an error before "and N more"
 
 
@@ -42,6 +43,7 @@ class DictionaryFiles(NamedTuple):
 
     text: str | Path = "dict.txt"
     units: str | Path = "dict.km.txt"
+    classes: str | Path = "dict.txt"
 
 
 UNNAMED_FILES = DictionaryFiles()
@@ -77,9 +79,10 @@ def check_nets(
     """
     own = model.state_dict()
     given, wanted = _nets(checkpoint), _nets(own)
-    _check_body(given, name)
+    _check_body(given, wanted, name)
     _check_vocabulary(checkpoint, own, files, name)
     _check_units(checkpoint, own, files, name)
+    _check_classes(checkpoint, own, files, name)
     checkpoint = {**checkpoint, **_tied_embedding(checkpoint, own), **_other_reduction(checkpoint, own)}
     _check_tensors(own, {key: value for key, value in checkpoint.items() if _net(key) in wanted}, given, name)
     return checkpoint
@@ -109,8 +112,8 @@ def _nets(names: Iterable[str]) -> set[str]:
     return {_net(name) for name in names}
 
 
-def _check_body(given: set[str], name: str) -> None:
-    missing = [net for net in SHARED_BODY if net not in given]
+def _check_body(given: set[str], wanted: set[str], name: str) -> None:
+    missing = [net for net in SHARED_BODY if net in wanted and net not in given]
     if missing:
         raise CheckpointError(
             f"{name} has no {' and no '.join(missing)}: it is not a speecht5_fairseq model; its nets are "
@@ -166,6 +169,20 @@ def _check_units(checkpoint: dict[str, Tensor], own: dict[str, Tensor], files: D
     raise CheckpointError(
         f"{files.units}: {len(own[UNITS])} units here, {len(checkpoint[UNITS])} in {name}; take the dict.km.txt and "
         "the units that it was trained with (other units need a pre-training of their own)"
+    )
+
+
+def _check_classes(checkpoint: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str) -> None:
+    if CLASSES not in own or CLASSES not in checkpoint:
+        return
+    ours, theirs = decode(own[CLASSES]), decode(checkpoint[CLASSES])
+    if ours == theirs:
+        return
+    only = _names(set(ours) ^ set(theirs))
+    difference = f"{only} on one side only" if only else "in another order"
+    raise CheckpointError(
+        f"{files.classes}: {len(ours)} classes here, {len(theirs)} in {name} ({difference}); take the dict.txt that it "
+        "was trained with (to learn other classes, start from a pre-trained model)"
     )
 
 

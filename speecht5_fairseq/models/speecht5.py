@@ -1,9 +1,12 @@
 """SpeechT5: one encoder and one decoder for speech and text, with the nets of one job around them.
 
-Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins, D model width, V vocabulary, K beam.
+Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins, D model width, V vocabulary, K beam,
+C classes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from fairseq.models import BaseFairseqModel, register_model
@@ -14,7 +17,7 @@ from ..modules.decoder import DecoderState, Watch
 from ..modules.masks import valid_mask
 from ..modules.randomness import fresh_seeds
 from ..modules.speech_decoder_prenet import previous_frames
-from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput, SpeechStep
+from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeakerOutput, SpeechDecoderOutput, SpeechStep
 from . import builder
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .freezing import Freezing
@@ -28,7 +31,16 @@ from .vocabulary import Vocabulary
 class SpeechT5Model(BaseFairseqModel):
     """The unified model with the nets of one job; nets that the job does not need are None."""
 
-    def __init__(self, cfg: SpeechT5Config, job: Job, *, symbols: list[str], padding: int, units: int) -> None:
+    def __init__(
+        self,
+        cfg: SpeechT5Config,
+        job: Job,
+        *,
+        symbols: list[str],
+        padding: int,
+        units: int,
+        classes: Sequence[str] = (),
+    ) -> None:
         """Build the nets of ``job``.
 
         Args:
@@ -37,6 +49,7 @@ class SpeechT5Model(BaseFairseqModel):
             symbols: the V symbols of the text dictionary in order; empty where the job has no text.
             padding: index of ``<pad>``.
             units: number of k-means units (pre-training), else 0.
+            classes: the C speakers (identification) in order.
         """
         super().__init__()
         texts = "text" in job.sources | job.targets
@@ -44,7 +57,7 @@ class SpeechT5Model(BaseFairseqModel):
         nets = {
             **builder.build_prenets(cfg, job, embedding),
             **builder.build_postnets(cfg, job, embedding),
-            **builder.build_heads(cfg, job, len(symbols), units),
+            **builder.build_heads(cfg, job, len(symbols), units, len(classes)),
         }
         self.speech_encoder_prenet = nets.get("speech_encoder_prenet")
         self.text_encoder_prenet = nets.get("text_encoder_prenet")
@@ -52,12 +65,14 @@ class SpeechT5Model(BaseFairseqModel):
         self.quantizer = nets.get("quantizer")
         self.speech_decoder_prenet = nets.get("speech_decoder_prenet")
         self.text_decoder_prenet = nets.get("text_decoder_prenet")
-        self.decoder = builder.build_decoder(cfg)
+        self.decoder = builder.build_decoder(cfg, job)
         self.speech_decoder_postnet = nets.get("speech_decoder_postnet")
         self.text_decoder_postnet = nets.get("text_decoder_postnet")
         self.ctc_head = nets.get("ctc_head")
         self.unit_head = nets.get("unit_head")
+        self.speaker_head = nets.get("speaker_head")
         self.vocabulary = Vocabulary(symbols) if texts else None
+        self.classes = Vocabulary(classes) if classes else None
         self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
         self.reduction_factor = cfg.reduction_factor
         self.dictionary_files = UNNAMED_FILES
@@ -74,7 +89,7 @@ class SpeechT5Model(BaseFairseqModel):
         dictionary = task.text_dictionary
         symbols = list(dictionary.symbols) if dictionary is not None else []
         padding = dictionary.pad() if dictionary is not None else 0
-        model = cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units)
+        model = cls(cfg, task.job, symbols=symbols, padding=padding, units=task.units, classes=task.classes)
         model.dictionary_files = task.dictionary_files
         defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
         check_options(cfg, defaults, task.job, model)
@@ -128,6 +143,7 @@ class SpeechT5Model(BaseFairseqModel):
                 watch=watch,
             ),
             ctc_logits=None if self.ctc_head is None else self.ctc_head(encoded.states),
+            speaker=self.classify(encoded),
             unit_logits=self._unit_logits(encoded, masked=True),
             unmasked_unit_logits=self._unit_logits(encoded, masked=False) if predict_unmasked else None,
         )
@@ -195,6 +211,19 @@ class SpeechT5Model(BaseFairseqModel):
         decoded = self.decoder(states, memory, padding_mask, watch)
         output = self.speech_decoder_postnet(decoded.states, lengths, source)
         return output._replace(attention=decoded.attention)
+
+    def classify(self, encoded: EncoderOutput) -> SpeakerOutput | None:
+        """One decoder step on a zero vector, or without decoder the encoder's frames, through the speaker head.
+
+        None where the job has no such head.
+        """
+        if self.speaker_head is None:
+            return None
+        states, lengths = encoded.states, encoded.lengths
+        if self.decoder is not None:
+            states = self.decoder(states.new_zeros(len(states), 1, states.size(2)), states, encoded.padding_mask).states
+            lengths = torch.ones_like(lengths)
+        return self.speaker_head(states, lengths)
 
     def source_mel(
         self, waveform: Tensor | None, sample_lengths: Tensor | None, frame_lengths: Tensor | None = None
