@@ -41,7 +41,7 @@ class S2CTaskConfig(SpeechTaskConfig):
 
 @register_task("speecht5_s2c", dataclass=S2CTaskConfig)
 class S2CTask(SpeechT5Task):
-    """Speech in, a class out. ``label_dir`` holds ``dict.txt``, one line a class; the manifest's third column has it."""
+    """Speech in, a class out: the manifest's third column. ``label_dir`` holds ``dict.txt``, one line a class."""
 
     columns = "s2c"
 
@@ -98,8 +98,8 @@ class S2CTask(SpeechT5Task):
             raise ValueError("--save-embeddings needs a folder: give --results-path OUT")
         if self.cfg.distributed_world_size > 1:
             raise ValueError(
-                f"--distributed-world-size {self.cfg.distributed_world_size} would classify a part of the split and call "
-                "it whole: use one process"
+                f"--distributed-world-size {self.cfg.distributed_world_size} would classify a part of the split and "
+                "call it whole: use one process"
             )
         manifest = self.datasets[self.cfg.gen_subset].manifest
         self.names = unique_names(str(manifest.row(row)["path"]) for row in range(len(manifest)))
