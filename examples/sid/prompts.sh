@@ -18,12 +18,17 @@ named() {  # named VOICE...: NAME=FOLDER of each
   for voice in "$@"; do echo "${voice##*:}=prompts/synthetic/${voice##*:}"; done
 }
 
-prepare() {  # flite and espeak-ng come as Debian packages, without root, where they are not installed
+speak() {  # speak LANGUAGE:ENGINE:VOICE SPLIT...
   local language engine name
-  printf '%s\n' "${SEEN[@]}" "${UNSEEN[@]}" | while IFS=: read -r language engine name; do
-    python -m manifest_tools.synthetic_voice --manifest "prompts/$language"/{train,valid,test}.tsv --engine "$engine" \
-      --voice "$name" --cache prompts/engines --out "prompts/synthetic/$name" < /dev/null
-  done
+  IFS=: read -r language engine name <<< "$1"
+  python -m manifest_tools.synthetic_voice --manifest $(printf "prompts/$language/%s.tsv " "${@:2}") --engine "$engine" \
+    --voice "$name" --cache prompts/engines --out "prompts/synthetic/$name"
+}
+
+prepare() {  # flite and espeak-ng come as Debian packages, without root, where they are not installed
+  local voice
+  for voice in "${SEEN[@]}"; do speak "$voice" train valid test; done
+  for voice in "${UNSEEN[@]}"; do speak "$voice" test; done
   python -m manifest_tools.speakers --voices recorded-en=prompts/en recorded-fr=prompts/fr recorded-es=prompts/es \
     $(named "${SEEN[@]}") --unseen $(named "${UNSEEN[@]}") --out "$DATA"
   python -m manifest_tools.check --job s2c --data "$DATA"
