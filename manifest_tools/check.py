@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,14 @@ TEXT_JOBS = ("s2t", "t2s")  # jobs with a text for each row
 LEVELS = ("full", "quick")
 FEWEST = 2  # training recordings of a class, below which it is warned of
 MAX_COMPARED = 5_000_000  # rows whose paths are compared between splits
+
+
+class Labels(NamedTuple):
+    """The labels of a split, those that its job has."""
+
+    text: TextLabels | None = None
+    units: UnitLabels | None = None
+    classes: ClassLabels | None = None
 
 
 @dataclass
@@ -99,26 +108,17 @@ def check_data(
     manifests: dict[str, Manifest] = {}
 
     def check_split(split: str) -> None:
-        manifests[split] = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job], root=audio_root)
-        text = units = classes = None
+        manifest = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job], root=audio_root)
+        manifests[split] = manifest
+        found = Labels()
         if job in TEXT_JOBS:
             dictionary = load_text_dictionary(labels / "dict.txt")
-            text = TextLabels.open(labels, split, dictionary, spm_model, normaliser=text_normaliser)
+            found = Labels(text=TextLabels.open(labels, split, dictionary, spm_model, normaliser=text_normaliser))
         elif job == "pretrain":
-            units = UnitLabels.open(labels, split, rate=unit_rate)
+            found = Labels(units=UnitLabels.open(labels, split, rate=unit_rate))
         elif job == "s2c":
-            dictionary = labels / "dict.txt"
-            classes = ClassLabels(manifests[split], load_class_dictionary(dictionary), dictionary)
-            _warn_of_classes(findings, classes, split)
-        report = verify(
-            manifests[split],
-            text=text,
-            units=units,
-            classes=classes,
-            level=level,
-            resample=not refuse_other_rates,
-            progress=progress,
-        )
+            found = Labels(classes=_open_classes(findings, manifest, labels / "dict.txt", split))
+        report = verify(manifest, **found._asdict(), level=level, resample=not refuse_other_rates, progress=progress)
         findings.reports.append(report)
         if report.total_problems:
             findings.fail("\n".join(report.problems[:MAX_LISTED]), report.total_problems)
@@ -176,8 +176,12 @@ def _warn_of_shared_audio(findings: Findings, manifests: dict[str, Manifest]) ->
                 findings.warnings.append(f"{shared} recordings are in both {first} and {second}")
 
 
-def _warn_of_classes(findings: Findings, labels: ClassLabels, split: str) -> None:
-    """A class of one training recording, or of none, is not learned; a held-out split without it says nothing of it."""
+def _open_classes(findings: Findings, manifest: Manifest, dictionary: Path, split: str) -> ClassLabels:
+    """The classes of a split, with a warning of rare ones.
+
+    A class of one training recording, or of none, is not learned; a held-out split without it says nothing of it.
+    """
+    labels = ClassLabels(manifest, load_class_dictionary(dictionary), dictionary)
     least = FEWEST if split == "train" else 1
     rows = Counter(labels.name(index) for index in range(len(labels.manifest)))
     few = [name for name in labels.names if rows[name] < least]
@@ -185,6 +189,7 @@ def _warn_of_classes(findings: Findings, labels: ClassLabels, split: str) -> Non
         shown = ", ".join(few[:MAX_LISTED]) + (", ..." if len(few) > MAX_LISTED else "")
         fewer = f"fewer than {least} recordings" if least > 1 else "no recording"
         findings.warnings.append(f"{len(few)} of {len(labels.names)} classes have {fewer} in {split}: {shown}")
+    return labels
 
 
 def _report_rows(reports: Sequence[Report]) -> list[tuple[str, ...]]:

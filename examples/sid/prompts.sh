@@ -42,10 +42,10 @@ FLAGS=(
   --crop-samples 32000               # 2 s; evaluation hears whole utterances
   --batch-size 16 --max-speech-samples 160000
   --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 5
-  --lr 0.0005 --lr-scheduler polynomial_decay --warmup-updates 100 --total-num-update 800 --max-update 800
-  --validate-interval-updates 200 --save-interval-updates 200 --keep-interval-updates 1 --no-epoch-checkpoints
+  --lr 0.0005 --lr-scheduler polynomial_decay --warmup-updates 50 --total-num-update 400 --max-update 400
+  --validate-interval-updates 100 --save-interval-updates 100 --keep-interval-updates 1 --no-epoch-checkpoints
   --validate-interval 1000 --batch-size-valid 16
   --best-checkpoint-metric accuracy --maximize-best-checkpoint-metric
-  --cpu --num-workers 0 --seed 1 --log-format simple --log-interval 50
+  --cpu --num-workers 0 --seed 1 --log-format simple --log-interval 20
 )
 GENERATE=(--batch-size 16 --cpu --num-workers 0)
