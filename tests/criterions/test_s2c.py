@@ -87,3 +87,16 @@ def test_everything_that_should_learn_does(pooling, loss, embedding):
 def test_a_loss_needs_classes():
     with pytest.raises(ValueError, match="the batch has no classes, and a loss needs them: drop --unlabelled"):
         criterion()(tiny_model("s2c"), sample() | {"classes": None})
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_half_precision(pooling):
+    """Sums over frames, cosines and the loss stay in float32."""
+    options = {**AAM, "speaker_pooling": pooling, "speaker_embedding_dim": 4}
+    expected = criterion()(tiny_model("s2c", **options).train(), sample())[0]
+    model = tiny_model("s2c", **options).bfloat16().train()
+    loss = criterion()(model, sample())[0]
+    loss.backward()
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected, rtol=0.1, atol=0.5)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
