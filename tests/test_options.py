@@ -175,6 +175,7 @@ def test_presets_change_defaults_only():
 
 def registered() -> list[type]:
     """Every dataclass of the package that is registered with fairseq, by its base."""
+
     def below(config):
         yield config
         for other in config.__subclasses__():

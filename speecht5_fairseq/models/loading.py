@@ -135,9 +135,7 @@ def _other_reduction(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> d
     return {name: value for name, value in own.items() if name.startswith(PER_STEP)}
 
 
-def _check_vocabulary(
-    checkpoint: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str
-) -> None:
+def _check_vocabulary(checkpoint: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str) -> None:
     key = "vocabulary.symbols"
     if key not in own or key not in checkpoint:
         return
@@ -156,7 +154,7 @@ def _check_vocabulary(
 
 
 def _line(symbols: list[str], place: int | None) -> str:
-    """":LINE" of the symbol in dict.txt; empty for the symbols around the file's own, which stand on no line."""
+    """ ":LINE" of the symbol in dict.txt; empty for the symbols around the file's own, which stand on no line."""
     specials = Dictionary().nspecial
     if place is None or place < specials or symbols[place] in (MASK_SYMBOL, CTC_BLANK_SYMBOL):
         return ""

@@ -13,7 +13,8 @@ from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor
 
 from ..data.audio import log_mel
-from ..modules.decoder import DecoderState, Watch
+from ..modules.decoder import Watch
+from ..modules.decoder_steps import DecoderState, DecoderSteps
 from ..modules.masks import valid_mask
 from ..modules.randomness import fresh_seeds
 from ..modules.speech_decoder_prenet import previous_frames
@@ -66,6 +67,7 @@ class SpeechT5Model(BaseFairseqModel):
         self.speech_decoder_prenet = nets.get("speech_decoder_prenet")
         self.text_decoder_prenet = nets.get("text_decoder_prenet")
         self.decoder = builder.build_decoder(cfg, job)
+        self.decoder_steps: DecoderSteps | None = None
         self.speech_decoder_postnet = nets.get("speech_decoder_postnet")
         self.text_decoder_postnet = nets.get("text_decoder_postnet")
         self.ctc_head = nets.get("ctc_head")
@@ -259,13 +261,22 @@ class SpeechT5Model(BaseFairseqModel):
         return self.ctc_head(encoded.states).float().log_softmax(-1)
 
     def start_decoding(self, encoded: EncoderOutput) -> DecoderState:
-        """State for ``next_token_log_probs``; it serves any number of hypotheses an utterance."""
-        return self.decoder.start(encoded.states, encoded.padding_mask)
+        """State for ``next_token_log_probs`` and ``next_frames``; it serves any number of hypotheses an utterance."""
+        steps = DecoderSteps(self.decoder) if self.decoder_steps is None else self.decoder_steps
+        return steps.start(encoded.states, encoded.padding_mask)
+
+    def prepare_decoding(self, dtype: torch.dtype | None = None) -> None:
+        """Lay the decoder's weights out for steps once, not for every batch: for a model that learns no more.
+
+        Args:
+            dtype: of the decoder's products and attention; None for the model's own.
+        """
+        self.decoder_steps = DecoderSteps(self.decoder, dtype)
 
     def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Newest token of each row (B x K,) -> float32 log-probabilities of the next (B x K, V); ``state`` advances."""
         inputs = self.text_decoder_prenet(tokens[:, None], offset=state.steps)
-        logits = self.text_decoder_postnet(self.decoder.step(inputs, state).states)
+        logits = self.text_decoder_postnet(state.decoder.step(inputs, state).states)
         return logits[:, 0].float().log_softmax(-1)
 
     def speaker_condition(self, speaker: Tensor | None) -> Tensor:
@@ -292,7 +303,7 @@ class SpeechT5Model(BaseFairseqModel):
         """
         kept = None if kept is None else kept[:, None]
         inputs = self.speech_decoder_prenet(heard[:, None], condition, offset=state.steps, kept=kept)
-        decoded = self.decoder.step(inputs, state, self.decoder.everything)
+        decoded = state.decoder.step(inputs, state, self.decoder.everything)
         coarse, stop_logits = self.speech_decoder_postnet.coarse(decoded.states, source)
         return SpeechStep(coarse, stop_logits, torch.cat(decoded.attention, dim=1)[:, :, 0])
 
