@@ -55,7 +55,7 @@ def test_identification_starts_from_pre_training(caplog):
     for pooling in POOLINGS:
         model = tiny_model("s2c", speaker_pooling=pooling)
         model.load_state_dict(pretrained)
-        assert "new, not in the checkpoint (initial values): classes, speaker_head" in caplog.text
+        assert "new, not from the checkpoint (initial values): speaker_head, classes" in caplog.text
         torch.testing.assert_close(model.encoder.state_dict(), tiny_model("pretrain", seed=1).encoder.state_dict())
 
 
