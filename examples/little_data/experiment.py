@@ -101,7 +101,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, default=HERE / "work", metavar="DIR", help="where everything goes")
     parser.add_argument(
         "--data", type=Path, metavar="DIR",
-        help="a folder that examples/demo/prepare.sh has made, the demo's say (default: WORK/prompts, made first)",
+        help="a folder that examples/demo/prepare.sh has made, the demo's say; the subsets of en/train.tsv are written "
+        "beside it (default: WORK/prompts, made first)",
     )  # fmt: skip
     return parser
 

@@ -16,8 +16,7 @@ class Size(NamedTuple):
     pretrain_updates: int
     updates: dict[float, int]  # minutes of labelled speech -> updates of fine-tuning
     model: tuple[str, ...]
-    pretrain_more: tuple[str, ...] = ()
-    finetune_more: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ("--mask-prob", "0")  # of the speech that is fine-tuned on
 
 
 class Start(NamedTuple):
@@ -68,13 +67,13 @@ TINY_MODEL = (  # the demo's
     "--decoder-layers", "1", "--conv-channels", "64",
 )  # fmt: skip
 SIZES = {
-    "short": Size((1,), 1600, {1: 700, 5: 1300, 15: 2200}, TINY_MODEL, finetune_more=("--mask-prob", "0")),
+    "short": Size((1,), 1600, {1: 700, 5: 1300, 15: 2200}, TINY_MODEL),
     "long": Size(
         (1, 2, 3),
         6400,
         {1: 1500, 5: 3500, 15: 7000},
         TINY_MODEL,
-        finetune_more=("--mask-prob", "0.1", "--mask-length", "5"),
+        masks=("--mask-prob", "0.1", "--mask-length", "5"),
     ),
 }
 STARTS = {
@@ -152,7 +151,7 @@ def pretraining(place: Place, size: Size, start: str, seed: int) -> Run:
     options = ("--text-data", str(text), "--text-batch-ratio", "0.004") if STARTS[start].text else ()
     command = (
         "fairseq-train", str(speech), "--save-dir", str(place.folder(name)), *place.device, *size.model, *OPTIMIZATION,
-        *LOG, *PRETRAIN, *options, *STARTS[start].options, *size.pretrain_more, "--total-num-update", updates,
+        *LOG, *PRETRAIN, *options, *STARTS[start].options, "--total-num-update", updates,
         "--max-update", updates, "--validate-interval", "100000", "--validate-interval-updates", updates,
         "--save-interval", "100000", "--seed", str(seed),
     )  # fmt: skip
@@ -170,7 +169,7 @@ def finetuning(place: Place, size: Size, start: str, method: str, minutes: float
     interval = str(max(1, updates // VALIDATIONS))
     train = (
         "fairseq-train", *data, "--train-subset", subset, "--save-dir", str(folder), *place.device, *size.model,
-        *OPTIMIZATION, *LOG, *FINETUNE, *size.finetune_more, "--lr", str(rate), "--max-update", str(updates),
+        *OPTIMIZATION, *LOG, *FINETUNE, *size.masks, "--lr", str(rate), "--max-update", str(updates),
         "--validate-interval", "100000", "--validate-interval-updates", interval, "--save-interval", "100000",
         "--save-interval-updates", interval, "--keep-interval-updates", "1", "--seed", str(seed),
         *_start_options(place, method, needs),
