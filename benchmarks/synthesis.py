@@ -1,11 +1,13 @@
 """Autoregressive synthesis at base size: seconds a mel frame, beside transformers' SpeechT5 on the same weights.
 
     python -m benchmarks.synthesis                 batch 1 and 16, 100 tokens, two frames a step, 200 steps
+    python -m benchmarks.synthesis --precision bfloat16
     python -m benchmarks.synthesis --device cuda
 
-Both generate with the pre-net's dropout on, from the same random weights (through convert/huggingface.py), and never
-stop before the limit. The two take turns in one process. A frame counts once for each utterance of the batch. The floor
-is what reading the decoder's weights once a step takes at the rate of a matrix-vector product of this machine.
+bfloat16 is --generation-precision for ours and model.to(torch.bfloat16) for theirs. Both generate with the pre-net's
+dropout on, from the same random weights (through convert/huggingface.py), and never stop before the limit. The two take
+turns in one process. A frame counts once for each utterance of the batch. The floor is what reading the decoder's
+weights once a step takes at the rate of a matrix-vector product of this machine.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def inputs(batch: int, device: str) -> tuple[Tensor, Tensor]:
     return tokens, nn.functional.normalize(torch.randn(batch, 512, device=device))
 
 
-def ours_step(model: nn.Module, batch: int, device: str) -> Callable[[], object]:
+def ours_step(model: nn.Module, batch: int, device: str, products: torch.dtype | None) -> Callable[[], object]:
     from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 
     tokens, speaker = inputs(batch, device)
@@ -58,16 +60,18 @@ def ours_step(model: nn.Module, batch: int, device: str) -> Callable[[], object]
     seeds = torch.arange(batch)
 
     def run() -> None:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device, dtype=products, enabled=products is not None):
             encoded = model.encode(source_tokens=tokens)
+        encoded = encoded._replace(states=encoded.states.float())
         found = generate_speech(model, encoded, speaker, limits=limits, seeds=seeds)
         assert all(len(speech.mel) == FRAMES for speech in found)
 
     return run
 
 
-def their_step(model: nn.Module, batch: int, device: str) -> Callable[[], object]:
+def their_step(model: nn.Module, batch: int, device: str, dtype: torch.dtype | None) -> Callable[[], object]:
     tokens, speaker = inputs(batch, device)
+    speaker = speaker.to(dtype or torch.float32)
     mask = torch.ones_like(tokens)
 
     def run() -> None:
@@ -79,10 +83,12 @@ def their_step(model: nn.Module, batch: int, device: str) -> Callable[[], object
     return run
 
 
-def take_turns(batch: int, pair: tuple[nn.Module, nn.Module], device: str, repeats: int) -> list[Measurement]:
+def take_turns(
+    batch: int, pair: tuple[nn.Module, nn.Module], device: str, products: torch.dtype | None, repeats: int
+) -> list[Measurement]:
     """One measurement each, of alternating runs after one of each to warm up."""
     names = (f"ours, batch {batch}", f"transformers, batch {batch}")
-    steps = [make(model, batch, device) for make, model in zip((ours_step, their_step), pair, strict=True)]
+    steps = [make(model, batch, device, products) for make, model in zip((ours_step, their_step), pair, strict=True)]
     for step in steps:
         step()
     named = list(zip(names, steps, strict=True))
@@ -115,6 +121,7 @@ def floor(model: nn.Module, device: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to run")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="of both")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16], help="utterances generated at a time")
     parser.add_argument("--repeats", type=int, default=5, help="timed runs of each, of which the median counts")
@@ -122,10 +129,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     pair = models(options.device)
-    print(machine())
+    products = torch.bfloat16 if options.precision == "bfloat16" else None
+    pair[0].prepare_decoding(products)
+    pair[1].to(products or torch.float32)
+    print(machine(), options.precision)
     results = []
     for batch in options.batches:
-        ours, theirs = take_turns(batch, pair, options.device, options.repeats)
+        ours, theirs = take_turns(batch, pair, options.device, products, options.repeats)
         results += [ours, theirs]
         frames = batch * FRAMES
         print(
@@ -133,7 +143,7 @@ def main() -> None:
             f"{1000 * theirs.seconds / frames:.2f}, ratio {theirs.seconds / ours.seconds:.2f}",
             flush=True,
         )
-    print(f"floor at batch 1: {1000 * floor(pair[0], options.device):.2f} ms a frame")
+    print(f"floor at batch 1, float32: {1000 * floor(pair[0], options.device):.2f} ms a frame")
     print(table(results))
     if options.json:
         options.json.write_text(as_json(results))

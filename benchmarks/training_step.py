@@ -78,9 +78,7 @@ def pretrain_speech(device: str):
     speech = {"net_input": net_input, "target": {"units": units}, "ntokens": units.numel(), "nsentences": BATCH}
     batch = {"speech": speech, "nsentences": BATCH}
     weights = {"masked_weight": 1.0, "unmasked_weight": 0.0, "feature_penalty_weight": 10.0, "diversity_weight": 0.1}
-    return _ours(
-        "pretrain", "speecht5_pretrain", batch, device, **weights, reconstruction_weight=1.0, text_weight=1.0
-    )
+    return _ours("pretrain", "speecht5_pretrain", batch, device, **weights, reconstruction_weight=1.0, text_weight=1.0)
 
 
 def _s2t(device: str, ctc_weight: float):

@@ -102,7 +102,8 @@ def _open(folder: Path, split: str) -> Manifest | None:
     return Manifest.open(path, JOB_COLUMNS["pretrain"]) if path.is_file() else None
 
 
-def _open_splits(source: Path, target: Path, splits: Sequence[str]) -> dict[str, tuple[Manifest, Manifest]]:
+def open_splits(source: Path, target: Path, splits: Sequence[str]) -> dict[str, tuple[Manifest, Manifest]]:
+    """split -> both manifests. Raises FileNotFoundError where one side lacks a split that the other has."""
     opened = {}
     for split in splits:
         first, second = _open(source, split), _open(target, split)
@@ -137,7 +138,7 @@ def pair_manifests(
     voices' vectors, below `out`; None takes the target's third column. Returns the sizes, in samples of the source.
     Raises ManifestError, ValueError or FileNotFoundError with the mend.
     """
-    opened = _open_splits(source, target, splits)
+    opened = open_splits(source, target, splits)
     matched = {split: match_rows(*manifests, match) for split, manifests in opened.items()}
     targets = {split: manifest for split, (_, manifest) in opened.items()}
     speakers = target_vectors(targets, out / "speakers", vectors, n_jobs)

@@ -164,7 +164,8 @@ def _make(texts: Sequence[Path], out: Path, settings: dict[str, Any], n_jobs: in
     os.replace(trained, record)  # last: it says that the rest is whole
 
 
-def _copy_dictionary(content: str, target: Path) -> None:
+def copy_dictionary(content: str, target: Path) -> None:
+    """Write a dictionary to `target`. Raises ValueError where that is another one already."""
     if target.is_file():
         if target.read_text(encoding="utf-8") != content:
             raise ValueError(f"--label-dirs: {target} is another dictionary; delete it if nothing was trained with it")
@@ -206,7 +207,7 @@ def train_vocabulary(
         _make(texts, out, settings, n_jobs)
     dictionary = (out / "dict.txt").read_text(encoding="utf-8")
     for folder in label_dirs:
-        _copy_dictionary(dictionary, folder / "dict.txt")
+        copy_dictionary(dictionary, folder / "dict.txt")
     return dictionary.count("\n")
 
 

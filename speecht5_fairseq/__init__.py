@@ -1,4 +1,4 @@
-"""SpeechT5 as a fairseq user dir: importing it registers models, criterions, tasks and scorers."""
+"""SpeechT5 as a fairseq user dir: importing it registers models, criterions, optimizers, tasks and scorers."""
 
 import sys
 
@@ -11,7 +11,7 @@ if not _DOCTOR:
 
         import torch
 
-        from . import criterions, models, scoring, tasks  # noqa: F401  (importing registers)
+        from . import criterions, models, optim, scoring, tasks  # noqa: F401  (importing registers)
     except Exception as error:
         raise ImportError(
             f"speecht5_fairseq does not import: {error}. What to mend: python {__path__[0]}/doctor.py"

@@ -22,9 +22,14 @@ TORCH_MEND = f"{PIP} install torch==2.11.0 torchaudio==2.11.0"  # the pair of co
 FLAVOURS = ("fairseq", "ve-fairseq", "fairseq-fixed")  # distributions that all install a package named fairseq
 REQUIRED = ("sentencepiece", "editdistance", "sacrebleu", "tqdm", "joblib", "scikit-learn")
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "hydra": "hydra-core", "yaml": "PyYAML"}  # modules that pip calls otherwise
-OPTIONAL = {"transformers": "conversion tests and benchmarks", "librosa": "log-mel tests",
-            "G722": "recorded prompts", "num2words": "reading digits in texts", "matplotlib": "pictures of speech",
-            **dict.fromkeys(("pyworld", "pystoi", "pesq", "pocketsphinx"), "scores of speech")}  # what each is for
+OPTIONAL = {
+    "transformers": "conversion tests and benchmarks",
+    "librosa": "log-mel tests",
+    "G722": "recorded prompts",
+    "num2words": "reading digits in texts",
+    "matplotlib": "pictures of speech",
+    **dict.fromkeys(("pyworld", "pystoi", "pesq", "pocketsphinx"), "scores of speech"),
+}  # what each is for
 
 
 class Result(NamedTuple):
@@ -184,8 +189,9 @@ def check_fairseq_import() -> Result:
     name = next((name for name in FLAVOURS if version_of(name)), None)
     if name is None:
         return Result("import fairseq", "warning", "not tried, fairseq is missing", "install fairseq first")
-    tried = probe("import fairseq, fairseq.data.data_utils_fast, fairseq.data.token_block_utils_fast\n"
-                  "print(fairseq.__file__)")
+    tried = probe(
+        "import fairseq, fairseq.data.data_utils_fast, fairseq.data.token_block_utils_fast\nprint(fairseq.__file__)"
+    )
     if not tried.ok:
         return Result("import fairseq", "error", tried.last, explain("fairseq", tried))
     installed = Path(str(metadata.distribution(name).locate_file("fairseq"))).resolve()
@@ -227,9 +233,13 @@ def check_cuda() -> Result:
         return Result("CUDA", "ok", "no NVIDIA driver: training and decoding run on the CPU (--cpu)")
     if built == "None":
         return Result("CUDA", "warning", f"driver {driver}, but torch is a CPU build", TORCH_MEND)
-    return Result("CUDA", "warning", f"driver {driver} does not serve CUDA {built}, which torch is built for",
-                  "update the NVIDIA driver (CUDA 13 wants 580 or later), or install torch's and torchaudio's builds "
-                  "for an older CUDA; then: nvidia-smi")
+    return Result(
+        "CUDA",
+        "warning",
+        f"driver {driver} does not serve CUDA {built}, which torch is built for",
+        "update the NVIDIA driver (CUDA 13 wants 580 or later), or install torch's and torchaudio's builds "
+        "for an older CUDA; then: nvidia-smi",
+    )
 
 
 def nvidia_driver() -> str | None:
@@ -269,8 +279,16 @@ def check_optional(distribution: str) -> Result:
 
 def run_checks() -> list[Result]:
     """Every check, in the order in which to mend."""
-    checks = (check_python, check_torch, check_torchaudio, check_numpy, check_fairseq_flavour, check_hydra,
-              check_fairseq_import, check_libsndfile)
+    checks = (
+        check_python,
+        check_torch,
+        check_torchaudio,
+        check_numpy,
+        check_fairseq_flavour,
+        check_hydra,
+        check_fairseq_import,
+        check_libsndfile,
+    )
     results = [check() for check in checks] + [check_required(name) for name in REQUIRED]
     results += [check_cuda(), check_commands()]
     results.append(check_package(any(result.status == "error" for result in results)))

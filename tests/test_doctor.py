@@ -65,8 +65,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(monkeypatch)
 
 
-@pytest.mark.parametrize(("python", "installed"), [((3, 10, 13), HEALTHY_310), ((3, 11, 7), HEALTHY),
-                                                   ((3, 12, 1), HEALTHY)])
+@pytest.mark.parametrize(
+    ("python", "installed"), [((3, 10, 13), HEALTHY_310), ((3, 11, 7), HEALTHY), ((3, 12, 1), HEALTHY)]
+)
 def test_a_healthy_installation_has_nothing_to_mend(machine, capsys, python, installed):
     machine.python(*python)
     machine.installed = dict(installed)
@@ -78,14 +79,23 @@ def test_a_healthy_installation_has_nothing_to_mend(machine, capsys, python, ins
 def test_unsupported_python(machine, python):
     machine.python(*python)
     assert doctor.check_python() == doctor.Result(
-        "Python", "error", f"{'.'.join(map(str, python))}; fairseq runs on 3.10, 3.11 and 3.12",
-        "make setup PYTHON=python3.11")
+        "Python",
+        "error",
+        f"{'.'.join(map(str, python))}; fairseq runs on 3.10, 3.11 and 3.12",
+        "make setup PYTHON=python3.11",
+    )
 
 
-@pytest.mark.parametrize(("torch", "status", "words"), [
-    (None, "error", "not installed"), ("2.3.1", "error", "2.4 or later"), ("2.4.0", "ok", "2.4.0"),
-    ("2.11.0+cpu", "ok", "2.11.0+cpu"), ("2.12.0a0+git1", "ok", "2.12.0a0"),
-])
+@pytest.mark.parametrize(
+    ("torch", "status", "words"),
+    [
+        (None, "error", "not installed"),
+        ("2.3.1", "error", "2.4 or later"),
+        ("2.4.0", "ok", "2.4.0"),
+        ("2.11.0+cpu", "ok", "2.11.0+cpu"),
+        ("2.12.0a0+git1", "ok", "2.12.0a0"),
+    ],
+)
 def test_torch_version(machine, torch, status, words):
     machine.installed.pop("torch")
     if torch:
@@ -150,10 +160,17 @@ def test_fairseq_before_0122_with_numpy_124(machine):
     assert doctor.check_numpy().status == "ok"
 
 
-@pytest.mark.parametrize(("python", "hydra", "omegaconf", "status"), [
-    ((3, 10, 13), "1.0.7", "2.0.6", "ok"), ((3, 10, 13), "1.3.2", "2.3.0", "error"), ((3, 10, 13), None, None, "error"),
-    ((3, 11, 7), "1.3.8", "2.3.1", "ok"), ((3, 11, 7), "1.0.7", "2.0.6", "error"), ((3, 12, 1), "1.3.8", None, "error"),
-])
+@pytest.mark.parametrize(
+    ("python", "hydra", "omegaconf", "status"),
+    [
+        ((3, 10, 13), "1.0.7", "2.0.6", "ok"),
+        ((3, 10, 13), "1.3.2", "2.3.0", "error"),
+        ((3, 10, 13), None, None, "error"),
+        ((3, 11, 7), "1.3.8", "2.3.1", "ok"),
+        ((3, 11, 7), "1.0.7", "2.0.6", "error"),
+        ((3, 12, 1), "1.3.8", None, "error"),
+    ],
+)
 def test_hydra_and_omegaconf_fit_the_fairseq_of_this_python(machine, python, hydra, omegaconf, status):
     machine.python(*python)
     machine.installed.update({"hydra-core": hydra, "omegaconf": omegaconf})
@@ -163,18 +180,21 @@ def test_hydra_and_omegaconf_fit_the_fairseq_of_this_python(machine, python, hyd
         assert ("omegaconf==2.0.6" if python < (3, 11) else "omegaconf==2.3.1") in result.mend
 
 
-@pytest.mark.parametrize(("last", "words"), [
-    ("ValueError: mutable default <class 'CommonConfig'> for field common is not allowed", "ve-fairseq==0.12.3"),
-    ("ImportError: cannot import name 'II' from 'omegaconf'", "ve-fairseq==0.12.3"),
-    ("AttributeError: module 'numpy' has no attribute 'float'.", "ve-fairseq==0.12.3"),
-    ("ValueError: numpy.dtype size changed, may indicate binary incompatibility.", "ve-fairseq==0.12.3"),
-    ("ModuleNotFoundError: No module named 'fairseq.data.data_utils_fast'", "unset PYTHONPATH"),
-    ("ImportError: libtorch_cpu.so: undefined symbol: _ZN", doctor.TORCH_MEND),
-    ("ImportError: libcudnn.so.9: cannot open shared object file", doctor.TORCH_MEND),
-    ("ModuleNotFoundError: No module named 'bitarray'", "install bitarray"),
-    ("ModuleNotFoundError: No module named 'yaml'", "install PyYAML"),
-    ("RuntimeError: something else", 'python -c "import fairseq"'),
-])
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ("ValueError: mutable default <class 'CommonConfig'> for field common is not allowed", "ve-fairseq==0.12.3"),
+        ("ImportError: cannot import name 'II' from 'omegaconf'", "ve-fairseq==0.12.3"),
+        ("AttributeError: module 'numpy' has no attribute 'float'.", "ve-fairseq==0.12.3"),
+        ("ValueError: numpy.dtype size changed, may indicate binary incompatibility.", "ve-fairseq==0.12.3"),
+        ("ModuleNotFoundError: No module named 'fairseq.data.data_utils_fast'", "unset PYTHONPATH"),
+        ("ImportError: libtorch_cpu.so: undefined symbol: _ZN", doctor.TORCH_MEND),
+        ("ImportError: libcudnn.so.9: cannot open shared object file", doctor.TORCH_MEND),
+        ("ModuleNotFoundError: No module named 'bitarray'", "install bitarray"),
+        ("ModuleNotFoundError: No module named 'yaml'", "install PyYAML"),
+        ("RuntimeError: something else", 'python -c "import fairseq"'),
+    ],
+)
 def test_fairseq_import_failures_name_their_mend(machine, last, words):
     machine.failures["fairseq"] = last
     result = doctor.check_fairseq_import()
@@ -202,12 +222,15 @@ def test_required_package_missing_or_broken(machine):
     assert doctor.check_required("scikit-learn").mend.endswith("--force-reinstall --no-deps scikit-learn")
 
 
-@pytest.mark.parametrize(("driver", "answer", "status", "words"), [
-    (None, "13.0 False 0", "ok", "no NVIDIA driver"),
-    ("580.65", "13.0 True 2", "ok", "2 GPU(s)"),
-    ("535.104", "13.0 False 0", "warning", "driver 535.104 does not serve CUDA 13.0"),
-    ("580.65", "None False 0", "warning", "torch is a CPU build"),
-])
+@pytest.mark.parametrize(
+    ("driver", "answer", "status", "words"),
+    [
+        (None, "13.0 False 0", "ok", "no NVIDIA driver"),
+        ("580.65", "13.0 True 2", "ok", "2 GPU(s)"),
+        ("535.104", "13.0 False 0", "warning", "driver 535.104 does not serve CUDA 13.0"),
+        ("580.65", "None False 0", "warning", "torch is a CPU build"),
+    ],
+)
 def test_cuda(machine, monkeypatch, driver, answer, status, words):
     machine.answers["cuda"] = answer
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: driver)
@@ -246,8 +269,10 @@ def test_package_that_registers_nothing(machine, monkeypatch):
     assert "registers no task" in doctor.check_package(False).found
 
 
-@pytest.mark.parametrize(("version", "numbers"), [("2.11.0+cu130", (2, 11, 0)), ("1.0.0a0+1", (1, 0, 0)),
-                                                  ("0.12.3.1", (0, 12, 3, 1)), ("26.1rc2", (26, 1))])
+@pytest.mark.parametrize(
+    ("version", "numbers"),
+    [("2.11.0+cu130", (2, 11, 0)), ("1.0.0a0+1", (1, 0, 0)), ("0.12.3.1", (0, 12, 3, 1)), ("26.1rc2", (26, 1))],
+)
 def test_release(version, numbers):
     assert doctor.release(version) == numbers
 

@@ -35,9 +35,7 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "small": Size(
-        HifiganSizes(128, (8, 8, 4), (16, 16, 8), (3, 7), ((1, 3), (1, 3))), period_width=4, scale_width=8
-    ),
+    "small": Size(HifiganSizes(128, (8, 8, 4), (16, 16, 8), (3, 7), ((1, 3), (1, 3))), period_width=4, scale_width=8),
     "v1": Size(HifiganSizes(), period_width=32, scale_width=128),  # the public SpeechT5 vocoder, the paper's widths
 }
 MEL_WEIGHT = 45 * math.log(10)  # the paper's 45 is for natural logarithms
@@ -147,8 +145,11 @@ def resume(trainer: Trainer, file: Path, options: dict[str, Any]) -> None:
         SystemExit: it was made with other options.
     """
     saved = torch.load(file, map_location="cpu", weights_only=True)
-    differ = [f"--{name.replace('_', '-')} {saved['options'].get(name)}" for name in options
-              if saved["options"].get(name) != options[name]]
+    differ = [
+        f"--{name.replace('_', '-')} {saved['options'].get(name)}"
+        for name in options
+        if saved["options"].get(name) != options[name]
+    ]
     if differ:
         raise SystemExit(f"{file} was made with {', '.join(differ)}: give the same again, or another --out")
     trainer.load(saved["state"])

@@ -85,9 +85,7 @@ class CTCGreedySearch:
         model = only_model(models)
         encoded = model.encode(**encoder_inputs(sample))
         log_probs = ctc_log_probs(model, encoded)
-        output = ctc_greedy(
-            log_probs, encoded.lengths, self.blank, self.symbols.eos, forbidden=self.symbols.never
-        )
+        output = ctc_greedy(log_probs, encoded.lengths, self.blank, self.symbols.eos, forbidden=self.symbols.never)
         tokens, scores = output.tokens.cpu(), output.scores.float().cpu()
         return [
             [hypothesis(tokens[place, : count + 1], scores[place].sum() / (count + 1), scores[place, : count + 1])]

@@ -45,9 +45,7 @@ def speech_loss(output: SpeechDecoderOutput, target: Tensor, *, stop_weight: flo
     )
 
 
-def guided_attention_loss(
-    attention: Sequence[Tensor], steps: Tensor, positions: Tensor, *, sigma: float
-) -> Tensor:
+def guided_attention_loss(attention: Sequence[Tensor], steps: Tensor, positions: Tensor, *, sigma: float) -> Tensor:
     """Attention far from the diagonal (Tachibana et al., arXiv 1710.08969), mean over the valid cells.
 
     A cell (i, j) of an utterance of I steps and J positions counts (1 - exp(-(i / I - j / J)^2 / (2 sigma^2))) x

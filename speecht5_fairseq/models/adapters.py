@@ -61,10 +61,8 @@ def report(model: nn.Module) -> None:
     trained, total = trained_weights(model), sum(parameter.numel() for parameter in model.parameters())
     count = sum(trained.values())
     if not count:
-        raise ValueError(
-            "nothing is trained over --base-checkpoint: give --lora-rank, --adapter-dim, or --train-nets"
-        )
-    logger.info("base: %s, %s weights of it are frozen", base, f"{total - count:,}")
+        raise ValueError("nothing is trained over --base-checkpoint: give --lora-rank, --adapter-dim, or --train-nets")
+    logger.info("base: %s, %s weights of it are frozen: %s", base, f"{total - count:,}", ", ".join(base.nets))
     if base.left:
         logger.warning("left in the base, not used by this job: %s", ", ".join(base.left))
     if base.new:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoint import CheckpointError, DictionaryFiles, listed, read_checkpoint
-from .loading import TIED_EMBEDDINGS, check_nets
+from .dictionary_change import TIED_EMBEDDINGS
+from .loading import check_nets
 from .partial import DIGEST, BaseReference, whole_state
 
 
@@ -110,17 +111,15 @@ def lay_beneath(model: nn.Module, base: Base, *, train: Collection[str], files: 
     own = whole_state(model)
     _check_names(train, own)
     fitting = check_nets(model, base.tensors, files, f"the base checkpoint {base.path}")
-    # check_nets gives the model's own tensors where another reduction factor makes them new
-    taken = {name for name in own if name in fitting and fitting[name].data_ptr() != own[name].data_ptr()}
-    nn.Module.load_state_dict(model, {name: fitting.get(name, value) for name, value in own.items()})
+    nn.Module.load_state_dict(model, {**own, **fitting})
     trained = {
-        id(p) for name, p in _parameters(model) if p.requires_grad and (name not in taken or _net(name) in train)
+        id(p) for name, p in _parameters(model) if p.requires_grad and (name not in fitting or _net(name) in train)
     }
-    frozen = {name: p for name, p in _parameters(model) if name in taken and id(p) not in trained}
+    frozen = {name: p for name, p in _parameters(model) if name in fitting and id(p) not in trained}
     for name, parameter in frozen.items():
         parameter.requires_grad_(False)
         _put(model, name, base.shared.setdefault(_shared_name(name), parameter))
-    new = {_net(name) for name, _ in _parameters(model) if name not in taken}
+    new = {_net(name) for name, _ in _parameters(model) if name not in fitting}
     left = {_net(name) for name in base.tensors} - {_net(name) for name in own}
     return BaseReference(base.digest, path=base.path, frozen=frozenset(frozen), new=new, left=left)
 

@@ -1,4 +1,4 @@
-"""A checkpoint before it is loaded: its file, and what is said of one that does not fit."""
+"""A checkpoint before it is loaded: its file, the options it was trained with, and what is asked of it at a start."""
 
 from __future__ import annotations
 
@@ -21,9 +21,24 @@ class DictionaryFiles(NamedTuple):
 
     text: str | Path = "dict.txt"
     units: str | Path = "dict.km.txt"
+    classes: str | Path = "dict.txt"
 
 
 UNNAMED_FILES = DictionaryFiles()
+
+
+class Start(NamedTuple):
+    """What is asked of the checkpoint of ``--finetune-from-model``; a resumed run and decoding ask for nothing.
+
+    Attributes:
+        nets: the parts to take, ``--finetune-nets``; empty for all that the model has.
+        new_vocabulary: take the rows of the symbols that stay, ``--new-vocabulary``.
+        prediction: ``--speech-prediction`` of the run that wrote the checkpoint.
+    """
+
+    nets: str = ""
+    new_vocabulary: bool = False
+    prediction: str = "mel"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -42,8 +57,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return state
 
 
+def trained_prediction(state: dict[str, Any]) -> str:
+    """``--speech-prediction`` of the run that wrote a checkpoint; "mel" where that is not told."""
+    options = (state.get("cfg") or {}).get("model") or {}
+    options = options if isinstance(options, dict) else vars(options)
+    return str(options.get("speech_prediction", "mel"))
+
+
 def listed(names: Iterable[str]) -> str:
     """The first names in alphabetical order, and how many more there are."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - _LISTED} more" if len(ordered) > _LISTED else ""
-    return ", ".join(ordered[:_LISTED]) + more
+    return shortened(sorted(names))
+
+
+def shortened(names: list[str]) -> str:
+    """The first names in their own order, and how many more there are."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more

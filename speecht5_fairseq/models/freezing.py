@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
+
+from .parts import part_values, prefixes, summary, within
 
 ENCODER_NETS = ("encoder", "speech_encoder_prenet", "text_encoder_prenet")
 DECODER_NETS = (
@@ -12,32 +16,80 @@ DECODER_NETS = (
     "speech_decoder_postnet",
     "text_decoder_postnet",
 )
+FOREVER = "forever"
+OPTION = "--freeze"
+OPTIONS = f"--freeze-encoder-updates, --freeze-decoder-updates, {OPTION}"
 
 
 class Freezing:
-    """Keeps each side's parameters from learning for its first updates.
+    """Keeps parameters from learning: for the first updates, or forever.
 
-    Parameters that never learn (the extractor at ``feature_grad_mult`` 0) stay off whatever the update. What both
-    sides share, the tied embedding, learns when both do.
+    Parameters that never learn (the extractor at ``feature_grad_mult`` 0) stay off whatever the update. What several
+    parts share, the tied embedding, learns when all of them do. What is frozen forever is off from the start, so that
+    fairseq gives it to no optimizer and no reducer.
+
+    Attributes:
+        schedule: parameters and the update from which on each learns.
+        lines: what is frozen and until when, for the log.
     """
 
-    def __init__(self, model: nn.Module, *, encoder: int, decoder: int) -> None:
-        """``encoder`` and ``decoder`` are updates for which that side does not learn."""
-        thaws: dict[nn.Parameter, int] = {}
-        for nets, updates in ((ENCODER_NETS, encoder), (DECODER_NETS, decoder)):
-            for parameter in _learning_parameters(model, nets):
-                thaws[parameter] = max(updates, thaws.get(parameter, 0))
-        self.schedule = [(parameter, updates) for parameter, updates in thaws.items() if updates > 0]
+    def __init__(self, model: nn.Module, *, encoder: int, decoder: int, parts: str = "") -> None:
+        """Freeze.
+
+        Args:
+            model: with all its nets.
+            encoder, decoder: updates for which that side, its nets included, does not learn.
+            parts: ``PART:UPDATES`` or ``PART:forever``, with spaces between.
+
+        Raises:
+            ValueError: no such part or layer, a number that is none, or nothing that ever learns.
+        """
+        learning = {name: p for name, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
+        sides = {net: encoder for net in ENCODER_NETS} | {net: decoder for net in DECODER_NETS}
+        thaws = {name: float(max(0, sides.get(name.split(".")[0], 0))) for name in learning}
+        for prefix, updates in _asked(parts, [name for name, _ in model.named_parameters(remove_duplicate=False)]):
+            thaws |= {name: max(until, updates) for name, until in thaws.items() if within(name, prefix)}
+        latest: dict[nn.Parameter, float] = {}
+        for name, parameter in learning.items():
+            latest[parameter] = max(thaws[name], latest.get(parameter, 0.0))
+        if latest and min(latest.values()) == math.inf:
+            raise ValueError(f"{OPTION} {parts!r} freezes the whole model forever; leave a part that learns")
+        self.lines = _lines({name: latest[parameter] for name, parameter in learning.items()}, learning)
+        self.schedule = [(parameter, until) for parameter, until in latest.items() if 0 < until < math.inf]
+        for parameter, until in latest.items():
+            if until == math.inf:
+                parameter.requires_grad_(False)
 
     @property
     def used(self) -> bool:
+        """Whether some parameters learn in some updates and not in others."""
         return bool(self.schedule)
 
     def apply(self, num_updates: int) -> None:
         for parameter, until in self.schedule:
             parameter.requires_grad_(num_updates >= until)
 
+    def release(self) -> None:
+        """Let everything learn that ever will: fairseq builds its optimizer of the parameters that learn just then."""
+        self.apply(max((int(until) for _, until in self.schedule), default=0))
 
-def _learning_parameters(model: nn.Module, nets: tuple[str, ...]) -> list[nn.Parameter]:
-    modules = [getattr(model, net) for net in nets]
-    return [p for module in modules if module is not None for p in module.parameters() if p.requires_grad]
+
+def _asked(text: str, names: list[str]) -> list[tuple[str, float]]:
+    """(prefix, updates) of the option; infinity for ever."""
+    found = []
+    for part, value in part_values(text, OPTION, "encoder.layers.0-3:4000 or speech_encoder_prenet:forever").items():
+        if value != FOREVER and not (value.isascii() and value.isdigit() and int(value) > 0):
+            raise ValueError(f"{OPTION} {part}:{value}: {value!r} is neither updates (1 or more) nor {FOREVER}")
+        updates = math.inf if value == FOREVER else float(value)
+        found += [(prefix, updates) for prefix in prefixes(part, names, OPTION)]
+    return found
+
+
+def _lines(thaws: dict[str, float], parameters: dict[str, nn.Parameter]) -> list[str]:
+    lines = []
+    for until in sorted(set(thaws.values()) - {0.0}):
+        names = [name for name, updates in thaws.items() if updates == until]
+        weights = sum(parameter.numel() for parameter in {parameters[name] for name in names})
+        when = FOREVER if until == math.inf else f"until update {until:.0f}"
+        lines.append(f"frozen {when}: {', '.join(summary(names, thaws))} ({weights:,} weights)")
+    return lines

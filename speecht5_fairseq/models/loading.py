@@ -1,38 +1,48 @@
-"""Loading a checkpoint of the same job or of another: whole nets are taken, left or new, and nothing in between.
+"""Loading a checkpoint of the same job or of another: parts are taken, left or new, and nothing in between.
 
 A net is a top-level module of the model. One that both sides have must agree in every name and shape. What only the
-checkpoint has is left; what only the model has keeps its initial values; both are reported.
+checkpoint has is left; what only the model has keeps its initial values; all three are reported. A start of
+fine-tuning may ask for some parts only, or for another dictionary (``checkpoint.Start``).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fairseq.data import Dictionary
 from torch import Tensor, nn
 
-from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
-from .checkpoint import UNNAMED_FILES, CheckpointError, DictionaryFiles, listed, read_checkpoint
+from .checkpoint import (
+    UNNAMED_FILES,
+    CheckpointError,
+    DictionaryFiles,
+    Start,
+    listed,
+    read_checkpoint,
+    trained_prediction,
+)
+from .dictionary_change import ROWS, SYMBOLS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
 from .partial import completed, whole_state
+from .parts import prefixes, summary, within
 from .vocabulary import decode
 
 logger = logging.getLogger(__name__)
 
-TIED_EMBEDDINGS = (
-    "text_encoder_prenet.embedding.weight",
-    "text_decoder_prenet.embedding.weight",
-    "text_decoder_postnet.embedding.weight",
-)
+SELECTION = "--finetune-nets"
 SHARED_BODY = ("encoder", "decoder")
+MEL_LAYER = "speech_decoder_postnet.feat_out"
 # Sized by the reduction factor alone: with another one they are new, and the rest of their net is taken.
-PER_STEP = ("speech_decoder_postnet.feat_out", "speech_decoder_postnet.prob_out")
+PER_STEP = (MEL_LAYER, "speech_decoder_postnet.prob_out")
 UNITS = "unit_head.embeddings"  # (units, width)
+CLASSES = "classes.symbols"  # names of the speakers, as vocabulary.symbols has them
 
 
 def load_nets(
-    model: nn.Module, checkpoint: dict[str, Tensor], files: DictionaryFiles = UNNAMED_FILES
+    model: nn.Module,
+    checkpoint: dict[str, Tensor],
+    files: DictionaryFiles = UNNAMED_FILES,
+    start: Start | None = None,
 ) -> dict[str, Tensor]:
     """A state dict that fits ``model`` exactly, made of the checkpoint's nets and the model's own new ones.
 
@@ -40,44 +50,61 @@ def load_nets(
         CheckpointError: see ``check_nets``.
     """
     own = whole_state(model)
-    other = _other_reduction(checkpoint, own)
-    checkpoint = check_nets(model, checkpoint, files)
-    given, wanted = _nets(checkpoint), _nets(own)
-    _report("--reduction-factor is another in the checkpoint, so these are new (initial values)", set(other))
-    _report("left in the checkpoint, not used by this job", given - wanted)
-    _report("new, not in the checkpoint (initial values)", _nets(name for name in own if name not in checkpoint))
-    return {name: checkpoint.get(name, value) for name, value in own.items()}
+    taken = check_nets(model, checkpoint, files, start=start)
+    for why, names in _fresh(model, checkpoint, own, start).items():
+        logger.warning("%s, so these are new (initial values): %s", why, ", ".join(sorted(names)))
+    if start is not None and start.new_vocabulary:
+        report_vocabulary(checkpoint, own)
+    _report(own, taken, checkpoint, always=start is not None)
+    return {**own, **taken}
 
 
 def check_nets(
-    model: nn.Module, checkpoint: dict[str, Tensor], files: DictionaryFiles, name: str = "the checkpoint"
+    model: nn.Module,
+    checkpoint: dict[str, Tensor],
+    files: DictionaryFiles,
+    name: str = "the checkpoint",
+    start: Start | None = None,
 ) -> dict[str, Tensor]:
-    """The tensors of the checkpoint, the tied embedding under every name that ``model`` has for it, and the model's own
-    where only the reduction factor differs.
+    """The tensors that ``model`` takes from the checkpoint, each as the model has it; the others are new.
 
     Raises:
-        CheckpointError: see ``completed``; no SpeechT5 body, another vocabulary, other units, or a shared net with
-            missing, extra or resized tensors. ``name`` says which checkpoint.
+        CheckpointError: see ``completed``; no SpeechT5 body, another vocabulary, other units, a part to take that one
+            side lacks, or a shared net with missing, extra or resized tensors. ``name`` says which checkpoint.
     """
     own = whole_state(model)
     checkpoint = completed(model.base, checkpoint, own, name)
-    given, wanted = _nets(checkpoint), _nets(own)
-    _check_body(given, name)
-    _check_vocabulary(checkpoint, own, files, name)
-    _check_units(checkpoint, own, files, name)
-    checkpoint = {**checkpoint, **_tied_embedding(checkpoint, own), **_other_reduction(checkpoint, own)}
-    _check_tensors(own, {key: value for key, value in checkpoint.items() if _net(key) in wanted}, given, name)
-    return checkpoint
+    nets = _nets(checkpoint)
+    _check_body(nets, _nets(own), name)
+    given = {**checkpoint, **_tied_embedding(checkpoint, own)}
+    wanted = _selected(given, own, start, nets & _nets(own))
+    fresh = {name for names in _fresh(model, checkpoint, own, start).values() for name in names}
+    taken = {key: value for key, value in given.items() if wanted(key) and key not in fresh}
+    taken |= _tied_embedding(taken, own)
+    if not any(key in taken for key in ROWS):
+        taken.pop(SYMBOLS, None)  # no tensor that is taken has to do with symbols
+    taken = fit_vocabulary(taken, own, files, name, start)
+    _check_units(taken, own, files, name)
+    _check_classes(taken, own, files, name)
+    due = {key for key in own if _net(key) in nets and wanted(key) and key not in fresh}
+    _check_tensors(due - {SYMBOLS}, taken, own, name)
+    return taken
 
 
-def check_file(model: nn.Module, path: str | Path, files: DictionaryFiles) -> None:
-    """Check that a checkpoint file fits, without reading the values of its tensors.
+def check_file(model: nn.Module, path: str | Path, files: DictionaryFiles, start: Start | None = None) -> Start | None:
+    """Check that a checkpoint file fits, without reading the values of its nets.
+
+    Returns:
+        ``start`` with what the file tells of the run that wrote it.
 
     Raises:
         CheckpointError: it cannot be read, holds no model, or see ``check_nets``.
     """
     state = read_checkpoint(path)
-    check_nets(model, state["model"], files, f"the checkpoint {path}")
+    if start is not None:
+        start = start._replace(prediction=trained_prediction(state))
+    check_nets(model, state["model"], files, f"the checkpoint {path}", start)
+    return start
 
 
 def _net(name: str) -> str:
@@ -88,13 +115,31 @@ def _nets(names: Iterable[str]) -> set[str]:
     return {_net(name) for name in names}
 
 
-def _check_body(given: set[str], name: str) -> None:
-    missing = [net for net in SHARED_BODY if net not in given]
+def _check_body(given: set[str], wanted: set[str], name: str) -> None:
+    missing = [net for net in SHARED_BODY if net in wanted and net not in given]
     if missing:
         raise CheckpointError(
             f"{name} has no {' and no '.join(missing)}: it is not a speecht5_fairseq model; its nets are "
             f"{listed(given)}. Give a checkpoint that fairseq-train wrote with this user dir"
         )
+
+
+def _selected(
+    given: dict[str, Tensor], own: dict[str, Tensor], start: Start | None, shared: set[str]
+) -> Callable[[str], bool]:
+    """Which tensors are to be taken: those of the ``shared`` nets and the tied one, or of what is asked for."""
+    if start is None or not start.nets:
+        tied = own.keys() & set(TIED_EMBEDDINGS)
+        return lambda name: _net(name) in shared or name in tied
+    common = [key for key in own if key in given and key != SYMBOLS]
+    parts = start.nets.replace(",", " ").split()
+    if not parts:
+        raise CheckpointError(f"{SELECTION} {start.nets!r} names no part; leave the option out to take all that fits")
+    try:
+        asked = [prefix for part in parts for prefix in prefixes(part, common, SELECTION)]
+    except ValueError as error:
+        raise CheckpointError(f"{error} (what both the model and the checkpoint have)") from error
+    return lambda name: name == SYMBOLS or any(within(name, prefix) for prefix in asked)
 
 
 def _tied_embedding(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -103,51 +148,48 @@ def _tied_embedding(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> di
     return {} if table is None else {name: table for name in TIED_EMBEDDINGS if name in own}
 
 
-def _other_reduction(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The model's own values of what predicts the frames of a step, where the checkpoint predicts another number."""
+def _fresh(
+    model: nn.Module, checkpoint: dict[str, Tensor], own: dict[str, Tensor], start: Start | None
+) -> dict[str, list[str]]:
+    """Tensors of a shared net that are new all the same, by the reason."""
     frames = f"{PER_STEP[1]}.bias"
-    if frames not in own or frames not in checkpoint or own[frames].shape == checkpoint[frames].shape:
+    if frames not in own or frames not in checkpoint:
         return {}
-    return {name: value for name, value in own.items() if name.startswith(PER_STEP)}
+    if own[frames].shape != checkpoint[frames].shape:
+        return {"--reduction-factor is another in the checkpoint": [key for key in own if key.startswith(PER_STEP)]}
+    here = model.speech_decoder_postnet.prediction
+    if start is not None and start.prediction != here:
+        why = f"--speech-prediction is {here} here and {start.prediction} in the checkpoint"
+        return {why: [key for key in own if within(key, MEL_LAYER)]}
+    return {}
 
 
-def _check_vocabulary(checkpoint: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str) -> None:
-    key = "vocabulary.symbols"
-    if key not in own or key not in checkpoint:
-        return
-    ours, theirs = decode(own[key]), decode(checkpoint[key])
-    if ours == theirs:
-        return
-    place = next((i for i, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
-    first = ""
-    if place is not None:
-        first = f"; first difference at index {place}: {ours[place]!r} here, {theirs[place]!r} there"
-    raise CheckpointError(
-        f"{files.text}{_line(ours, place)}: the dictionary does not fit {name}: {len(ours)} symbols here, "
-        f"{len(theirs)} in the checkpoint ({listed(set(ours) ^ set(theirs))} on one side only){first}. Use the "
-        "dict.txt that the checkpoint was trained with"
-    )
-
-
-def _line(symbols: list[str], place: int | None) -> str:
-    """ ":LINE" of the symbol in dict.txt; empty for the symbols around the file's own, which stand on no line."""
-    specials = Dictionary().nspecial
-    if place is None or place < specials or symbols[place] in (MASK_SYMBOL, CTC_BLANK_SYMBOL):
-        return ""
-    return f":{place - specials + 1}"
-
-
-def _check_units(checkpoint: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str) -> None:
-    if UNITS not in own or UNITS not in checkpoint or len(own[UNITS]) == len(checkpoint[UNITS]):
+def _check_units(taken: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str) -> None:
+    if UNITS not in own or UNITS not in taken or len(own[UNITS]) == len(taken[UNITS]):
         return
     raise CheckpointError(
-        f"{files.units}: {len(own[UNITS])} units here, {len(checkpoint[UNITS])} in {name}; take the dict.km.txt and "
+        f"{files.units}: {len(own[UNITS])} units here, {len(taken[UNITS])} in {name}; take the dict.km.txt and "
         "the units that it was trained with (other units need a pre-training of their own)"
     )
 
 
-def _check_tensors(own: dict[str, Tensor], taken: dict[str, Tensor], given: set[str], name: str) -> None:
-    missing = {key for key in own if _net(key) in given and key not in taken}
+def _check_classes(taken: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str) -> None:
+    if CLASSES not in own or CLASSES not in taken:
+        return
+    ours, theirs = decode(own[CLASSES]), decode(taken[CLASSES])
+    if ours == theirs:
+        return
+    only = listed(set(ours) ^ set(theirs))
+    difference = f"{only} on one side only" if only else "in another order"
+    raise CheckpointError(
+        f"{files.classes}: {len(ours)} classes here, {len(theirs)} in {name} ({difference}); take the dict.txt that it "
+        "was trained with (to learn other classes, start from a pre-trained model)"
+    )
+
+
+def _check_tensors(due: set[str], taken: dict[str, Tensor], own: dict[str, Tensor], name: str) -> None:
+    """``due`` are names of the model's that the checkpoint should have, ``taken`` what it has."""
+    missing = due - set(taken)
     extra = set(taken) - set(own)
     resized = {key for key in set(taken) & set(own) if taken[key].shape != own[key].shape}
     problems = []
@@ -165,6 +207,19 @@ def _check_tensors(own: dict[str, Tensor], taken: dict[str, Tensor], given: set[
         )
 
 
-def _report(what: str, nets: set[str]) -> None:
-    if nets:
-        logger.warning("%s: %s", what, ", ".join(sorted(nets)))
+def _report(own: dict[str, Tensor], taken: dict[str, Tensor], checkpoint: dict[str, Tensor], *, always: bool) -> None:
+    """Log what is loaded, new and left; nothing where all is loaded, unless ``always``."""
+    model, file = ([name for name in names if name != SYMBOLS] for names in (own, checkpoint))
+    loaded = summary((name for name in model if name in taken), model)
+    new = summary((name for name in model if name not in taken), model)
+    left = summary((name for name in file if name not in taken), file)
+    if new or left or always:
+        logger.info("loaded from the checkpoint: %s", ", ".join(loaded) or "nothing")
+    if new or always:
+        logger.log(_level(new), "new, not from the checkpoint (initial values): %s", ", ".join(new) or "nothing")
+    if left or always:
+        logger.log(_level(left), "left in the checkpoint, not used here: %s", ", ".join(left) or "nothing")
+
+
+def _level(parts: list[str]) -> int:
+    return logging.WARNING if parts else logging.INFO

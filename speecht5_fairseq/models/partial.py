@@ -34,6 +34,11 @@ class BaseReference(nn.Module):
         self.new = tuple(sorted(new))
         self.left = tuple(sorted(left))
 
+    @property
+    def nets(self) -> list[str]:
+        """Nets with parameters that are the base's."""
+        return sorted({_net(name) for name in self.frozen})
+
     def __str__(self) -> str:
         return f"{self.path} (digest {decode(self.digest)[0][:SHOWN]})"
 

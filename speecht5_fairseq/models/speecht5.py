@@ -1,34 +1,39 @@
 """SpeechT5: one encoder and one decoder for speech and text, with the nets of one job around them.
 
-Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins, D model width, V vocabulary, K beam.
+Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins, D model width, V vocabulary, K beam,
+C classes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor
 
 from ..data.audio import log_mel
-from ..modules.decoder import DecoderState, Watch
+from ..modules.decoder import Watch
 from ..modules.masks import valid_mask
 from ..modules.randomness import fresh_seeds
 from ..modules.speech_decoder_prenet import previous_frames
-from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput, SpeechStep
+from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeakerOutput, SpeechDecoderOutput
 from . import builder
 from .base_checkpoint import Base, lay_beneath
 from .checkpoint import UNNAMED_FILES, DictionaryFiles
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
+from .decoding import Decoding
 from .freezing import Freezing
 from .jobs import Job
-from .loading import load_nets
-from .options import check_options
+from .loading import Start, load_nets
+from .options import check_options, check_prediction
 from .partial import BaseReference
+from .rates import LearningRates
 from .vocabulary import Vocabulary
 
 
 @register_model("speecht5", dataclass=SpeechT5Config)
-class SpeechT5Model(BaseFairseqModel):
+class SpeechT5Model(Decoding, BaseFairseqModel):
     """The unified model with the nets of one job; nets that the job does not need are None."""
 
     def __init__(
@@ -39,6 +44,7 @@ class SpeechT5Model(BaseFairseqModel):
         symbols: list[str],
         padding: int,
         units: int,
+        classes: Sequence[str] = (),
         base: Base | None = None,
         dictionary_files: DictionaryFiles = UNNAMED_FILES,
     ) -> None:
@@ -50,16 +56,18 @@ class SpeechT5Model(BaseFairseqModel):
             symbols: the V symbols of the text dictionary in order; empty where the job has no text.
             padding: index of ``<pad>``.
             units: number of k-means units (pre-training), else 0.
+            classes: the C speakers (identification) in order.
             base: checkpoint whose tensors are taken and left as they are; None to train everything.
             dictionary_files: where symbols and units were read, for messages.
         """
         super().__init__()
+        check_prediction(cfg, job)
         texts = "text" in job.sources | job.targets
         embedding = builder.build_embedding(cfg, len(symbols), padding) if texts else None
         nets = {
             **builder.build_prenets(cfg, job, embedding),
             **builder.build_postnets(cfg, job, embedding),
-            **builder.build_heads(cfg, job, len(symbols), units),
+            **builder.build_heads(cfg, job, len(symbols), units, len(classes)),
         }
         self.speech_encoder_prenet = nets.get("speech_encoder_prenet")
         self.text_encoder_prenet = nets.get("text_encoder_prenet")
@@ -67,25 +75,26 @@ class SpeechT5Model(BaseFairseqModel):
         self.quantizer = nets.get("quantizer")
         self.speech_decoder_prenet = nets.get("speech_decoder_prenet")
         self.text_decoder_prenet = nets.get("text_decoder_prenet")
-        self.decoder = builder.build_decoder(cfg)
+        self.decoder = builder.build_decoder(cfg, job)
         self.speech_decoder_postnet = nets.get("speech_decoder_postnet")
         self.text_decoder_postnet = nets.get("text_decoder_postnet")
         self.ctc_head = nets.get("ctc_head")
         self.unit_head = nets.get("unit_head")
+        self.speaker_head = nets.get("speaker_head")
         self.vocabulary = Vocabulary(symbols) if texts else None
+        self.classes = Vocabulary(classes) if classes else None
         self.reduction_factor = cfg.reduction_factor
         self.dictionary_files = dictionary_files
-        if str(cfg.speech_prediction) != "mel" and "speech" in job.targets and "text" in job.sources:
-            raise ValueError(
-                f"--speech-prediction {cfg.speech_prediction} starts from the speech source, which a job with a text "
-                "source lacks; leave it at mel"
-            )
+        self.start: Start | None = None  # what fine-tuning asks of the checkpoint that it starts from
         builder.initialize(self)
         self.base: BaseReference | None = None
         if base is not None:
             self.base = lay_beneath(self, base, train=builder.trained_nets(cfg), files=dictionary_files)
         builder.add_adapters(cfg, self)
-        self.freezing = Freezing(self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates)
+        self.freezing = Freezing(
+            self, encoder=cfg.freeze_encoder_updates, decoder=cfg.freeze_decoder_updates, parts=cfg.freeze
+        )
+        self.rates = LearningRates(self, decay=cfg.layer_lr_decay, factors=cfg.lr_factors)
 
     @classmethod
     def build_model(cls, cfg: SpeechT5Config, task) -> SpeechT5Model:
@@ -93,10 +102,15 @@ class SpeechT5Model(BaseFairseqModel):
         dictionary = task.text_dictionary
         symbols = list(dictionary.symbols) if dictionary is not None else []
         padding = dictionary.pad() if dictionary is not None else 0
-        base = builder.read_base(cfg, task.bases, task.checkpoint_folders)
-        files = task.dictionary_files
         model = cls(
-            cfg, task.job, symbols=symbols, padding=padding, units=task.units, base=base, dictionary_files=files
+            cfg,
+            task.job,
+            symbols=symbols,
+            padding=padding,
+            units=task.units,
+            classes=task.classes,
+            base=builder.read_base(cfg, task.bases, task.checkpoint_folders),
+            dictionary_files=task.dictionary_files,
         )
         defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
         check_options(cfg, defaults, task.job, model)
@@ -150,6 +164,7 @@ class SpeechT5Model(BaseFairseqModel):
                 watch=watch,
             ),
             ctc_logits=None if self.ctc_head is None else self.ctc_head(encoded.states),
+            speaker=self.classify(encoded),
             unit_logits=self._unit_logits(encoded, masked=True),
             unmasked_unit_logits=self._unit_logits(encoded, masked=False) if predict_unmasked else None,
         )
@@ -218,6 +233,19 @@ class SpeechT5Model(BaseFairseqModel):
         output = self.speech_decoder_postnet(decoded.states, lengths, source)
         return output._replace(attention=decoded.attention)
 
+    def classify(self, encoded: EncoderOutput) -> SpeakerOutput | None:
+        """One decoder step on a zero vector, or without decoder the encoder's frames, through the speaker head.
+
+        None where the job has no such head.
+        """
+        if self.speaker_head is None:
+            return None
+        states, lengths = encoded.states, encoded.lengths
+        if self.decoder is not None:
+            states = self.decoder(states.new_zeros(len(states), 1, states.size(2)), states, encoded.padding_mask).states
+            lengths = torch.ones_like(lengths)
+        return self.speaker_head(states, lengths)
+
     def source_mel(
         self, waveform: Tensor | None, sample_lengths: Tensor | None, frame_lengths: Tensor | None = None
     ) -> Tensor | None:
@@ -243,56 +271,6 @@ class SpeechT5Model(BaseFairseqModel):
         valid = valid_mask(encoded.lengths, encoded.states.size(1))
         return self.unit_head(encoded.states[valid & (encoded.masked == masked)])
 
-    @property
-    def has_ctc(self) -> bool:
-        return self.ctc_head is not None
-
-    def ctc_log_probs(self, encoded: EncoderOutput) -> Tensor:
-        """(B, T, V) float32 log-probabilities of the CTC head."""
-        return self.ctc_head(encoded.states).float().log_softmax(-1)
-
-    def start_decoding(self, encoded: EncoderOutput) -> DecoderState:
-        """State for ``next_token_log_probs``; it serves any number of hypotheses an utterance."""
-        return self.decoder.start(encoded.states, encoded.padding_mask)
-
-    def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
-        """Newest token of each row (B x K,) -> float32 log-probabilities of the next (B x K, V); ``state`` advances."""
-        inputs = self.text_decoder_prenet(tokens[:, None], offset=state.steps)
-        logits = self.text_decoder_postnet(self.decoder.step(inputs, state).states)
-        return logits[:, 0].float().log_softmax(-1)
-
-    def speaker_condition(self, speaker: Tensor | None) -> Tensor:
-        """What ``next_frames`` needs of the speaker vectors (B, E) or None: (B or 1, 1, D)."""
-        return self.speech_decoder_prenet.condition(speaker)
-
-    def next_frames(
-        self,
-        heard: Tensor,
-        state: DecoderState,
-        *,
-        condition: Tensor,
-        kept: Tensor | None = None,
-        source: Tensor | None = None,
-    ) -> SpeechStep:
-        """One decoder step of each row; ``state`` advances.
-
-        Args:
-            heard: (B, M) last frame of the step before, zeros before the first; for a prediction from the source the
-                source's frame of this step.
-            condition: from ``speaker_condition``.
-            kept: (B, layers, hidden) what the pre-net's dropout keeps, or None for none.
-            source: (B, 1, M) log-mel frame of the source, for a prediction from it.
-        """
-        kept = None if kept is None else kept[:, None]
-        inputs = self.speech_decoder_prenet(heard[:, None], condition, offset=state.steps, kept=kept)
-        decoded = self.decoder.step(inputs, state, self.decoder.everything)
-        coarse, stop_logits = self.speech_decoder_postnet.coarse(decoded.states, source)
-        return SpeechStep(coarse, stop_logits, torch.cat(decoded.attention, dim=1)[:, :, 0])
-
-    def refine_frames(self, coarse: Tensor, lengths: Tensor) -> Tensor:
-        """Whole utterances (B, N, M) with (B,) valid frames through the convolutions of the post-net."""
-        return self.speech_decoder_postnet.refine(coarse, lengths)
-
     def set_num_updates(self, num_updates: int) -> None:
         """Called by the task before every update: the quantizer's temperature and what is frozen follow from it."""
         super().set_num_updates(num_updates)  # reaches every module that has the method
@@ -307,7 +285,9 @@ class SpeechT5Model(BaseFairseqModel):
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
-        return super().load_state_dict(load_nets(self, state_dict, self.dictionary_files), strict, model_cfg, args)
+        self.freezing.release()  # fairseq has told the updates and builds its optimizer next
+        own = load_nets(self, state_dict, self.dictionary_files, self.start)
+        return super().load_state_dict(own, strict, model_cfg, args)
 
     def max_positions(self) -> None:
         """No limit of the model's own."""

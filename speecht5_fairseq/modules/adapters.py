@@ -94,6 +94,13 @@ class AdaptedLinear(nn.Linear):
         return outputs + self.scale * F.linear(narrow, self.lora_b)
 
     @torch.no_grad()
+    def folded_weight(self) -> Tensor:
+        """The weight with the low-rank update in it: (O, I)."""
+        if self.lora_a is None:
+            return self.weight
+        update = self.scale * (self.lora_b.double() @ self.lora_a.double())
+        return (self.weight.double() + update).to(self.weight.dtype)
+
     def folded(self) -> nn.Linear:
         """A plain Linear with the low-rank update in its weight; the bias is the same object.
 
@@ -105,8 +112,7 @@ class AdaptedLinear(nn.Linear):
         linear = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
         linear.weight, linear.bias = self.weight, self.bias
         if self.lora_a is not None:
-            update = self.scale * (self.lora_b.double() @ self.lora_a.double())
-            linear.weight = nn.Parameter((self.weight.double() + update).to(self.weight.dtype))
+            linear.weight = nn.Parameter(self.folded_weight())
         return linear
 
 

@@ -82,7 +82,23 @@ class MultiheadAttention(nn.Module):
             relative_table: (R, d) vectors of relative positions; not together with ``causal``.
             watch: W, heads whose probabilities are wanted; not together with the two above.
         """
-        query = self._split(self.q_proj(states))
+        attended = self.attend(
+            self.q_proj(states), memory, bias=bias, causal=causal, relative_table=relative_table, watch=watch
+        )
+        return attended._replace(states=self.out_proj(attended.states))
+
+    def attend(
+        self,
+        queries: Tensor,
+        memory: KeyValue,
+        *,
+        bias: Tensor | None = None,
+        causal: bool = False,
+        relative_table: Tensor | None = None,
+        watch: int = 0,
+    ) -> Attended:
+        """What the heads make of queries (B, L, D), side by side: ``forward`` without its first and last product."""
+        query = self._split(queries)
         dropout = self.dropout if self.training else 0.0
         weights = _weights(query, memory, bias, watch) if watch else None
         if watch == self.heads and dropout == 0:
@@ -95,7 +111,7 @@ class MultiheadAttention(nn.Module):
             mixed = F.scaled_dot_product_attention(
                 query, memory.key, memory.value, attn_mask=bias, dropout_p=dropout, is_causal=causal
             )
-        return Attended(self.out_proj(mixed.transpose(1, 2).flatten(2)), weights)
+        return Attended(mixed.transpose(1, 2).flatten(2), weights)
 
 
 def _weights(query: Tensor, memory: KeyValue, bias: Tensor | None, heads: int) -> Tensor:

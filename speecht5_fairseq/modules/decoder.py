@@ -1,7 +1,6 @@
-"""The shared Transformer decoder and the state it keeps between steps.
+"""The shared Transformer decoder, over whole sequences (``decoder_steps`` has it position by position).
 
-Shapes: B utterances, K hypotheses of each, N = B x K rows (those of an utterance side by side), T encoder frames,
-L decoder positions, D model width.
+Shapes: B batch, T encoder frames, L decoder positions, D model width.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..outputs import DecoderOutput
-from .attention import KeyValue, padding_bias
-from .transformer_layer import DecoderLayer, SelfMemory
+from .attention import padding_bias
+from .transformer_layer import DecoderLayer
 
 
 class Watch(NamedTuple):
@@ -21,26 +20,6 @@ class Watch(NamedTuple):
 
     layers: int
     heads: int
-
-
-class DecoderState:
-    """What step-by-step decoding keeps: the encoder's keys and values once an utterance, the decoder's once a row."""
-
-    def __init__(self, memories: list[KeyValue], bias: Tensor | None) -> None:
-        self.memories = memories  # a layer: (B, H, T, d)
-        self.bias = bias  # (B, 1, 1, T) or None
-        self.seen = [SelfMemory() for _ in memories]  # a layer: (N, H, steps, d)
-        self.steps = 0
-
-    def reorder(self, rows: Tensor) -> None:
-        """Row n continues what row ``rows[n]`` was; rows (N',) may repeat or leave out."""
-        for layer in self.seen:
-            layer.reorder(rows)
-
-    def keep_utterances(self, index: Tensor) -> None:
-        """Keep the utterances ``index`` (B',) of the encoder side; ``reorder`` does the same for the rows."""
-        self.memories = [KeyValue(*(part.index_select(0, index) for part in memory)) for memory in self.memories]
-        self.bias = None if self.bias is None else self.bias.index_select(0, index)
 
 
 class TransformerDecoder(nn.Module):
@@ -76,24 +55,8 @@ class TransformerDecoder(nn.Module):
             for _ in range(layers)
         )
 
-    def start(self, memory: Tensor, padding_mask: Tensor | None) -> DecoderState:
-        """State before the first step, for encoder states (B, T, D) and their padding (B, T) or None."""
-        memories = [layer.encoder_attn.remember(memory) for layer in self.layers]
-        # Every step multiplies by them head by head: a view across heads would be copied each time.
-        memories = [KeyValue(*(part.contiguous() for part in memory)) for memory in memories]
-        return DecoderState(memories, padding_bias(padding_mask, memory.dtype))
-
-    def step(self, states: Tensor, state: DecoderState, watch: Watch | None = None) -> DecoderOutput:
-        """Decode the newest position of each row, states (N, 1, D) -> (N, 1, D); ``state`` advances."""
-        attention = []
-        for number, (layer, memory, seen) in enumerate(zip(self.layers, state.memories, state.seen, strict=True)):
-            heads = self._watched_heads(number, watch)
-            states, weights = layer(states, memory=memory, bias=state.bias, seen=seen, watch=heads)
-            attention += weights
-        state.steps += 1
-        return DecoderOutput(self.layer_norm(states), tuple(attention))
-
-    def _watched_heads(self, number: int, watch: Watch | None) -> int:
+    def watched_heads(self, number: int, watch: Watch | None) -> int:
+        """Heads of layer ``number`` whose cross-attention ``watch`` asks for."""
         return 0 if watch is None or number < len(self.layers) - watch.layers else watch.heads
 
     def forward(
@@ -115,7 +78,7 @@ class TransformerDecoder(nn.Module):
         for number, layer in enumerate(self.layers):
             if self.training and torch.rand(()) < self.layerdrop:
                 continue
-            heads = self._watched_heads(number, watch)
+            heads = self.watched_heads(number, watch)
             states, weights = layer(states, memory=layer.encoder_attn.remember(memory), bias=bias, watch=heads)
             attention += weights
         return DecoderOutput(self.layer_norm(states), tuple(attention))

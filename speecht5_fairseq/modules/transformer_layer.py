@@ -1,7 +1,7 @@
 """One encoder layer and one decoder layer.
 
-Shapes: B utterances, N rows of the decoder (B, or B x beam with the rows of an utterance side by side), T encoder
-frames, L decoder positions, D model width, d width of a head, R rows of the relative table.
+Shapes: B batch, T encoder frames, L decoder positions, D model width, H heads, d width of a head, R rows of the
+relative table.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Layer(nn.Module):
         self.pre_norm = pre_norm
         self.dropout = Dropout(dropout)
 
-    def _residual(self, states: Tensor, norm: nn.LayerNorm, part: Callable[[Tensor], Tensor]) -> Tensor:
+    def residual(self, states: Tensor, norm: nn.LayerNorm, part: Callable[[Tensor], Tensor]) -> Tensor:
         if self.pre_norm:
             return states + self.dropout(part(norm(states)))
         return norm(states + self.dropout(part(states)))
@@ -75,43 +75,8 @@ class EncoderLayer(_Layer):
             table = self.norm_k(relative_table)
             return self.self_attn(inputs, self.self_attn.remember(inputs), bias=bias, relative_table=table).states
 
-        states = self._residual(states, self.self_attn_layer_norm, attend)
-        return self._residual(states, self.final_layer_norm, self.feed_forward)
-
-
-class SelfMemory:
-    """Keys and values of the positions a decoder layer has seen, one row a hypothesis.
-
-    They stand in tensors with spare room that doubles when it is used up: a step copies its own position only.
-    """
-
-    FIRST_ROOM = 16  # positions
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.room: KeyValue | None = None  # (N, H, >= steps, d)
-
-    def extend(self, new: KeyValue) -> KeyValue:
-        """Append positions (N, H, L, d); all seen so far."""
-        start, self.steps = self.steps, self.steps + new.key.size(2)
-        if self.room is None or self.room.key.size(2) < self.steps:
-            self.room = KeyValue(*(self._larger(number, part, start) for number, part in enumerate(new)))
-        for room, part in zip(self.room, new, strict=True):
-            room[:, :, start : self.steps] = part
-        return self._seen(self.steps)
-
-    def reorder(self, rows: Tensor) -> None:
-        if self.room is not None:
-            self.room = KeyValue(*(part.index_select(0, rows) for part in self._seen(self.steps)))
-
-    def _seen(self, steps: int) -> KeyValue:
-        return KeyValue(*(part[:, :, :steps] for part in self.room))
-
-    def _larger(self, number: int, like: Tensor, steps: int) -> Tensor:
-        room = like.new_empty(*like.shape[:2], max(self.FIRST_ROOM, 2 * self.steps), like.size(3))
-        if steps:
-            room[:, :, :steps] = self.room[number][:, :, :steps]
-        return room
+        states = self.residual(states, self.self_attn_layer_norm, attend)
+        return self.residual(states, self.final_layer_norm, self.feed_forward)
 
 
 class DecoderLayer(_Layer):
@@ -136,34 +101,26 @@ class DecoderLayer(_Layer):
         self.feed_forward = FeedForward(dim=dim, hidden=hidden, activation_dropout=activation_dropout)
         self.final_layer_norm = nn.LayerNorm(dim)
 
-    def forward(
-        self, states: Tensor, *, memory: KeyValue, bias: Tensor | None, seen: SelfMemory | None = None, watch: int = 0
-    ) -> DecoderOutput:
-        """Decode whole sequences (``seen`` None, causal) or the newest position of each row (``seen`` given).
+    def forward(self, states: Tensor, *, memory: KeyValue, bias: Tensor | None, watch: int = 0) -> DecoderOutput:
+        """Decode whole sequences.
 
         Args:
-            states: (N, L, D); L is 1 with ``seen``.
+            states: (B, L, D).
             memory: keys and values of the encoder states, (B, H, T, d).
             bias: (B, 1, 1, T) of the encoder's padding, or None.
-            seen: earlier positions; extended in place.
             watch: heads whose cross-attention is wanted.
         """
         watched = []
 
         def attend_self(inputs: Tensor) -> Tensor:
-            new = self.self_attn.remember(inputs)
-            if seen is None:
-                return self.self_attn(inputs, new, causal=True).states
-            return self.self_attn(inputs, seen.extend(new)).states
+            return self.self_attn(inputs, self.self_attn.remember(inputs), causal=True).states
 
         def attend_encoder(inputs: Tensor) -> Tensor:
-            # The hypotheses of an utterance are so many queries to one memory: nothing is copied per hypothesis.
-            folded = inputs.reshape(memory.key.size(0), -1, inputs.size(-1))
-            attended = self.encoder_attn(folded, memory, bias=bias, watch=watch)
+            attended = self.encoder_attn(inputs, memory, bias=bias, watch=watch)
             watched.append(attended.weights)
-            return attended.states.view_as(inputs)
+            return attended.states
 
-        states = self._residual(states, self.self_attn_layer_norm, attend_self)
-        states = self._residual(states, self.encoder_attn_layer_norm, attend_encoder)
-        states = self._residual(states, self.final_layer_norm, self.feed_forward)
+        states = self.residual(states, self.self_attn_layer_norm, attend_self)
+        states = self.residual(states, self.encoder_attn_layer_norm, attend_encoder)
+        states = self.residual(states, self.final_layer_norm, self.feed_forward)
         return DecoderOutput(states, tuple(watched) if watch else ())

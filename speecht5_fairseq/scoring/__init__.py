@@ -1,3 +1,3 @@
-"""Scores: lists of references and hypotheses in, a number out. Importing it registers `--scoring wer_cer`."""
+"""Scores: lists of references and hypotheses in, a number out. Importing it registers the scorers of `--scoring`."""
 
-from . import fairseq_scorer  # noqa: F401  (registers the scorer with fairseq)
+from . import fairseq_scorer, translation  # noqa: F401  (registers the scorers with fairseq)

@@ -47,9 +47,7 @@ def character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> Er
     return _count(references, hypotheses, lambda line: list(" ".join(line.split())))
 
 
-def _count(
-    references: Sequence[str], hypotheses: Sequence[str], split: Callable[[str], Sequence[str]]
-) -> ErrorCount:
+def _count(references: Sequence[str], hypotheses: Sequence[str], split: Callable[[str], Sequence[str]]) -> ErrorCount:
     if len(references) != len(hypotheses):
         raise ValueError(
             f"{len(references)} references and {len(hypotheses)} hypotheses: give one hypothesis a reference, in the "

@@ -1,5 +1,6 @@
 """What the tasks of all jobs share: options, manifests and their verification, training steps."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from typing import Any, Optional
 import numpy as np
 from fairseq.data import Dictionary
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.optim.fp16_optimizer import FP16Optimizer
 from fairseq.tasks import FairseqTask
 from fairseq.utils import split_paths
 from omegaconf import II, MISSING
@@ -19,16 +19,21 @@ from torch import distributed
 from ..constants import CTC_BLANK_SYMBOL
 from ..data.base import SpeechLimits
 from ..data.checks import Report, verify
+from ..data.classes import ClassLabels
 from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
 from ..models.adapters import report
 from ..models.base_checkpoint import Bases
 from ..models.jobs import JOBS, Job
-from ..models.loading import UNNAMED_FILES, check_file
+from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
-from .start import check_backend, starting_checkpoint
+from .optimizers import check_optimizer, spare_frozen
+from .start import check_backend, is_fine_tuning, starting_checkpoint
+
+logger = logging.getLogger(__name__)
 
 LONGEST_WAIT = timedelta(days=2)  # for the first process to verify the data
+START_OPTIONS = ("finetune_nets", "new_vocabulary")
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 
 
@@ -62,6 +67,18 @@ class SpeechTaskConfig(FairseqDataclass):
         default="full",
         metadata={"help": "before the first update: full (read every row's audio and labels), quick (256 rows), off"},
     )
+    finetune_nets: str = field(
+        default="",
+        metadata={
+            "help": "what to take of --finetune-from-model: 'encoder,decoder.layers.0-3' (default: all that fits)"
+        },
+    )
+    new_vocabulary: bool = field(
+        default=False,
+        metadata={
+            "help": "take a --finetune-from-model of another dict.txt: the rows of the symbols that both have are kept"
+        },
+    )
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
     save_dir: str = II("checkpoint.save_dir")
@@ -81,6 +98,7 @@ class SpeechT5Task(FairseqTask):
         columns: entry of ``JOB_COLUMNS`` for the manifests.
         text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
         units: k-means units that the model predicts; 0 outside pre-training.
+        classes: the speakers that the model tells apart; none outside identification.
         dictionary_files: where the symbols and the units were read.
         bases: frozen base checkpoints, held once for all models that this task builds.
         checkpoint_folders: of the checkpoints to decode with, where a base may stand.
@@ -94,6 +112,7 @@ class SpeechT5Task(FairseqTask):
         self.job: Job = JOBS[job]
         self.text_dictionary: Dictionary | None = None
         self.units = 0
+        self.classes: list[str] = []
         self.dictionary_files = UNNAMED_FILES
         self.from_checkpoint = False
         self.bases = Bases()
@@ -126,6 +145,11 @@ class SpeechT5Task(FairseqTask):
         if not from_checkpoint:
             self._check_start(model)
             report(model)
+            for line in (*model.freezing.lines, *model.rates.lines):
+                logger.info(line)
+        elif self.cfg.finetune_from_model is None:
+            why = "they are for fairseq-train --finetune-from-model"
+            warn_without_effect(self.cfg, SpeechTaskConfig, START_OPTIONS, why)
         return model
 
     def _check_start(self, model) -> None:
@@ -136,21 +160,34 @@ class SpeechT5Task(FairseqTask):
             cpu=self.cfg.cpu,
             processes=process_count(),
         )
+        given = self.cfg.finetune_from_model
         checkpoint = starting_checkpoint(
-            save_dir=self.cfg.save_dir,
-            restore_file=self.cfg.restore_file,
-            finetune_from_model=self.cfg.finetune_from_model,
+            save_dir=self.cfg.save_dir, restore_file=self.cfg.restore_file, finetune_from_model=given
         )
+        start = Start(self.cfg.finetune_nets, self.cfg.new_vocabulary)
+        if given is None and start != Start():
+            raise ValueError(
+                "--finetune-nets and --new-vocabulary say how to take a checkpoint of --finetune-from-model: give it, "
+                "or drop them"
+            )
         if checkpoint is not None:
-            check_file(model, checkpoint, self.dictionary_files)
+            fine_tuning = is_fine_tuning(checkpoint, save_dir=self.cfg.save_dir, finetune_from_model=given)
+            model.start = check_file(model, checkpoint, self.dictionary_files, start if fine_tuning else None)
 
     def open_manifest(self, split: str) -> Manifest:
         file = Path(self.cfg.data) / f"{split}.tsv"
         return Manifest.open(file, JOB_COLUMNS[self.columns], root=self.cfg.audio_root)
 
-    def verify(self, manifest: Manifest, *, text: TextLabels | None = None, units: UnitLabels | None = None) -> None:
+    def verify(
+        self,
+        manifest: Manifest,
+        *,
+        text: TextLabels | None = None,
+        units: UnitLabels | None = None,
+        classes: ClassLabels | None = None,
+    ) -> None:
         """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error."""
-        self.examine(manifest, text=text, units=units).raise_problems()
+        self.examine(manifest, text=text, units=units, classes=classes).raise_problems()
 
     def examine(
         self,
@@ -158,6 +195,7 @@ class SpeechT5Task(FairseqTask):
         *,
         text: TextLabels | None = None,
         units: UnitLabels | None = None,
+        classes: ClassLabels | None = None,
         audio: Sequence[str] | None = None,
     ) -> Report:
         """Check as ``verify`` does, the files of the path columns ``audio`` or all; bad rows are in the report.
@@ -170,6 +208,7 @@ class SpeechT5Task(FairseqTask):
                 manifest,
                 text=text,
                 units=units,
+                classes=classes,
                 audio=audio,
                 level=str(self.cfg.verify_data),
                 resample=resample,
@@ -194,7 +233,9 @@ class SpeechT5Task(FairseqTask):
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         """fairseq's step, on each part of a joint sample in turn: the graph of one is gone before the next is built."""
-        _spare_frozen(model, optimizer)
+        check_optimizer(model, optimizer)
+        model.set_num_updates(update_num)
+        spare_frozen(model, optimizer)
         parts = split_parts(sample)
         results = [
             super(SpeechT5Task, self).train_step(part, model, criterion, optimizer, update_num, ignore_grad)
@@ -265,24 +306,3 @@ def merge_logs(logs: Sequence[dict]) -> dict:
         for key, value in log.items():
             merged[key] = merged.get(key, 0) + value
     return merged
-
-
-def _spare_frozen(model, optimizer) -> None:
-    """See to it that fairseq's fp16 and bf16 optimizers leave frozen parameters alone.
-
-    Their float32 copies keep a gradient of zeros, which weight decay would add to; flat copies of all parameters lose
-    their order when some have no gradient.
-
-    Raises:
-        ValueError: the copies are flat.
-    """
-    if not (model.freezing.used and isinstance(optimizer, FP16Optimizer)):
-        return
-    if optimizer.has_flat_params:
-        raise ValueError(
-            "--freeze-encoder-updates and --freeze-decoder-updates need a gradient for each parameter of its own: "
-            "with --fp16 or --bf16 add --fp16-no-flatten-grads, or use --memory-efficient-fp16 / -bf16"
-        )
-    for parameter, copy in zip(optimizer.fp16_params, optimizer.fp32_params, strict=True):
-        if not parameter.requires_grad:
-            copy.grad = None

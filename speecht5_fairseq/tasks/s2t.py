@@ -90,6 +90,8 @@ class S2TTask(SpeechT5Task):
                     "drop it, or give --decoding beam"
                 )
             return CTCGreedySearch.from_config(args, self.text_dictionary)
+        for model in models:
+            model.prepare_decoding()
         lm_model = (extra_gen_cls_kwargs or {}).get("lm_model")
         return JointBeamSearch.from_config(
             args, self.text_dictionary, ctc_weight=self.cfg.ctc_decoding_weight, lm_model=lm_model

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.utils import split_paths
 from omegaconf import II
@@ -32,10 +33,11 @@ from .watched_epoch import WatchedEpoch
 logger = logging.getLogger(__name__)
 
 PRENET_DROPOUT = ChoiceEnum(["seeded", "off"])
+PRECISIONS = ChoiceEnum(["float32", "bfloat16", "float64"])
 NO_VOCODER = "none"
 SOURCE_PHASES = "source"
 GENERATION_OPTIONS = (
-    "stop_threshold", "min_length_ratio", "max_length_ratio", "generation_prenet_dropout", "generation_float64",
+    "stop_threshold", "min_length_ratio", "max_length_ratio", "generation_prenet_dropout", "generation_precision",
     "vocoder", "save_pictures", "overwrite_results",
 )  # fmt: skip
 
@@ -57,11 +59,11 @@ class SpeechTargetTaskConfig(SpeechTaskConfig):
         default="seeded",
         metadata={"help": "generation: dropout of the pre-net, drawn from each utterance's seed, or off"},
     )
-    generation_float64: bool = field(
-        default=False,
+    generation_precision: PRECISIONS = field(
+        default="float32",
         metadata={
-            "help": "generation: compute in float64, at half the speed; rounding grows from frame to frame, and in "
-            "float32 a long utterance may come out a little otherwise alone than in a batch"
+            "help": "generation: bfloat16 products are the fastest; float64, at half the speed, makes an utterance the "
+            "same alone and in a batch (rounding grows from frame to frame)"
         },
     )
     vocoder: str = field(
@@ -169,7 +171,7 @@ class SpeechTargetTask(SpeechT5Task):
         names = ("stop_threshold", "min_length_ratio", "max_length_ratio", "vocoder", "seed")
         options = {name: getattr(self.cfg, name) for name in names}
         options["prenet_dropout"] = str(self.cfg.generation_prenet_dropout)
-        options |= {"fp16": self.cfg.fp16, "float64": self.cfg.generation_float64}
+        options |= {"fp16": self.cfg.fp16, "precision": str(self.cfg.generation_precision)}
         options["model_overrides"] = self.cfg.model_overrides
         symbols = self.text_dictionary.symbols if self.text_dictionary is not None else []
         return {"files": states, "dictionary": digest(symbols), **options}
@@ -191,10 +193,7 @@ class SpeechTargetTask(SpeechT5Task):
             raise ValueError("generated speech needs a folder: give --results-path OUT")
         reject_unsupported(args, "speech")
         warn_of_training_limits(self.cfg)
-        if self.cfg.generation_float64:
-            if self.cfg.fp16:
-                raise ValueError("--fp16 and --generation-float64 exclude each other: drop one")
-            models[0].double()
+        products = self._set_precision(models[0])
         self.generator = SpeechGenerator(
             limits=SpeechLimits(self.cfg.stop_threshold, self.cfg.min_length_ratio, self.cfg.max_length_ratio),
             results=self.results,
@@ -202,11 +201,27 @@ class SpeechTargetTask(SpeechT5Task):
             vocoder=self._vocoder(models[0]),
             describe=self.describe,
             prenet_dropout=str(self.cfg.generation_prenet_dropout) == "seeded",
+            products=products,
             pictures=self.cfg.save_pictures,
         )
         for row, problem in self.bad_rows.items():
             self.generator.fail(row, problem)
         return self.generator
+
+    def _set_precision(self, model: Any) -> torch.dtype | None:
+        """Make ``model`` ready in the precision asked for; that of its products where it is not the model's own.
+
+        Raises:
+            ValueError: two precisions are asked for.
+        """
+        precision = str(self.cfg.generation_precision)
+        if self.cfg.fp16 and precision != "float32":
+            raise ValueError(f"--fp16 and --generation-precision {precision} exclude each other: drop one")
+        if precision == "float64":
+            model.double()
+        products = torch.bfloat16 if precision == "bfloat16" else None
+        model.prepare_decoding(products)
+        return products
 
     def _vocoder(self, model: Any) -> Any:
         """What ``--vocoder`` names.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..models.freezing import OPTIONS as FREEZING_OPTIONS
 from ..models.speecht5 import SpeechT5Model
 
 TORCH_DDP = ("c10d", "pytorch_ddp")  # fairseq's names of torch's own DistributedDataParallel; the second is its default
@@ -16,6 +17,11 @@ def starting_checkpoint(*, save_dir: str, restore_file: str, finetune_from_model
     candidates = [restore_file] if restore_file != LAST else [Path(save_dir) / LAST, finetune_from_model]
     files = (Path(candidate) for candidate in candidates if candidate)
     return next((file for file in files if file.is_file()), None)
+
+
+def is_fine_tuning(checkpoint: Path | None, *, save_dir: str, finetune_from_model: str | None) -> bool:
+    """Whether what ``starting_checkpoint`` found is that of ``--finetune-from-model``, not one of the run itself."""
+    return None not in (checkpoint, finetune_from_model) and checkpoint != Path(save_dir) / LAST
 
 
 def check_backend(model: SpeechT5Model, backend: str, *, find_unused: bool, cpu: bool, processes: int) -> None:
@@ -42,11 +48,12 @@ def check_backend(model: SpeechT5Model, backend: str, *, find_unused: bool, cpu:
 def without_gradient(model: SpeechT5Model) -> list[str]:
     """What leaves parameters of the model without a gradient in some of its updates."""
     speech, text = model.speech_encoder_prenet, model.text_encoder_prenet
+    decoder_layerdrop = model.decoder.layerdrop if model.decoder is not None else 0.0
     causes = {
         "the different nets of speech and text": speech is not None and text is not None,
-        "frozen updates (--freeze-encoder-updates, --freeze-decoder-updates)": model.freezing.used,
+        f"frozen updates ({FREEZING_OPTIONS})": model.freezing.used,
         f"--encoder-layerdrop {model.encoder.layerdrop}": model.encoder.layerdrop > 0,
-        f"--decoder-layerdrop {model.decoder.layerdrop}": model.decoder.layerdrop > 0,
+        f"--decoder-layerdrop {decoder_layerdrop}": decoder_layerdrop > 0,
         "--mask-prob 0 (the mask's vector)": speech is not None
         and speech.mask_prob == 0
         and speech.mask_embedding.requires_grad,

@@ -58,9 +58,7 @@ class T2STask(SpeechTargetTask):
 
     def open_text(self, split: str, saved: Any) -> TextLabels:
         normaliser = travelled(self.cfg.text_normaliser, saved, "text_normaliser", NO_NORMALISER)
-        return TextLabels.open(
-            self.label_dir, split, self.text_dictionary, self.cfg.spm_model, normaliser=normaliser
-        )
+        return TextLabels.open(self.label_dir, split, self.text_dictionary, self.cfg.spm_model, normaliser=normaliser)
 
     def build_dataset(self, manifest: Manifest, text: TextLabels, saved: Any, options: TargetOptions) -> T2SDataset:
         limit = self.cfg.max_text_symbols if self.is_generating else None

@@ -40,7 +40,8 @@ def test_a_dictionary_that_does_not_fit_the_checkpoint(copy, pretrained, tmp_pat
     last = output.splitlines()[-1]
     assert f"{dictionary}:1: the dictionary does not fit the checkpoint {start[1]}: " in last
     assert "first difference at index 4: 'A' here, '▁' there" in last
-    assert last.endswith("Use the dict.txt that the checkpoint was trained with")
+    assert "Use the dict.txt that the checkpoint was trained with" in last
+    assert last.endswith(", or add --new-vocabulary to keep the rows of the symbols that both have")
 
 
 def test_a_run_that_cannot_go_on_from_its_last_checkpoint(copy, pretrained, tmp_path):

@@ -40,7 +40,7 @@ def test_the_report_counts_what_is_trained_by_net(base, caplog):
     count = sum(expected.values())
     parts = f"encoder 384, text_decoder_prenet {table}, ctc_head {head}"
     assert caplog.messages == [
-        f"base: {model.base}, {total - count:,} weights of it are frozen",
+        f"base: {model.base}, {total - count:,} weights of it are frozen: decoder, encoder, speech_encoder_prenet",
         "left in the base, not used by this job: quantizer, speech_decoder_postnet, speech_decoder_prenet, "
         "text_encoder_prenet, unit_head",
         "new, not in the base (initial values): ctc_head",

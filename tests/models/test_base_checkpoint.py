@@ -238,3 +238,15 @@ def test_a_model_without_a_base_has_all_it_had():
     assert len(tiny_dictionary()) and learning(model) == {
         name for name, _ in model.named_parameters(remove_duplicate=False)
     }
+
+
+@pytest.mark.parametrize("options", [LORA, {"adapter_dim": 4}, {"adapter_dim": 4, **LORA}])
+def test_decoding_step_by_step_uses_what_was_added(tmp_path, options):
+    model = model_over(tiny_base(tmp_path / "base.pt"), **options).eval()
+    tokens = text_tokens(5, 5, start=2)
+    with torch.no_grad():
+        encoded = model.encode(**speech_source(6400, 4000))
+        whole = model.decode_text(encoded.states, encoded.padding_mask, tokens).log_softmax(-1)
+        state = model.start_decoding(encoded)
+        steps = [model.next_token_log_probs(tokens[:, place], state) for place in range(5)]
+    torch.testing.assert_close(torch.stack(steps, dim=1), whole, rtol=1e-4, atol=1e-4)

@@ -92,3 +92,92 @@ def test_frozen_states_are_those_of_the_learning_model():
         states.append(model(**speech_source(6400, 4000)).encoded.states)
     assert states[0].requires_grad is False and states[1].requires_grad is True
     torch.testing.assert_close(states[0], states[1].detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_parts_learn_from_their_own_updates_on():
+    model = tiny_model("s2t", freeze="encoder.layers.0:4 encoder.layers.1:forever speech_encoder_prenet.extractor:2")
+    first, second = (layer.feed_forward.fc1.weight for layer in model.encoder.layers)
+    extractor = next(model.speech_encoder_prenet.extractor.parameters())
+    other = [
+        model.encoder.layer_norm.weight,
+        model.decoder.layers[0].feed_forward.fc1.weight,
+        model.ctc_head.projection.weight,
+    ]
+    for updates, learning in [(0, ()), (2, (extractor,)), (4, (extractor, first)), (10**6, (extractor, first))]:
+        model.set_num_updates(updates)
+        for parameter in (first, second, extractor):
+            assert parameter.requires_grad == any(parameter is each for each in learning), updates
+        assert all(parameter.requires_grad for parameter in other)
+
+
+def test_the_later_of_two_times_holds():
+    model = tiny_model("s2t", freeze_encoder_updates=3, freeze="encoder.layers:5 encoder.layers.1:2")
+    weight, norm = model.encoder.layers[1].feed_forward.fc1.weight, model.encoder.layer_norm.weight
+    for updates, learning in [(2, (False, False)), (3, (False, True)), (5, (True, True))]:
+        model.set_num_updates(updates)
+        assert (weight.requires_grad, norm.requires_grad) == learning
+
+
+@pytest.mark.parametrize("net", ["text_encoder_prenet", "text_decoder_prenet", "text_decoder_postnet"])
+def test_any_net_that_holds_the_embedding_holds_it_back(net):
+    model = tiny_model("pretrain", freeze=f"{net}:forever")
+    model.set_num_updates(10**6)
+    assert not model.text_encoder_prenet.embedding.weight.requires_grad
+
+
+def test_what_is_frozen_forever_is_off_from_the_start_and_on_no_schedule():
+    model = tiny_model("s2t", freeze="encoder:forever")
+    assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
+    assert not model.freezing.used
+    model.freezing.release()
+    assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
+
+
+def test_a_load_lets_everything_learn_that_ever_will():
+    """fairseq's trainer tells the updates of the checkpoint, loads it, and builds the optimizer of what learns then."""
+    model = tiny_model("s2t", freeze_encoder_updates=5, freeze="ctc_head:7 decoder.layers.0:forever")
+    model.set_num_updates(2)
+    model.load_state_dict(tiny_model("s2t").state_dict())
+    off = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert off == {name for name, _ in model.named_parameters() if name.startswith("decoder.layers.0.")}
+    model.set_num_updates(5)
+    assert model.encoder.layer_norm.weight.requires_grad and not model.ctc_head.projection.weight.requires_grad
+
+
+def test_the_log_tells_what_is_frozen_until_when():
+    model = tiny_model("s2t", freeze="encoder.layers.0-1:4 ctc_head:4 speech_encoder_prenet:forever")
+    sizes = [sum(p.numel() for p in part.parameters()) for part in (model.encoder.layers, model.speech_encoder_prenet)]
+    four = sizes[0] + sum(p.numel() for p in model.ctc_head.parameters())
+    assert model.freezing.lines == [
+        f"frozen until update 4: encoder.layers, ctc_head ({four:,} weights)",
+        f"frozen forever: speech_encoder_prenet ({sizes[1]:,} weights)",
+    ]
+    assert tiny_model("s2t").freezing.lines == []
+
+
+@pytest.mark.parametrize(
+    "freeze, message",
+    [
+        (
+            "quantizer:3",
+            "--freeze quantizer: there is no quantizer here; its choices are .*text_decoder_prenet, .*ctc_head",
+        ),
+        (
+            "encoder.layers.1-2:3",
+            "--freeze encoder.layers.1-2: there is no encoder.layers.2 here; encoder.layers has 0-1",
+        ),
+        ("encoder:0", "--freeze encoder:0: '0' is neither updates \\(1 or more\\) nor forever"),
+        ("encoder:-3", "'-3' is neither updates"),
+        ("encoder:ever", "'ever' is neither updates"),
+        ("encoder", "'encoder' is no PART:VALUE; give words such as encoder.layers.0-3:4000"),
+        ("encoder:3 encoder:4", "encoder comes twice"),
+        (
+            "encoder:forever speech_encoder_prenet:forever decoder:forever text_decoder_prenet:forever "
+            "ctc_head:forever",
+            "freezes the whole model forever",
+        ),
+    ],
+)
+def test_a_wrong_schedule_is_refused(freeze, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_model("s2t", freeze=freeze)

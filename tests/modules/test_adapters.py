@@ -17,6 +17,7 @@ from speecht5_fairseq.modules.adapters import (
     linear_of_gelu,
 )
 from speecht5_fairseq.modules.encoder import TransformerEncoder
+from speecht5_fairseq.modules.row_products import RowProduct
 from speecht5_fairseq.modules.transformer_layer import FeedForward
 
 EVERYTHING = tuple(TARGETS)
@@ -193,3 +194,17 @@ def test_folding_leaves_the_weight_that_others_share_alone():
 def test_a_bottleneck_cannot_be_folded():
     with pytest.raises(ValueError, match="bottleneck is no linear map"):
         adapted(width=4).folded()
+
+
+@pytest.mark.parametrize("rank, width", [(3, 0), (0, 4), (3, 4)])
+def test_products_of_few_rows_hold_what_was_added(rank, width):
+    """As decoding makes them, from a copy of the weights."""
+    linear, rows = adapted(rank=rank, width=width), torch.randn(2, 7)
+    torch.testing.assert_close(RowProduct([linear])(rows), linear(rows))
+
+
+def test_joined_products_of_few_rows_hold_what_was_added():
+    linears, rows = [adapted(), nn.Linear(7, 4), adapted()], torch.randn(2, 7)
+    torch.testing.assert_close(RowProduct(linears)(rows), torch.cat([linear(rows) for linear in linears], dim=-1))
+    with pytest.raises(ValueError, match="not behind the joined product"):
+        RowProduct([adapted(width=4), nn.Linear(7, 4)])

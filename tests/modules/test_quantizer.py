@@ -159,6 +159,4 @@ def test_half_precision_states():
 
 def test_groups_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="embed_dim 12 .*codebook_groups 5"):
-        Quantizer(
-            dim=12, groups=5, entries=2, mix_probability=0.1, start_temperature=2, end_temperature=1, decay=0.9
-        )
+        Quantizer(dim=12, groups=5, entries=2, mix_probability=0.1, start_temperature=2, end_temperature=1, decay=0.9)

@@ -1,27 +1,27 @@
-"""What the tasks share: training steps on joint samples, limits of a split, and freezing with flat gradients."""
+"""What the tasks share: training steps on joint samples, limits of a split."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from fairseq.dataclass.configs import FairseqConfig
-from fairseq.distributed import ModuleProxyWrapper
-from fairseq.distributed.legacy_distributed_data_parallel import LegacyDistributedDataParallel
-from fairseq.optim.adam import FairseqAdamConfig
 from fairseq.optim.fp16_optimizer import FP16Optimizer
-from helpers import mel_target, speech_source, text_tokens, tiny_dictionary, tiny_manifest, tiny_model
-from omegaconf import OmegaConf
+from helpers import (
+    NEW_RUN,
+    mel_target,
+    model_options,
+    speech_source,
+    text_tokens,
+    tiny_dictionary,
+    tiny_manifest,
+    tiny_model,
+)
 
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.collate import shift_right
-from speecht5_fairseq.tasks.base import (
-    _spare_frozen,
-    checkpoint_folders,
-    first_process_first,
-    merge_logs,
-    split_parts,
-)
+from speecht5_fairseq.models.checkpoint import Start
+from speecht5_fairseq.tasks.base import checkpoint_folders, first_process_first, merge_logs, split_parts
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -90,6 +90,71 @@ def test_an_ignored_step_has_no_gradient():
     assert loss == 0 and all(parameter.grad is None or not parameter.grad.any() for parameter in model.parameters())
 
 
+class Copies(FP16Optimizer):
+    """Half-precision optimizer of one parameter; its float32 copy has a gradient of zeros, as fairseq leaves it."""
+
+    has_flat_params = False
+
+    def __init__(self, parameter):
+        self.fp16_params, self.fp32_params = [parameter], [torch.nn.Parameter(parameter.detach().clone())]
+        self.fp32_params[0].grad = torch.zeros_like(parameter)
+
+    def backward(self, loss):
+        loss.backward()
+
+
+def test_the_very_first_step_spares_what_is_frozen():
+    """Nothing has told the model its updates before."""
+    task, model = pretrain_task(), tiny_model("pretrain", freeze="encoder:2").train()
+    criterion = PretrainCriterion.build_criterion(PretrainCriterionConfig(), task)
+    optimizer = Copies(model.encoder.layers[0].feed_forward.fc1.weight)
+    task.train_step(joint_sample(), model, criterion, optimizer, update_num=0)
+    assert optimizer.fp32_params[0].grad is None and optimizer.fp16_params[0].grad is None
+
+
+def start_task(tmp_path, **options):
+    tiny_manifest(tmp_path)
+    return S2TTask.setup_task(S2TTaskConfig(data=str(tmp_path), **{**NEW_RUN, "save_dir": str(tmp_path), **options}))
+
+
+@pytest.mark.parametrize("options", [{"finetune_nets": "encoder"}, {"new_vocabulary": True}])
+def test_a_selection_needs_a_checkpoint_to_select_from(tmp_path, options):
+    task = start_task(tmp_path, **options)
+    with pytest.raises(
+        ValueError, match="--finetune-nets and --new-vocabulary say how .*--finetune-from-model: give it"
+    ):
+        task.build_model(model_options())
+
+
+def test_what_is_asked_of_the_checkpoint_is_asked_at_the_start_alone(tmp_path):
+    """The options stay on the command line of a run that is stopped and goes on."""
+    given = tmp_path / "pretrained.pt"
+    task = start_task(tmp_path, finetune_nets="encoder", finetune_from_model=str(given))
+    torch.save({"model": tiny_model("s2t").state_dict()}, given)
+    assert task.build_model(model_options()).start == Start(nets="encoder")
+    shutil.copy(given, tmp_path / "checkpoint_last.pt")
+    assert task.build_model(model_options()).start is None
+    assert task.build_model(model_options(), from_checkpoint=True).start is None
+
+
+def test_decoding_says_that_it_asks_nothing_of_a_checkpoint(tmp_path, caplog):
+    start_task(tmp_path, finetune_nets="encoder", new_vocabulary=True).build_model(model_options(), True)
+    assert (
+        "no effect: --finetune-nets encoder, --new-vocabulary True; they are for fairseq-train --finetune-from-model"
+    ) in caplog.messages
+
+
+def test_training_logs_what_is_frozen_and_at_which_rate_the_rest_learns(tmp_path, caplog):
+    options = model_options(freeze="encoder.layers.0:5", layer_lr_decay=0.5)
+    with caplog.at_level("INFO"):
+        model = start_task(tmp_path).build_model(options)
+    lines = [*model.freezing.lines, *model.rates.lines]
+    assert len(lines) > 3 and [message for message in caplog.messages if message in lines] == lines
+    caplog.clear()
+    start_task(tmp_path).build_model(options, from_checkpoint=True)
+    assert not set(caplog.messages) & set(lines)
+
+
 def test_only_training_leaves_rows_out_for_their_length():
     cfg = S2TTaskConfig(data=".", seed=3, train_subset="train", min_speech_samples=5, max_speech_samples=9)
     task = S2TTask(cfg, "s2t")
@@ -100,51 +165,6 @@ def test_only_training_leaves_rows_out_for_their_length():
         "seed": 3, "training": False, "min_samples": None, "max_samples": None, "allow_left_out": False,
         "resample": True,
     }  # fmt: skip
-
-
-class Flat(FP16Optimizer):
-    """Half-precision optimizer whose gradients are one flat tensor, as fairseq's default."""
-
-    def __init__(self, flat):
-        self.flat, self.fp16_params, self.fp32_params = flat, [], []
-
-    has_flat_params = property(lambda self: self.flat)
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize("flat, frozen, refused", [(True, 5, True), (False, 5, False), (True, 0, False)])
-def test_freezing_with_flat_half_precision_gradients_is_refused(flat, frozen, refused, wrapped):
-    model = tiny_model("s2t", freeze_encoder_updates=frozen)
-    if wrapped:  # as fairseq wraps a model for several processes
-        model = ModuleProxyWrapper(LegacyDistributedDataParallel(model, process_group=None))
-    if refused:
-        with pytest.raises(ValueError, match="--freeze-encoder-updates.*add --fp16-no-flatten-grads"):
-            _spare_frozen(model, Flat(flat))
-    else:
-        _spare_frozen(model, Flat(flat))
-
-
-def test_weight_decay_spares_what_is_frozen_in_half_precision():
-    """Two updates with fairseq's own optimizer: the frozen encoder stays, and learns when it thaws."""
-    model = tiny_model("s2t", freeze_encoder_updates=2).bfloat16()
-    cfg = OmegaConf.structured(FairseqConfig())
-    cfg.common.bf16, cfg.common.fp16_no_flatten_grads, cfg.common.cpu = True, True, True
-    cfg.optimizer = FairseqAdamConfig(_name="adam", adam_betas="(0.9, 0.98)", weight_decay=0.5, lr=[0.1])
-    optimizer = FP16Optimizer.build_optimizer(cfg, list(model.parameters()))
-    weight = model.encoder.layers[0].feed_forward.fc1.weight
-    start = weight.detach().clone()
-    copies = {id(p): copy for p, copy in zip(optimizer.fp16_params, optimizer.fp32_params, strict=True)}
-    for update in range(3):
-        model.set_num_updates(update)
-        _spare_frozen(model, optimizer)
-        assert weight.requires_grad == (update == 2) and torch.equal(weight, start)
-        assert torch.equal(copies[id(weight)], start.float())
-        optimizer.zero_grad()
-        loss = sum(p.float().square().sum() for p in model.parameters() if p.requires_grad)
-        optimizer.backward(loss)
-        optimizer.clip_grad_norm(1.0)
-        optimizer.step()
-    assert not torch.equal(weight, start)
 
 
 def test_one_process_is_the_first():

@@ -128,22 +128,23 @@ def test_a_run_goes_on_with_the_rows_that_changed(tmp_path):
 
 
 @pytest.mark.parametrize("job", KINDS)
-def test_generation_in_float64(job, tmp_path):
-    """The same speech as in float32, in files of float32."""
+def test_precisions_of_generation(job, tmp_path):
+    """The same speech to their rounding, in files of float32; and not the same bits, so each takes effect."""
     tiny_manifest(tmp_path, 3, job=job, split="test", samples=SAMPLES)
-    found = []
-    for name, double in (("single", False), ("double", True)):
-        options = {"results_path": str(tmp_path / name), "max_length_ratio": 2.0, "generation_float64": double}
-        task = setup(job, tmp_path, **options)
+    found = {}
+    for precision in ("float32", "bfloat16", "float64"):
+        path = tmp_path / precision
+        task = setup(job, tmp_path, results_path=str(path), max_length_ratio=2.0, generation_precision=precision)
         task.load_dataset("test")
         model = tiny_model(job)
         assert run(task, model, task.build_generator([model], GenerationConfig())) == ([0, 1, 2], 0)
-        found.append([np.load(tmp_path / name / f"test/{row}.npy") for row in range(3)])
-    for single, double in zip(*found, strict=True):
-        assert double.dtype == np.float32
-        np.testing.assert_allclose(single, double, atol=1e-4)
-    with pytest.raises(ValueError, match="--fp16 and --generation-float64 exclude each other"):
-        generating(job, tmp_path, fp16=True, generation_float64=True)
+        found[precision] = np.concatenate([np.load(path / f"test/{row}.npy") for row in range(3)])
+    assert {mel.dtype for mel in found.values()} == {np.dtype(np.float32)}
+    for precision, tolerance in (("float32", 1e-4), ("bfloat16", 5e-2)):
+        difference = np.abs(found[precision] - found["float64"]).max()
+        assert 0 < difference < tolerance, precision
+    with pytest.raises(ValueError, match="--fp16 and --generation-precision float64 exclude each other"):
+        generating(job, tmp_path, fp16=True, generation_precision="float64")
 
 
 def test_a_part_of_a_split_is_never_called_whole(tmp_path):

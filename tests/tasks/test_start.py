@@ -3,7 +3,7 @@
 import pytest
 from helpers import model_over, tiny_base, tiny_model
 
-from speecht5_fairseq.tasks.start import check_backend, starting_checkpoint, without_gradient
+from speecht5_fairseq.tasks.start import check_backend, is_fine_tuning, starting_checkpoint, without_gradient
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,11 @@ def test_the_checkpoint_that_a_run_starts_from(tmp_path, monkeypatch, present, r
         (tmp_path / name).touch()
     found = starting_checkpoint(save_dir="out", restore_file=restore, finetune_from_model=finetune)
     assert found is None if expected is None else str(found) == expected
+    expected_start = expected is not None and expected == finetune
+    assert is_fine_tuning(found, save_dir="out", finetune_from_model=finetune) == expected_start
 
 
+FROZEN = ["frozen updates (--freeze-encoder-updates, --freeze-decoder-updates, --freeze)"]
 LAYERDROP = {"encoder_layerdrop": 0.1, "decoder_layerdrop": 0.2}
 
 
@@ -37,7 +40,9 @@ LAYERDROP = {"encoder_layerdrop": 0.1, "decoder_layerdrop": 0.2}
         ("pretrain_speech", {}, []),
         ("s2t", {}, []),
         ("t2s", {}, []),
-        ("s2t", {"freeze_encoder_updates": 3}, ["frozen updates (--freeze-encoder-updates, --freeze-decoder-updates)"]),
+        ("s2t", {"freeze_encoder_updates": 3}, FROZEN),
+        ("s2t", {"freeze": "encoder.layers.1:3"}, FROZEN),
+        ("s2t", {"freeze": "encoder.layers.1:forever"}, []),
         ("s2t", LAYERDROP, ["--encoder-layerdrop 0.1", "--decoder-layerdrop 0.2"]),
         ("s2t", {"mask_prob": 0.0}, ["--mask-prob 0 (the mask's vector)"]),
     ],

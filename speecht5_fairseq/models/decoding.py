@@ -1,0 +1,78 @@
+"""What decoding asks of the model: scores and frames one step at a time.
+
+Shapes: B utterances, K hypotheses of each, T encoder frames, N mel frames, M mel bins, D model width, V vocabulary, E
+speaker entries.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..modules.decoder_steps import DecoderState, DecoderSteps
+from ..outputs import EncoderOutput, SpeechStep
+
+
+class Decoding:
+    """The methods of ``SpeechT5Model`` that beam search and the generation of speech call; they need no gradient."""
+
+    decoder_steps: DecoderSteps | None = None  # of ``prepare_decoding``
+
+    @property
+    def has_ctc(self) -> bool:
+        return self.ctc_head is not None
+
+    def ctc_log_probs(self, encoded: EncoderOutput) -> Tensor:
+        """(B, T, V) float32 log-probabilities of the CTC head."""
+        return self.ctc_head(encoded.states).float().log_softmax(-1)
+
+    def start_decoding(self, encoded: EncoderOutput) -> DecoderState:
+        """State for ``next_token_log_probs`` and ``next_frames``; it serves any number of hypotheses an utterance."""
+        steps = DecoderSteps(self.decoder) if self.decoder_steps is None else self.decoder_steps
+        return steps.start(encoded.states, encoded.padding_mask)
+
+    def prepare_decoding(self, dtype: torch.dtype | None = None) -> None:
+        """Lay the decoder's weights out for steps once, not for every batch: for a model that learns no more.
+
+        Args:
+            dtype: of the decoder's products; None for the model's own.
+        """
+        self.decoder_steps = DecoderSteps(self.decoder, dtype)
+
+    def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """Newest token of each row (B x K,) -> float32 log-probabilities of the next (B x K, V); ``state`` advances."""
+        inputs = self.text_decoder_prenet(tokens[:, None], offset=state.steps)
+        logits = self.text_decoder_postnet(state.decoder.step(inputs, state).states)
+        return logits[:, 0].float().log_softmax(-1)
+
+    def speaker_condition(self, speaker: Tensor | None) -> Tensor:
+        """What ``next_frames`` needs of the speaker vectors (B, E) or None: (B or 1, 1, D)."""
+        return self.speech_decoder_prenet.condition(speaker)
+
+    def next_frames(
+        self,
+        heard: Tensor,
+        state: DecoderState,
+        *,
+        condition: Tensor,
+        kept: Tensor | None = None,
+        source: Tensor | None = None,
+    ) -> SpeechStep:
+        """One decoder step of each row; ``state`` advances.
+
+        Args:
+            heard: (B, M) last frame of the step before, zeros before the first; for a prediction from the source the
+                source's frame of this step.
+            condition: from ``speaker_condition``.
+            kept: (B, layers, hidden) what the pre-net's dropout keeps, or None for none.
+            source: (B, 1, M) log-mel frame of the source, for a prediction from it.
+        """
+        kept = None if kept is None else kept[:, None]
+        inputs = self.speech_decoder_prenet(heard[:, None], condition, offset=state.steps, kept=kept)
+        decoded = state.decoder.step(inputs, state, self.decoder.everything)
+        coarse, stop_logits = self.speech_decoder_postnet.coarse(decoded.states, source)
+        return SpeechStep(coarse, stop_logits, torch.cat(decoded.attention, dim=1)[:, :, 0])
+
+    def refine_frames(self, coarse: Tensor, lengths: Tensor) -> Tensor:
+        """Whole utterances (B, N, M) with (B,) valid frames through the convolutions of the post-net."""
+        return self.speech_decoder_postnet.refine(coarse, lengths)

@@ -1,0 +1,77 @@
+"""fairseq's Adam with a learning rate of its own for each part of the model, which every scheduler moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fairseq.optim import register_optimizer
+from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
+from torch import nn
+
+FACTOR = "lr_scale"  # fairseq's name, in a parameter's overrides and in a group of the optimizer
+
+
+@register_optimizer("speecht5_adam", dataclass=FairseqAdamConfig)
+class SpeechT5Adam(FairseqAdam):
+    """Adam whose groups are the parts of the model; each learns at the schedule's rate times its factor.
+
+    A parameter that has ``optim_overrides`` gives its part and its factor; without any, this is fairseq's Adam. The
+    groups follow from the model and not from the values of the factors: a run may be resumed with other ones.
+    """
+
+    def __init__(self, cfg: FairseqAdamConfig, params: Iterable[nn.Parameter]) -> None:
+        params = list(params)
+        super().__init__(cfg, _groups(params) if any(map(_overrides, params)) else params)
+        self.set_lr(self.optimizer_config["lr"])
+
+    def get_lr(self) -> float:
+        """The schedule's rate: that of a group without its factor."""
+        group = self.param_groups[0]
+        return group["lr"] / group.get(FACTOR, 1.0)
+
+    def set_lr(self, lr: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = lr * group.get(FACTOR, 1.0)
+
+    def load_state_dict(self, state_dict: dict[str, Any], optimizer_overrides: dict[str, Any] | None = None) -> None:
+        """Load moments and the rate; the factors are this run's.
+
+        Raises:
+            ValueError: the state is of other parts.
+        """
+        own = [(group.get("part"), group.get(FACTOR)) for group in self.param_groups]
+        given = [group.get("part") for group in state_dict["param_groups"]]
+        if given != [part for part, _ in own]:
+            raise ValueError(
+                f"the optimizer's state in the checkpoint is of the parts {_listed(given)}, this run's of "
+                f"{_listed([part for part, _ in own])}: resume with the --layer-lr-decay, --lr-factors and --freeze "
+                "...:forever that it was trained with, or add --reset-optimizer"
+            )
+        first = state_dict["param_groups"][0]
+        overrides = dict(optimizer_overrides or {})
+        lr = overrides.pop("lr", first["lr"] / first.get(FACTOR, 1.0))
+        super().load_state_dict(state_dict, overrides)
+        for group, (_, factor) in zip(self.param_groups, own, strict=True):
+            if factor is not None:
+                group[FACTOR] = factor
+        self.set_lr(lr)
+
+
+def _overrides(parameter: nn.Parameter) -> dict[str, Any] | None:
+    """What the model says of a parameter; fairseq's float32 copies have it too."""
+    return getattr(parameter, "optim_overrides", None)
+
+
+def _groups(params: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """One group for each part and factor, in the order of the first parameter of each."""
+    groups: dict[tuple[str, float], list[nn.Parameter]] = {}
+    for parameter in params:
+        overrides = _overrides(parameter)
+        key = (overrides["part"], overrides["optimizer"][FACTOR]) if overrides else ("", 1.0)
+        groups.setdefault(key, []).append(parameter)
+    return [{"params": members, "part": part, FACTOR: factor} for (part, factor), members in groups.items()]
+
+
+def _listed(parts: list[str | None]) -> str:
+    return ", ".join(str(part) for part in parts) if any(parts) else "one group"

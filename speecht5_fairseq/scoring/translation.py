@@ -1,0 +1,62 @@
+"""`fairseq-generate --scoring bleu_chrf`: BLEU and chrF of sacrebleu in one run, each with its signature."""
+
+from dataclasses import dataclass, field
+
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.scoring import BaseScorer, register_scorer
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.base import Metric
+
+from .text import has_pieces, pieces_to_words
+
+TOKENIZERS = ChoiceEnum(sorted(BLEU.TOKENIZERS))
+
+
+@dataclass
+class BleuChrfScorerConfig(FairseqDataclass):
+    bleu_tokenizer: TOKENIZERS = field(default="13a", metadata={"help": "sacrebleu's tokenizer for BLEU"})
+    score_lowercase: bool = field(default=False, metadata={"help": "compare in lower case, in BLEU and in chrF"})
+    chrf_word_order: int = field(
+        default=0, metadata={"help": "longest word n-grams in chrF beside those of characters; 2 gives chrF++"}
+    )
+
+
+@register_scorer("bleu_chrf", dataclass=BleuChrfScorerConfig)
+class BleuChrfScorer(BaseScorer):
+    """Collects lines, which may be words or sentencepiece pieces (any line with "\u2581" makes all of them pieces)."""
+
+    def __init__(self, cfg: BleuChrfScorerConfig) -> None:
+        """
+        Raises:
+            ValueError: a word order below 0.
+        """
+        super().__init__(cfg)
+        if cfg.chrf_word_order < 0:
+            raise ValueError(f"--chrf-word-order {cfg.chrf_word_order}: give 0 (chrF), 2 (chrF++) or another length")
+        self.bleu = BLEU(tokenize=str(cfg.bleu_tokenizer), lowercase=cfg.score_lowercase)
+        self.chrf = CHRF(word_order=cfg.chrf_word_order, lowercase=cfg.score_lowercase)
+
+    def lines(self) -> tuple[list[str], list[str]]:
+        """References and hypotheses as they are scored: words."""
+        if has_pieces(self.ref) or has_pieces(self.pred):
+            return [pieces_to_words(line) for line in self.ref], [pieces_to_words(line) for line in self.pred]
+        return self.ref, self.pred
+
+    def score(self) -> float:
+        """BLEU.
+
+        Raises:
+            ValueError: nothing was added.
+        """
+        return self._scored(self.bleu)[0]
+
+    def result_string(self) -> str:
+        """Both scores, each after its signature: what sacrebleu prints, in one line."""
+        return "; ".join(self._scored(metric)[1] for metric in (self.bleu, self.chrf))
+
+    def _scored(self, metric: Metric) -> tuple[float, str]:
+        references, hypotheses = self.lines()
+        if not references:
+            raise ValueError("no line to score: the split has no references (--unlabelled?) or no rows")
+        result = metric.corpus_score(hypotheses, [references])
+        return result.score, result.format(signature=str(metric.get_signature()))

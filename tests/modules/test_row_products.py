@@ -1,0 +1,32 @@
+"""Products of few rows against torch's own in float64."""
+
+import pytest
+import torch
+from torch import nn
+
+from speecht5_fairseq.modules.row_products import RowProduct
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rows", [1, 3, 40])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(None, 1e-6), (torch.bfloat16, 2e-2), (torch.float64, 1e-7)])
+def test_joined_linears_side_by_side(rows, dtype, tolerance):
+    torch.manual_seed(0)
+    linears = [nn.Linear(48, width) for width in (32, 80)]
+    inputs = torch.randn(rows, 1, 48)
+    exact = torch.cat([linear.double()(inputs.double()) for linear in linears], -1)
+    for linear in linears:
+        linear.float()
+    found = RowProduct(linears, dtype)(inputs)
+    assert found.dtype == torch.float32 and found.shape == (rows, 1, 112)
+    assert (found - exact).abs().max() < tolerance
+
+
+@torch.no_grad()
+def test_bfloat16_without_onednn(monkeypatch):
+    linear, inputs = nn.Linear(48, 32), torch.randn(5, 48)
+    packed = RowProduct([linear], torch.bfloat16)(inputs)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain = RowProduct([linear], torch.bfloat16)
+    assert plain.packed is None
+    torch.testing.assert_close(plain(inputs), packed, rtol=0, atol=2e-2)
