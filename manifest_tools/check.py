@@ -3,6 +3,7 @@
     python -m manifest_tools.check --job s2t --data data --spm-model vocabulary/spm.model
     python -m manifest_tools.check --job t2s --data speech --label-dir labels
     python -m manifest_tools.check --job s2s --data pairs
+    python -m manifest_tools.check --job s2c --data speakers
     python -m manifest_tools.check --job pretrain --data data --text-data text
 
 The checks are those of the training task itself, which does not repeat them while no file changes. Exit code 1, and a
@@ -13,15 +14,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from speecht5_fairseq.constants import ENCODER_FRAME_RATE
 from speecht5_fairseq.data.checks import Report, verify
-from speecht5_fairseq.data.dictionary import load_text_dictionary
+from speecht5_fairseq.data.classes import ClassLabels
+from speecht5_fairseq.data.dictionary import load_class_dictionary, load_text_dictionary
 from speecht5_fairseq.data.errors import MAX_LISTED
 from speecht5_fairseq.data.labels import TextLabels, UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
@@ -32,10 +36,19 @@ from .command import run
 from .files import SPLITS, hash_fraction
 from .summary import table
 
-JOBS = ("s2t", "pretrain", "t2s", "s2s")
+JOBS = ("s2t", "pretrain", "t2s", "s2s", "s2c")
 TEXT_JOBS = ("s2t", "t2s")  # jobs with a text for each row
 LEVELS = ("full", "quick")
+FEWEST = 2  # training recordings of a class, below which it is warned of
 MAX_COMPARED = 5_000_000  # rows whose paths are compared between splits
+
+
+class Labels(NamedTuple):
+    """The labels of a split, those that its job has."""
+
+    text: TextLabels | None = None
+    units: UnitLabels | None = None
+    classes: ClassLabels | None = None
 
 
 @dataclass
@@ -95,16 +108,17 @@ def check_data(
     manifests: dict[str, Manifest] = {}
 
     def check_split(split: str) -> None:
-        manifests[split] = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job], root=audio_root)
-        text = units = None
+        manifest = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job], root=audio_root)
+        manifests[split] = manifest
+        found = Labels()
         if job in TEXT_JOBS:
             dictionary = load_text_dictionary(labels / "dict.txt")
-            text = TextLabels.open(labels, split, dictionary, spm_model, normaliser=text_normaliser)
+            found = Labels(text=TextLabels.open(labels, split, dictionary, spm_model, normaliser=text_normaliser))
         elif job == "pretrain":
-            units = UnitLabels.open(labels, split, rate=unit_rate)
-        report = verify(
-            manifests[split], text=text, units=units, level=level, resample=not refuse_other_rates, progress=progress
-        )
+            found = Labels(units=UnitLabels.open(labels, split, rate=unit_rate))
+        elif job == "s2c":
+            found = Labels(classes=_open_classes(findings, manifest, labels / "dict.txt", split))
+        report = verify(manifest, **found._asdict(), level=level, resample=not refuse_other_rates, progress=progress)
         findings.reports.append(report)
         if report.total_problems:
             findings.fail("\n".join(report.problems[:MAX_LISTED]), report.total_problems)
@@ -132,6 +146,8 @@ def _check_options(
         raise ValueError(
             "--spm-model and --label-dir have no effect with --job s2s, which reads no labels: leave them out"
         )
+    if job == "s2c" and spm_model is not None:
+        raise ValueError("--spm-model has no effect with --job s2c, which reads no text: leave it out")
     if job != "pretrain" and (text_data is not None or unit_rate != ENCODER_FRAME_RATE):
         raise ValueError(f"--text-data and --unit-rate have no effect with --job {job}: leave them out")
 
@@ -158,6 +174,22 @@ def _warn_of_shared_audio(findings: Findings, manifests: dict[str, Manifest]) ->
             shared = len(np.intersect1d(keys[first], keys[second]))
             if shared:
                 findings.warnings.append(f"{shared} recordings are in both {first} and {second}")
+
+
+def _open_classes(findings: Findings, manifest: Manifest, dictionary: Path, split: str) -> ClassLabels:
+    """The classes of a split, with a warning of rare ones.
+
+    A class of one training recording, or of none, is not learned; a held-out split without it says nothing of it.
+    """
+    labels = ClassLabels(manifest, load_class_dictionary(dictionary), dictionary)
+    least = FEWEST if split == "train" else 1
+    rows = Counter(labels.name(index) for index in range(len(labels.manifest)))
+    few = [name for name in labels.names if rows[name] < least]
+    if few:
+        shown = ", ".join(few[:MAX_LISTED]) + (", ..." if len(few) > MAX_LISTED else "")
+        fewer = f"fewer than {least} recordings" if least > 1 else "no recording"
+        findings.warnings.append(f"{len(few)} of {len(labels.names)} classes have {fewer} in {split}: {shown}")
+    return labels
 
 
 def _report_rows(reports: Sequence[Report]) -> list[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 Shapes: B batch, T encoder frames, L tokens or decoder steps, N mel frames (a multiple of the reduction factor r), M mel
 bins, D model width, V vocabulary, U units, P masked frames of the whole batch, G codebook groups, C entries of one
-group, W watched heads of a layer.
+group (of speakers: classes), W watched heads of a layer, E entries of an embedding.
 """
 
 from __future__ import annotations
@@ -47,11 +47,17 @@ class SpeechStep(NamedTuple):
     attention: Tensor  # (B, K, T) cross-attention of the step, K = layers x heads
 
 
+class SpeakerOutput(NamedTuple):
+    embedding: Tensor  # (B, E) what tells speakers apart
+    logits: Tensor  # (B, C) of the classes
+
+
 class ModelOutput(NamedTuple):
     encoded: EncoderOutput
     quantized: QuantizerOutput | None = None
     text_logits: Tensor | None = None  # (B, L, V)
     speech: SpeechDecoderOutput | None = None
     ctc_logits: Tensor | None = None  # (B, T, V)
+    speaker: SpeakerOutput | None = None
     unit_logits: Tensor | None = None  # (P, U) at the masked frames, in the order of encoded.masked
     unmasked_unit_logits: Tensor | None = None  # (valid frames - P, U), only when asked for

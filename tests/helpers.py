@@ -20,6 +20,7 @@ from speecht5_fairseq.models.jobs import JOBS
 
 SYMBOLS = "▁ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
 UNITS = 20
+CLASSES = ("anna", "ben", "carl du bois", "dora", "emil")
 # Odd sizes find mixed-up dimensions; the relative distance is short, so that both ends are clipped; no dropout at all.
 TINY_SIZES = {
     "embed_dim": 24,
@@ -68,7 +69,8 @@ def tiny_manifest(
 ) -> Path:
     """Write audio, labels, dictionaries and `folder/SPLIT.tsv` of a job; returns the manifest.
 
-    Targets of "s2s" are the next rows' sources, and for enhancement the rows' own: `job="s2s-aligned"`.
+    Targets of "s2s" are the next rows' sources, and for enhancement the rows' own: `job="s2s-aligned"`. Classes of
+    "s2c" come in turn.
     """
     rng = np.random.default_rng(seed + 1)
     audio = folder / f"audio_{split}"
@@ -81,7 +83,10 @@ def tiny_manifest(
         units = [rng.integers(UNITS, size=(length - ENCODER_WINDOW) // ENCODER_STRIDE + 1) for _, length in rows]
         write_lines(folder / f"{split}.km", [" ".join(map(str, row)) for row in units])
         write_lines(folder / "dict.km.txt", [f"{unit} 1" for unit in range(UNITS)])
-    if job != "s2t":
+    elif job == "s2c":
+        write_lines(folder / "dict.txt", [f"{name} 1" for name in CLASSES])
+        rows = [(*row, CLASSES[number % len(CLASSES)]) for number, row in enumerate(rows)]
+    if job not in ("s2t", "s2c"):
         for name, _ in rows:
             np.save(audio / f"{name}.npy", rng.standard_normal(SPEAKER_DIM).astype(np.float32))
     if job in ("pretrain", "t2s"):
@@ -160,9 +165,12 @@ def tiny_model(job: str, *, seed: int = 0, **options: object) -> SpeechT5Model:
     """A model of a job with random weights everywhere: no bias is 0, no norm is 1, all far from BERT's small start."""
     torch.manual_seed(seed)
     dictionary = tiny_dictionary()
-    units = UNITS if "units" in JOBS[job].heads else 0
+    heads = {
+        "units": UNITS if "units" in JOBS[job].heads else 0,
+        "classes": CLASSES if "speaker" in JOBS[job].heads else (),
+    }
     model = SpeechT5Model(
-        tiny_config(**options), JOBS[job], symbols=list(dictionary.symbols), padding=dictionary.pad(), units=units
+        tiny_config(**options), JOBS[job], symbols=list(dictionary.symbols), padding=dictionary.pad(), **heads
     )
     return scramble(model)
 

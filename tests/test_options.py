@@ -13,12 +13,14 @@ from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config
 
 import speecht5_fairseq
 from speecht5_fairseq.criterions.pretrain import PretrainCriterionConfig
+from speecht5_fairseq.criterions.s2c import S2CCriterionConfig
 from speecht5_fairseq.criterions.s2t import S2TCriterionConfig
 from speecht5_fairseq.criterions.speech import SpeechCriterionConfig
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from speecht5_fairseq.scoring.fairseq_scorer import WerCerScorerConfig
 from speecht5_fairseq.scoring.translation import BleuChrfScorerConfig
 from speecht5_fairseq.tasks.pretrain import PretrainTaskConfig
+from speecht5_fairseq.tasks.s2c import S2CTaskConfig
 from speecht5_fairseq.tasks.s2s import S2STaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTaskConfig
 from speecht5_fairseq.tasks.t2s import T2STaskConfig
@@ -29,6 +31,7 @@ TASKS = {
     "speecht5_s2t": S2TTaskConfig,
     "speecht5_t2s": T2STaskConfig,
     "speecht5_s2s": S2STaskConfig,
+    "speecht5_s2c": S2CTaskConfig,
 }
 CONFIGS = [
     *TASKS.values(),
@@ -36,6 +39,7 @@ CONFIGS = [
     SpeechT5LargeConfig,
     SpeechT5SmallConfig,
     S2TCriterionConfig,
+    S2CCriterionConfig,
     PretrainCriterionConfig,
     SpeechCriterionConfig,
     WerCerScorerConfig,
@@ -98,7 +102,9 @@ def parameters_read(criterion: ast.ClassDef) -> set[str]:
 
     One that is only kept in an attribute counts when that attribute is read.
     """
-    (constructor,) = (each for each in criterion.body if getattr(each, "name", None) == "__init__")
+    constructor = next((each for each in criterion.body if getattr(each, "name", None) == "__init__"), None)
+    if constructor is None:
+        return set()
     copies = list(attribute_copies(constructor))
     kept = [name for _, value in copies for name in loads(value, ast.Name)]
     attributes = {ast.unparse(node) for node in loads(criterion, ast.Attribute)}
@@ -234,6 +240,7 @@ CRITERIONS = {
     S2TTaskConfig: S2TCriterionConfig,
     T2STaskConfig: SpeechCriterionConfig,
     S2STaskConfig: SpeechCriterionConfig,
+    S2CTaskConfig: S2CCriterionConfig,
 }
 
 

@@ -60,22 +60,6 @@ watch() {  # watch NAME: show the progress lines of its log
   tail -n +1 -F "$WORK/$1.log" 2>/dev/null | python "$HERE/progress.py" "$1" &
 }
 
-prepare() {  # joined by &&: the caller looks at the status, which switches off "stop at the first error"
-  local text=("$PROMPTS"/en/train.txt "$PROMPTS"/fr/train.txt "$PROMPTS"/es/train.txt)
-  python -m manifest_tools.prompts --out "$PROMPTS" --languages en fr es &&
-  python -m manifest_tools.vocabulary train --type char --text "${text[@]}" --out "$VOCABULARY" \
-    --label-dirs "$PROMPTS/en" &&
-  python -m manifest_tools.text_corpus --train "${text[@]}" --valid "${text[@]//train.txt/valid.txt}" \
-    --spm-model "$VOCABULARY/spm.model" --dictionary "$VOCABULARY/dict.txt" --out "$PROMPTS/text" &&
-  python -m manifest_tools.combine --inputs "$PROMPTS"/en "$PROMPTS"/fr "$PROMPTS"/es --out "$PROMPTS/all" &&
-  python -m manifest_tools.speaker_vectors --manifests "$PROMPTS"/{all,en}/{train,valid}.tsv --speaker-level 1 \
-    --out "$PROMPTS/speaker_vectors" &&
-  python -m manifest_tools.units --data "$PROMPTS/all" --splits train valid --fit train --clusters "$UNITS" &&
-  python -m manifest_tools.check --job pretrain --data "$PROMPTS/all" --text-data "$PROMPTS/text" \
-    --splits train valid &&
-  python -m manifest_tools.check --job s2t --data "$PROMPTS/en" --spm-model "$VOCABULARY/spm.model"
-}
-
 pretrain() {
   exec fairseq-train "$PROMPTS/all" --text-data "$PROMPTS/text" --save-dir "$WORK/pretrain" \
     "${COMMON[@]}" "${PRETRAIN[@]}"
@@ -102,7 +86,7 @@ decode() {  # decode NAME
     "${DECODE[@]}"
 }
 
-step prepare "recordings, vocabulary, units, speaker vectors" prepare
+step prepare "recordings, vocabulary, units, speaker vectors" bash "$HERE/prepare.sh" "$PROMPTS"
 for name in scratch pretrain finetuned voice; do
   [ -e "$WORK/$name.done" ] || watch "$name"
 done

@@ -13,11 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ..constants import SAMPLE_RATE
+from .classes import ClassLabels
 from .errors import DataError, ManifestError, listed
 from .file_states import digest, file_states
 from .labels import TextLabels, UnitLabels, check_count
 from .manifest import Manifest
-from .row_checks import LabelCounts, check_audio, check_speaker, check_text, check_units
+from .row_checks import LabelCounts, check_audio, check_class, check_speaker, check_text, check_units
 from .stamp import Stamp
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def verify(
     *,
     text: TextLabels | None = None,
     units: UnitLabels | None = None,
+    classes: ClassLabels | None = None,
     audio: Sequence[str] | None = None,
     level: str = "full",
     resample: bool = True,
@@ -95,7 +97,7 @@ def verify(
     labels, dictionaries, and by size and time the audio and speaker vectors of the rows that `level` looks at.
 
     Args:
-        text, units: the labels that the job needs.
+        text, units, classes: the labels that the job needs.
         audio: path columns whose files must be there; None for all.
         level: "full" decodes every file; "quick" checks 256 rows in the same way; "off" only compares the counts.
         resample: whether other sample rates than 16 kHz pass.
@@ -118,7 +120,7 @@ def verify(
     if not manifest.root.is_dir():
         mend = "correct the first line, or give the folder that the data was moved to with --audio-root"
         raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
-    checker = _Checker(manifest, text, units, resample, audio)
+    checker = _Checker(manifest, text, units, classes, resample, audio)
     stamp = checker.stamp(level)
     passed = stamp.load(level, LEVELS[: LEVELS.index(level) + 1])
     if passed is not None:
@@ -141,6 +143,7 @@ class _Checker:
         manifest: Manifest,
         text: TextLabels | None,
         units: UnitLabels | None,
+        classes: ClassLabels | None,
         resample: bool,
         audio: Sequence[str] | None,
     ) -> None:
@@ -149,6 +152,7 @@ class _Checker:
         self.audio = [pair for pair in columns if audio is None or pair[0] in audio]
         self.text = text
         self.units = units
+        self.classes = classes
         self.resample = resample
         self.counts = LabelCounts()
 
@@ -178,10 +182,12 @@ class _Checker:
         return problems
 
     def labels(self, index: int) -> list[str]:
-        """Problems of a row's units and text; counts what they hold."""
+        """Problems of a row's units, text and class; counts what they hold."""
         problems = []
         if self.units is not None:
             problems += check_units(self.manifest, self.units, index, self.counts)
+        if self.classes is not None:
+            problems += check_class(self.classes, index)
         if self.text is not None:
             problems += check_text(self.text, index, self.counts)
         return problems
@@ -194,6 +200,7 @@ class _Checker:
             "audio": [path for path, _ in self.audio],
             "resample": self.resample,
             "unit_rate": self.units.rate if self.units else None,
+            "classes": _fingerprint(self.classes.names) if self.classes else None,
             "text_symbols": _fingerprint(self.text.dictionary.symbols) if self.text else None,
             "normaliser": self.text.normaliser if self.text else None,
         }

@@ -54,6 +54,15 @@ class ConversionItem(NamedTuple):
     speaker: torch.Tensor
 
 
+class SpeechClassItem(NamedTuple):
+    """One utterance of `s2c`: waveform (S,), its class or None without labels."""
+
+    id: int
+    seed: int
+    waveform: torch.Tensor
+    label: int | None
+
+
 class FailedItem(NamedTuple):
     """An utterance that cannot be read, in place of its item, where one bad utterance must not end the run."""
 
@@ -148,6 +157,18 @@ def collate_conversion(items: Sequence[ConversionItem]) -> dict:
     batch["net_input"] = {"waveform": waveform, "sample_lengths": sample_lengths, "seeds": _seeds(items)}
     batch |= _add_mel_target(batch["net_input"], items)
     return batch
+
+
+def collate_speech_class(items: Sequence[SpeechClassItem]) -> dict:
+    """Batch of `S2CDataset`; its table stands in that class."""
+    if not items:
+        return {}
+    waveform, sample_lengths = pad_right([item.waveform for item in items], 0.0)
+    batch = _header(items)
+    batch["net_input"] = {"waveform": waveform, "sample_lengths": sample_lengths, "seeds": _seeds(items)}
+    labels = [item.label for item in items]
+    classes = None if labels[0] is None else torch.tensor(labels, dtype=torch.int64)
+    return batch | {"classes": classes, "target": None, "ntokens": len(items)}
 
 
 def _add_mel_target(net_input: dict, items: Sequence[SynthesisItem | ConversionItem]) -> dict:

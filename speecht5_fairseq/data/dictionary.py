@@ -1,4 +1,4 @@
-"""Dictionaries: text pieces (with the two symbols that SpeechT5 appends) and speech units."""
+"""Dictionaries: text pieces (with the two symbols that SpeechT5 appends), speech units, classes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from .errors import DictionaryError, listed, located
 
 _OVERWRITE = " #fairseq:overwrite"  # fairseq's flag that lets a line replace an earlier one
+_MAKE = "make it with `python -m manifest_tools.vocabulary` (text) or `manifest_tools.units`"
 
 
 def load_text_dictionary(path: str | Path) -> Dictionary:
@@ -61,12 +62,25 @@ def unit_count(dictionary: Dictionary) -> int:
     return len(dictionary) - dictionary.nspecial
 
 
-def _load(path: str | Path) -> Dictionary:
+def load_class_dictionary(path: str | Path) -> list[str]:
+    """The names in `dict.txt`, one a class, in its order: the number of a class is its place. Specials are no classes.
+
+    Raises:
+        DictionaryError: the file is missing, breaks its format, or has fewer than two classes.
+    """
+    dictionary = _load(path, "write one line `NAME COUNT` for each class of the training manifest")
+    names = dictionary.symbols[dictionary.nspecial :]
+    if len(names) < 2:
+        mend = "write one line `NAME COUNT` for each class, two at least"
+        raise DictionaryError(located(path, 1, f"one class ({names[0]!r}), so there is nothing to tell apart", mend))
+    return names
+
+
+def _load(path: str | Path, mend: str = _MAKE) -> Dictionary:
     """fairseq's own loader after a check that names the line of every mistake."""
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except FileNotFoundError as error:
-        mend = "make it with `python -m manifest_tools.vocabulary` (text) or `manifest_tools.units`"
         raise DictionaryError(f"{path}: no such dictionary; {mend}") from error
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 ({error.reason} at byte {error.start})"

@@ -1,4 +1,4 @@
-"""The checks of one manifest row each: audio, speaker vector, units, text. They return problems, they never raise."""
+"""The checks of one manifest row each: audio, speaker vector, units, text, class. They return problems, never raise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..constants import SAMPLE_RATE
 from .audio import audio_info, read_audio, read_speaker
+from .classes import ClassLabels
 from .errors import AudioError, ManifestError
 from .labels import TextLabels, UnitLabels
 from .manifest import Manifest
@@ -71,6 +72,15 @@ def check_units(manifest: Manifest, labels: UnitLabels, index: int, counts: Labe
     problem = f"{found} units for {samples} samples, about {expected:.0f} expected ({rate:.1f} a second)"
     mend = f"make the units at {labels.rate} a second, or set --unit-rate to theirs"
     return [str(labels.error(index, problem, mend))]
+
+
+def check_class(labels: ClassLabels, index: int) -> list[str]:
+    """The class of a row: one that the dictionary has."""
+    try:
+        labels.number(index)
+    except ManifestError as error:
+        return [str(error)]
+    return []
 
 
 def check_text(labels: TextLabels, index: int, counts: LabelCounts) -> list[str]:

@@ -67,6 +67,7 @@ BEAM_SEARCH_ONLY = {
 SUPPORTED = (*BEAM_SEARCH_ONLY, "beam", "sacrebleu", "no_seed_provided")
 
 
+_ONE_CLASS = "an utterance gets its class in one pass, without a search"
 _FRAME_BY_FRAME = "speech is generated frame by frame, without a search"
 # What each kind of decoding refuses, and why.
 REFUSED = {
@@ -75,6 +76,8 @@ REFUSED = {
     "speech": dict.fromkeys(UNSUPPORTED | BEAM_SEARCH_ONLY, _FRAME_BY_FRAME)
     | dict.fromkeys(("max_len_a", "max_len_b"), f"{_FRAME_BY_FRAME}; use --max-length-ratio")
     | {"min_len": f"{_FRAME_BY_FRAME}; use --min-length-ratio"},
+    "class": dict.fromkeys(UNSUPPORTED | BEAM_SEARCH_ONLY, _ONE_CLASS)
+    | {"nbest": f"{_ONE_CLASS}; --top-classes names more than one"},
 }
 
 

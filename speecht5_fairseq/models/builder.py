@@ -1,6 +1,6 @@
 """From the configuration and the job to modules: the only place that reads model options.
 
-V is the vocabulary (``<mask>`` and ``<ctc_blank>`` included), U the number of units.
+V is the vocabulary (``<mask>`` and ``<ctc_blank>`` included), U the number of units, C of speakers or other classes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..modules.ctc_head import CTCHead
 from ..modules.decoder import TransformerDecoder
 from ..modules.encoder import TransformerEncoder
 from ..modules.quantizer import Quantizer
+from ..modules.speaker_head import SpeakerHead
 from ..modules.speech_decoder_postnet import SpeechDecoderPostnet
 from ..modules.speech_decoder_prenet import SpeechDecoderPrenet
 from ..modules.speech_encoder_prenet import SpeechEncoderPrenet
@@ -44,7 +45,10 @@ def build_encoder(cfg: SpeechT5Config) -> TransformerEncoder:
     )
 
 
-def build_decoder(cfg: SpeechT5Config) -> TransformerDecoder:
+def build_decoder(cfg: SpeechT5Config, job: Job) -> TransformerDecoder | None:
+    """The decoder; None where speakers are told from the encoder's frames alone."""
+    if "speaker" in job.heads and str(cfg.speaker_pooling) != "decoder":
+        return None
     return TransformerDecoder(
         layers=cfg.decoder_layers,
         dim=cfg.embed_dim,
@@ -116,13 +120,15 @@ def build_postnets(cfg: SpeechT5Config, job: Job, embedding: nn.Embedding | None
     return nets
 
 
-def build_heads(cfg: SpeechT5Config, job: Job, vocabulary: int, units: int) -> dict[str, nn.Module]:
+def build_heads(cfg: SpeechT5Config, job: Job, vocabulary: int, units: int, classes: int) -> dict[str, nn.Module]:
     """The job's heads by attribute name."""
     nets: dict[str, nn.Module] = {}
     if "ctc" in job.heads and not cfg.no_ctc_head:
         nets["ctc_head"] = CTCHead(dim=cfg.embed_dim, vocabulary=vocabulary, dropout=cfg.dropout)
     if "units" in job.heads:
         nets["unit_head"] = UnitHead(dim=cfg.embed_dim, final_dim=cfg.unit_dim, units=units)
+    if "speaker" in job.heads:
+        nets["speaker_head"] = _speaker_head(cfg, classes)
     if "quantizer" in job.heads and cfg.codebook_prob > 0:
         nets["quantizer"] = Quantizer(
             dim=cfg.embed_dim,
@@ -134,6 +140,27 @@ def build_heads(cfg: SpeechT5Config, job: Job, vocabulary: int, units: int) -> d
             decay=cfg.gumbel_decay,
         )
     return nets
+
+
+def _speaker_head(cfg: SpeechT5Config, classes: int) -> SpeakerHead:
+    """Raises:
+    ValueError: an option out of its range.
+    """
+    for name, least in (("speaker_margin", 0), ("speaker_embedding_dim", 0), ("speaker_attention_dim", 1)):
+        if not getattr(cfg, name) >= least:
+            raise ValueError(f"--{name.replace('_', '-')} is {getattr(cfg, name)}; give {least} or more")
+    if not cfg.speaker_scale > 0:
+        raise ValueError(f"--speaker-scale is {cfg.speaker_scale}; give a number above 0 (30 is the default)")
+    return SpeakerHead(
+        dim=cfg.embed_dim,
+        classes=classes,
+        attentive=str(cfg.speaker_pooling) == "attentive",
+        attention_dim=cfg.speaker_attention_dim,
+        embedding_dim=cfg.speaker_embedding_dim,
+        loss=str(cfg.speaker_loss),
+        margin=cfg.speaker_margin,
+        scale=cfg.speaker_scale,
+    )
 
 
 def initialize(model: nn.Module) -> None:
@@ -177,17 +204,19 @@ def add_adapters(cfg: SpeechT5Config, model: nn.Module) -> None:
     for option, size in (("--lora-rank", cfg.lora_rank), ("--adapter-dim", cfg.adapter_dim)):
         if size < 0:
             raise ValueError(f"{option} {size}: give a size, or 0 for none")
-    for part in parts:
+    for part in (getattr(model, name) for name in parts):
+        if part is None:  # identification without a decoder
+            continue
         if cfg.lora_rank:
             add_low_rank(
-                getattr(model, part),
+                part,
                 targets=targets,
                 rank=cfg.lora_rank,
                 alpha=cfg.lora_alpha,
                 dropout=cfg.lora_dropout,
             )
         if cfg.adapter_dim:
-            add_bottlenecks(getattr(model, part), width=cfg.adapter_dim)
+            add_bottlenecks(part, width=cfg.adapter_dim)
 
 
 def _chosen(option: str, text: str, choices: tuple[str, ...]) -> list[str]:

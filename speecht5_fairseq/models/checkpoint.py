@@ -21,6 +21,7 @@ class DictionaryFiles(NamedTuple):
 
     text: str | Path = "dict.txt"
     units: str | Path = "dict.km.txt"
+    classes: str | Path = "dict.txt"
 
 
 UNNAMED_FILES = DictionaryFiles()

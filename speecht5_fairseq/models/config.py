@@ -7,6 +7,8 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 EXTRACTOR_NORMS = ChoiceEnum(["group", "layer"])
 PREDICTIONS = ChoiceEnum(["mel", "residual", "mask"])
+SPEAKER_POOLINGS = ChoiceEnum(["decoder", "mean", "attentive"])
+SPEAKER_LOSSES = ChoiceEnum(["softmax", "am", "aam"])
 
 
 def _option(default: object, text: str):
@@ -61,6 +63,16 @@ class SpeechT5Config(FairseqDataclass):
     gumbel_end: float = _option(0.5, "last temperature of the quantizer's Gumbel softmax")
     gumbel_decay: float = _option(0.999995, "factor on the quantizer's temperature an update")
     no_ctc_head: bool = _option(False, "build no CTC head (speech translation)")
+    speaker_pooling: SPEAKER_POOLINGS = _option(
+        "decoder", "vector of an utterance (identification): one decoder step, or the encoder's frames without decoder"
+    )
+    speaker_attention_dim: int = _option(128, "width inside the attention of --speaker-pooling attentive")
+    speaker_embedding_dim: int = _option(0, "width of a BatchNorm, Linear, BatchNorm before the classes; 0 for none")
+    speaker_loss: SPEAKER_LOSSES = _option(
+        "softmax", "softmax, or a margin in training on the cosine (am) or the angle (aam) to the right class"
+    )
+    speaker_margin: float = _option(0.2, "margin of --speaker-loss am (cosine) and aam (radians)")
+    speaker_scale: float = _option(30.0, "factor on the cosines of --speaker-loss am and aam")
     # fine-tuning over a frozen base
     base_checkpoint: Optional[str] = _option(
         None, "checkpoint that is left as it is: only additions to it, and nets that it lacks, are trained and saved"

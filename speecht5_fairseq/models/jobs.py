@@ -22,4 +22,5 @@ JOBS: dict[str, Job] = {
     "s2t": Job(_SPEECH, _TEXT, frozenset({"ctc"})),
     "t2s": Job(_TEXT, _SPEECH),
     "s2s": Job(_SPEECH, _SPEECH),
+    "s2c": Job(_SPEECH, frozenset(), frozenset({"speaker"})),
 }

@@ -25,6 +25,7 @@ from .checkpoint import (
 from .dictionary_change import ROWS, SYMBOLS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
 from .partial import completed, whole_state
 from .parts import prefixes, summary, within
+from .vocabulary import decode
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ MEL_LAYER = "speech_decoder_postnet.feat_out"
 # Sized by the reduction factor alone: with another one they are new, and the rest of their net is taken.
 PER_STEP = (MEL_LAYER, "speech_decoder_postnet.prob_out")
 UNITS = "unit_head.embeddings"  # (units, width)
+CLASSES = "classes.symbols"  # names of the speakers, as vocabulary.symbols has them
 
 
 def load_nets(
@@ -73,7 +75,7 @@ def check_nets(
     own = whole_state(model)
     checkpoint = completed(model.base, checkpoint, own, name)
     nets = _nets(checkpoint)
-    _check_body(nets, name)
+    _check_body(nets, _nets(own), name)
     given = {**checkpoint, **_tied_embedding(checkpoint, own)}
     wanted = _selected(given, own, start, nets & _nets(own))
     fresh = {name for names in _fresh(model, checkpoint, own, start).values() for name in names}
@@ -83,6 +85,7 @@ def check_nets(
         taken.pop(SYMBOLS, None)  # no tensor that is taken has to do with symbols
     taken = fit_vocabulary(taken, own, files, name, start)
     _check_units(taken, own, files, name)
+    _check_classes(taken, own, files, name)
     due = {key for key in own if _net(key) in nets and wanted(key) and key not in fresh}
     _check_tensors(due - {SYMBOLS}, taken, own, name)
     return taken
@@ -112,8 +115,8 @@ def _nets(names: Iterable[str]) -> set[str]:
     return {_net(name) for name in names}
 
 
-def _check_body(given: set[str], name: str) -> None:
-    missing = [net for net in SHARED_BODY if net not in given]
+def _check_body(given: set[str], wanted: set[str], name: str) -> None:
+    missing = [net for net in SHARED_BODY if net in wanted and net not in given]
     if missing:
         raise CheckpointError(
             f"{name} has no {' and no '.join(missing)}: it is not a speecht5_fairseq model; its nets are "
@@ -167,6 +170,20 @@ def _check_units(taken: dict[str, Tensor], own: dict[str, Tensor], files: Dictio
     raise CheckpointError(
         f"{files.units}: {len(own[UNITS])} units here, {len(taken[UNITS])} in {name}; take the dict.km.txt and "
         "the units that it was trained with (other units need a pre-training of their own)"
+    )
+
+
+def _check_classes(taken: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str) -> None:
+    if CLASSES not in own or CLASSES not in taken:
+        return
+    ours, theirs = decode(own[CLASSES]), decode(taken[CLASSES])
+    if ours == theirs:
+        return
+    only = listed(set(ours) ^ set(theirs))
+    difference = f"{only} on one side only" if only else "in another order"
+    raise CheckpointError(
+        f"{files.classes}: {len(ours)} classes here, {len(theirs)} in {name} ({difference}); take the dict.txt that it "
+        "was trained with (to learn other classes, start from a pre-trained model)"
     )
 
 

@@ -19,11 +19,16 @@ NET_OPTIONS = {
         "conv_channels", "extractor_norm", "normalize_waveform", "feature_grad_mult", "position_kernel",
         "position_groups", "mask_prob", "mask_length", "mask_channel_prob", "mask_channel_length",
     ),
+    "decoder": ("decoder_layers", "decoder_layerdrop", "freeze_decoder_updates"),
     "speech_decoder_prenet": ("speech_prenet_dim", "speech_prenet_dropout"),
     "speech_decoder_postnet": (
         "reduction_factor", "postnet_layers", "postnet_channels", "postnet_dropout", "speech_prediction",
     ),
     "unit_head": ("unit_dim",),
+    "speaker_head": (
+        "speaker_pooling", "speaker_attention_dim", "speaker_embedding_dim", "speaker_loss", "speaker_margin",
+        "speaker_scale",
+    ),
     "quantizer": ("codebook_groups", "codebook_entries", "gumbel_start", "gumbel_end", "gumbel_decay"),
 }  # fmt: skip
 # Options that decide whether a head is built: without effect where the job has no such head.
@@ -53,6 +58,8 @@ def check_options(cfg: Any, dataclass: type, job: Job, model: nn.Module) -> None
         if getattr(model, net) is None:
             warn_without_effect(cfg, dataclass, options, f"this job builds no {net}")
     _check_additions(cfg, dataclass)
+    if model.speaker_head is not None:
+        _check_speaker_options(cfg, dataclass)
 
 
 def _check_additions(cfg: Any, dataclass: type) -> None:
@@ -64,6 +71,14 @@ def _check_additions(cfg: Any, dataclass: type) -> None:
             warn_without_effect(cfg, dataclass, ("adapter_parts",), "it needs --lora-rank or --adapter-dim")
     if not cfg.base_checkpoint:
         warn_without_effect(cfg, dataclass, ("train_nets",), "without --base-checkpoint every net is trained")
+
+
+def _check_speaker_options(cfg: Any, dataclass: type) -> None:
+    if str(cfg.speaker_pooling) != "attentive":
+        warn_without_effect(cfg, dataclass, ["speaker_attention_dim"], "it needs --speaker-pooling attentive")
+    if str(cfg.speaker_loss) == "softmax":
+        options = ("speaker_margin", "speaker_scale")
+        warn_without_effect(cfg, dataclass, options, "they need --speaker-loss am or aam")
 
 
 def check_prediction(cfg: Any, job: Job) -> None:

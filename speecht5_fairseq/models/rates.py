@@ -65,7 +65,7 @@ class LearningRates:
 def depth(name: str, model: nn.Module) -> int:
     """Layers from the top of the decoder down to a parameter."""
     pieces = name.split(".")
-    net, decoder = pieces[0], len(model.decoder.layers)
+    net, decoder = pieces[0], 0 if model.decoder is None else len(model.decoder.layers)
     if net in _DECODER_PRENETS:
         return decoder
     if net in _ENCODER_PRENETS:

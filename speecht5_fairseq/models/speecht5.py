@@ -1,9 +1,12 @@
 """SpeechT5: one encoder and one decoder for speech and text, with the nets of one job around them.
 
-Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins, D model width, V vocabulary, K beam.
+Shapes: B batch, S samples, T encoder frames, L tokens, N mel frames, M mel bins, D model width, V vocabulary, K beam,
+C classes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from fairseq.models import BaseFairseqModel, register_model
@@ -14,7 +17,7 @@ from ..modules.decoder import Watch
 from ..modules.masks import valid_mask
 from ..modules.randomness import fresh_seeds
 from ..modules.speech_decoder_prenet import previous_frames
-from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeechDecoderOutput
+from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeakerOutput, SpeechDecoderOutput
 from . import builder
 from .base_checkpoint import Base, lay_beneath
 from .checkpoint import UNNAMED_FILES, DictionaryFiles
@@ -41,6 +44,7 @@ class SpeechT5Model(Decoding, BaseFairseqModel):
         symbols: list[str],
         padding: int,
         units: int,
+        classes: Sequence[str] = (),
         base: Base | None = None,
         dictionary_files: DictionaryFiles = UNNAMED_FILES,
     ) -> None:
@@ -52,6 +56,7 @@ class SpeechT5Model(Decoding, BaseFairseqModel):
             symbols: the V symbols of the text dictionary in order; empty where the job has no text.
             padding: index of ``<pad>``.
             units: number of k-means units (pre-training), else 0.
+            classes: the C speakers (identification) in order.
             base: checkpoint whose tensors are taken and left as they are; None to train everything.
             dictionary_files: where symbols and units were read, for messages.
         """
@@ -62,7 +67,7 @@ class SpeechT5Model(Decoding, BaseFairseqModel):
         nets = {
             **builder.build_prenets(cfg, job, embedding),
             **builder.build_postnets(cfg, job, embedding),
-            **builder.build_heads(cfg, job, len(symbols), units),
+            **builder.build_heads(cfg, job, len(symbols), units, len(classes)),
         }
         self.speech_encoder_prenet = nets.get("speech_encoder_prenet")
         self.text_encoder_prenet = nets.get("text_encoder_prenet")
@@ -70,12 +75,14 @@ class SpeechT5Model(Decoding, BaseFairseqModel):
         self.quantizer = nets.get("quantizer")
         self.speech_decoder_prenet = nets.get("speech_decoder_prenet")
         self.text_decoder_prenet = nets.get("text_decoder_prenet")
-        self.decoder = builder.build_decoder(cfg)
+        self.decoder = builder.build_decoder(cfg, job)
         self.speech_decoder_postnet = nets.get("speech_decoder_postnet")
         self.text_decoder_postnet = nets.get("text_decoder_postnet")
         self.ctc_head = nets.get("ctc_head")
         self.unit_head = nets.get("unit_head")
+        self.speaker_head = nets.get("speaker_head")
         self.vocabulary = Vocabulary(symbols) if texts else None
+        self.classes = Vocabulary(classes) if classes else None
         self.reduction_factor = cfg.reduction_factor
         self.dictionary_files = dictionary_files
         self.start: Start | None = None  # what fine-tuning asks of the checkpoint that it starts from
@@ -95,10 +102,15 @@ class SpeechT5Model(Decoding, BaseFairseqModel):
         dictionary = task.text_dictionary
         symbols = list(dictionary.symbols) if dictionary is not None else []
         padding = dictionary.pad() if dictionary is not None else 0
-        base = builder.read_base(cfg, task.bases, task.checkpoint_folders)
-        files = task.dictionary_files
         model = cls(
-            cfg, task.job, symbols=symbols, padding=padding, units=task.units, base=base, dictionary_files=files
+            cfg,
+            task.job,
+            symbols=symbols,
+            padding=padding,
+            units=task.units,
+            classes=task.classes,
+            base=builder.read_base(cfg, task.bases, task.checkpoint_folders),
+            dictionary_files=task.dictionary_files,
         )
         defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
         check_options(cfg, defaults, task.job, model)
@@ -152,6 +164,7 @@ class SpeechT5Model(Decoding, BaseFairseqModel):
                 watch=watch,
             ),
             ctc_logits=None if self.ctc_head is None else self.ctc_head(encoded.states),
+            speaker=self.classify(encoded),
             unit_logits=self._unit_logits(encoded, masked=True),
             unmasked_unit_logits=self._unit_logits(encoded, masked=False) if predict_unmasked else None,
         )
@@ -219,6 +232,19 @@ class SpeechT5Model(Decoding, BaseFairseqModel):
         decoded = self.decoder(states, memory, padding_mask, watch)
         output = self.speech_decoder_postnet(decoded.states, lengths, source)
         return output._replace(attention=decoded.attention)
+
+    def classify(self, encoded: EncoderOutput) -> SpeakerOutput | None:
+        """One decoder step on a zero vector, or without decoder the encoder's frames, through the speaker head.
+
+        None where the job has no such head.
+        """
+        if self.speaker_head is None:
+            return None
+        states, lengths = encoded.states, encoded.lengths
+        if self.decoder is not None:
+            states = self.decoder(states.new_zeros(len(states), 1, states.size(2)), states, encoded.padding_mask).states
+            lengths = torch.ones_like(lengths)
+        return self.speaker_head(states, lengths)
 
     def source_mel(
         self, waveform: Tensor | None, sample_lengths: Tensor | None, frame_lengths: Tensor | None = None

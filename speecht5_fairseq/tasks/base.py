@@ -19,6 +19,7 @@ from torch import distributed
 from ..constants import CTC_BLANK_SYMBOL
 from ..data.base import SpeechLimits
 from ..data.checks import Report, verify
+from ..data.classes import ClassLabels
 from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
 from ..models.adapters import report
@@ -97,6 +98,7 @@ class SpeechT5Task(FairseqTask):
         columns: entry of ``JOB_COLUMNS`` for the manifests.
         text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
         units: k-means units that the model predicts; 0 outside pre-training.
+        classes: the speakers that the model tells apart; none outside identification.
         dictionary_files: where the symbols and the units were read.
         bases: frozen base checkpoints, held once for all models that this task builds.
         checkpoint_folders: of the checkpoints to decode with, where a base may stand.
@@ -110,6 +112,7 @@ class SpeechT5Task(FairseqTask):
         self.job: Job = JOBS[job]
         self.text_dictionary: Dictionary | None = None
         self.units = 0
+        self.classes: list[str] = []
         self.dictionary_files = UNNAMED_FILES
         self.from_checkpoint = False
         self.bases = Bases()
@@ -175,9 +178,16 @@ class SpeechT5Task(FairseqTask):
         file = Path(self.cfg.data) / f"{split}.tsv"
         return Manifest.open(file, JOB_COLUMNS[self.columns], root=self.cfg.audio_root)
 
-    def verify(self, manifest: Manifest, *, text: TextLabels | None = None, units: UnitLabels | None = None) -> None:
+    def verify(
+        self,
+        manifest: Manifest,
+        *,
+        text: TextLabels | None = None,
+        units: UnitLabels | None = None,
+        classes: ClassLabels | None = None,
+    ) -> None:
         """Check the rows and labels as ``--verify-data`` says; every bad row is in the one error."""
-        self.examine(manifest, text=text, units=units).raise_problems()
+        self.examine(manifest, text=text, units=units, classes=classes).raise_problems()
 
     def examine(
         self,
@@ -185,6 +195,7 @@ class SpeechT5Task(FairseqTask):
         *,
         text: TextLabels | None = None,
         units: UnitLabels | None = None,
+        classes: ClassLabels | None = None,
         audio: Sequence[str] | None = None,
     ) -> Report:
         """Check as ``verify`` does, the files of the path columns ``audio`` or all; bad rows are in the report.
@@ -197,6 +208,7 @@ class SpeechT5Task(FairseqTask):
                 manifest,
                 text=text,
                 units=units,
+                classes=classes,
                 audio=audio,
                 level=str(self.cfg.verify_data),
                 resample=resample,

@@ -48,11 +48,12 @@ def check_backend(model: SpeechT5Model, backend: str, *, find_unused: bool, cpu:
 def without_gradient(model: SpeechT5Model) -> list[str]:
     """What leaves parameters of the model without a gradient in some of its updates."""
     speech, text = model.speech_encoder_prenet, model.text_encoder_prenet
+    decoder_layerdrop = model.decoder.layerdrop if model.decoder is not None else 0.0
     causes = {
         "the different nets of speech and text": speech is not None and text is not None,
         f"frozen updates ({FREEZING_OPTIONS})": model.freezing.used,
         f"--encoder-layerdrop {model.encoder.layerdrop}": model.encoder.layerdrop > 0,
-        f"--decoder-layerdrop {model.decoder.layerdrop}": model.decoder.layerdrop > 0,
+        f"--decoder-layerdrop {decoder_layerdrop}": decoder_layerdrop > 0,
         "--mask-prob 0 (the mask's vector)": speech is not None
         and speech.mask_prob == 0
         and speech.mask_embedding.requires_grad,

@@ -8,7 +8,7 @@ from manifest_tools import parallel
 from manifest_tools.files import hash_fraction, read_lines, split_by_hash, write_lines
 from manifest_tools.summary import SplitSize, size_table
 
-TOOLS = ("prompts", "recordings", "combine", "vocabulary", "text_corpus", "units", "speaker_vectors", "check")
+TOOLS = ("prompts", "recordings", "combine", "subset", "vocabulary", "text_corpus", "units", "speaker_vectors", "check")
 
 
 def square(number):
