@@ -24,6 +24,7 @@ from torch import Tensor
 from .data.atomic import replacing
 from .models.checkpoint import CheckpointError, listed, read_checkpoint
 from .models.dictionary_change import SYMBOLS
+from .models.loading import CLASSES
 from .models.partial import DIGEST
 from .models.vocabulary import decode
 
@@ -40,15 +41,16 @@ def check_alike(path: Path, model: dict[str, Tensor], other_path: Path, other: d
     """Check that the mean of two models means something.
 
     Raises:
-        CheckpointError: other tensors, shapes, types, symbols or bases; infinite or undefined values.
+        CheckpointError: other tensors, shapes, types, symbols, classes or bases; infinite or undefined values.
     """
     both = f"{path} and {other_path}"
     mend = "average checkpoints of one run, or of runs with the same sizes and dict.txt"
     one_sided = model.keys() ^ other.keys()
     if one_sided:
         raise CheckpointError(f"{both} hold other tensors: {listed(one_sided)}; {mend}")
-    if SYMBOLS in model and not torch.equal(model[SYMBOLS], other[SYMBOLS]):
-        raise CheckpointError(f"{both} have {_other_symbols(model, other)}; {mend}")
+    for table, kind in ((SYMBOLS, "dictionaries"), (CLASSES, "classes")):
+        if table in model and not torch.equal(model[table], other[table]):
+            raise CheckpointError(f"{both} have other {kind} {_difference(model[table], other[table])}; {mend}")
     if DIGEST in model and not torch.equal(model[DIGEST], other[DIGEST]):
         raise CheckpointError(f"{both} were trained over another --base-checkpoint each; {mend}")
     unlike = [name for name in model if _kind(model[name]) != _kind(other[name])]
@@ -60,12 +62,12 @@ def check_alike(path: Path, model: dict[str, Tensor], other_path: Path, other: d
         raise CheckpointError(f"{path}: NaN or infinity in {listed(broken)}; leave this checkpoint out")
 
 
-def _other_symbols(model: dict[str, Tensor], other: dict[str, Tensor]) -> str:
-    ours, theirs = decode(model[SYMBOLS]), decode(other[SYMBOLS])
+def _difference(symbols: Tensor, others: Tensor) -> str:
+    ours, theirs = decode(symbols), decode(others)
     pairs = enumerate(zip(ours, theirs, strict=False))
     place = next((index for index, (here, there) in pairs if here != there), None)
     where = "" if place is None else f", first different at index {place}: {ours[place]!r} and {theirs[place]!r}"
-    return f"other dictionaries ({len(ours)} and {len(theirs)} symbols{where})"
+    return f"({len(ours)} and {len(theirs)} symbols{where})"
 
 
 def _kind(tensor: Tensor) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tiny_config, tiny_model
+from helpers import CLASSES, tiny_config, tiny_model
 
 from speecht5_fairseq.average import average_checkpoints, main
 from speecht5_fairseq.models import SpeechT5Model
@@ -102,6 +102,17 @@ def test_the_tied_embedding_stays_one_tensor_and_loads(tmp_path):
     model = tiny_model("s2t", seed=3)
     model.load_state_dict(mean)
     assert torch.equal(model.text_decoder_prenet.embedding.weight, tables[0])
+
+
+def test_classes_in_another_order_are_refused(tmp_path):
+    """Of the same names and sizes: the mean would give each speaker half of another one's row."""
+    paths = []
+    for number, classes in enumerate((CLASSES, CLASSES[::-1])):
+        model = SpeechT5Model(tiny_config(), JOBS["s2c"], symbols=[], padding=0, units=0, classes=classes)
+        paths.append(save(tmp_path / f"{number}.pt", model))
+    with pytest.raises(CheckpointError, match=r"other classes \(5 and 5 symbols, first different at index 0: 'anna' and"):
+        average_checkpoints(paths, tmp_path / "mean.pt")
+    assert not (tmp_path / "mean.pt").exists()
 
 
 def with_symbols(*symbols):
