@@ -110,7 +110,7 @@ def test_classes_in_another_order_are_refused(tmp_path):
     for number, classes in enumerate((CLASSES, CLASSES[::-1])):
         model = SpeechT5Model(tiny_config(), JOBS["s2c"], symbols=[], padding=0, units=0, classes=classes)
         paths.append(save(tmp_path / f"{number}.pt", model))
-    with pytest.raises(CheckpointError, match=r"other classes \(5 and 5 symbols, first different at index 0: 'anna' and"):
+    with pytest.raises(CheckpointError, match=r"other classes \(5 and 5 symbols, first .* 0: 'anna' and"):
         average_checkpoints(paths, tmp_path / "mean.pt")
     assert not (tmp_path / "mean.pt").exists()
 

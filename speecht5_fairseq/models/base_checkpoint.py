@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError, DictionaryFiles, listed, read_checkpoint
+from .checkpoint import CheckpointError, DictionaryFiles, listed, read_checkpoint, trained_prediction
 from .dictionary_change import TIED_EMBEDDINGS
 from .loading import check_nets
 from .partial import DIGEST, BaseReference, whole_state
@@ -28,12 +28,14 @@ class Base(NamedTuple):
         path: where it was found.
         digest: of its tensors, hexadecimal.
         tensors: by name, mapped from the file.
+        prediction: ``--speech-prediction`` of the run that wrote it.
         shared: the parameters that models over this base already hold, by name.
     """
 
     path: Path
     digest: str
     tensors: dict[str, Tensor]
+    prediction: str
     shared: WeakValueDictionary[str, nn.Parameter]
 
 
@@ -55,7 +57,8 @@ class Bases:
             CheckpointError: there is none, it cannot be read, or it is an adapter's checkpoint itself.
         """
         path = find(given, beside)
-        tensors = read_checkpoint(path)["model"]
+        state = read_checkpoint(path)
+        tensors = state["model"]
         if DIGEST in tensors:
             raise CheckpointError(
                 f"--base-checkpoint {path} holds additions to a base of its own: make one checkpoint of both with "
@@ -66,7 +69,8 @@ class Bases:
         if file not in self._digests:
             self._digests[file] = digest_of(tensors)
         digest = self._digests[file]
-        return Base(path, digest, tensors, self._shared.setdefault(digest, WeakValueDictionary()))
+        shared = self._shared.setdefault(digest, WeakValueDictionary())
+        return Base(path, digest, tensors, trained_prediction(state), shared)
 
 
 def find(given: str, beside: Iterable[Path] = ()) -> Path:
@@ -110,7 +114,8 @@ def lay_beneath(model: nn.Module, base: Base, *, train: Collection[str], files: 
     """
     own = whole_state(model)
     _check_names(train, own)
-    fitting = check_nets(model, base.tensors, files, f"the base checkpoint {base.path}")
+    name = f"the base checkpoint {base.path}"
+    fitting = check_nets(model, base.tensors, files, name, prediction=base.prediction)
     nn.Module.load_state_dict(model, {**own, **fitting})
     trained = {
         id(p) for name, p in _parameters(model) if p.requires_grad and (name not in fitting or _net(name) in train)
@@ -129,7 +134,7 @@ def _net(name: str) -> str:
 
 
 def _check_names(train: Collection[str], own: dict[str, Tensor]) -> None:
-    nets = {_net(name) for name in own} - {"vocabulary"}
+    nets = {_net(name) for name in own} - {"vocabulary", "classes"}
     unknown = set(train) - nets
     if unknown:
         raise ValueError(

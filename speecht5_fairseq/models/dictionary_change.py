@@ -71,10 +71,13 @@ def fit_vocabulary(
     return {**given, **rows, SYMBOLS: own[SYMBOLS]}
 
 
-def report_vocabulary(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> None:
-    """Log what ``--new-vocabulary`` did."""
+def report_vocabulary(taken: dict[str, Tensor], checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+    """Log what ``--new-vocabulary`` did; ``taken`` is what the model takes of the checkpoint."""
     if SYMBOLS not in own or SYMBOLS not in checkpoint:
         logger.warning("no effect: --new-vocabulary; the model or the checkpoint has no text")
+        return
+    if SYMBOLS not in taken:
+        logger.warning("no effect: --new-vocabulary; nothing that is taken has a row for each symbol (--finetune-nets)")
         return
     change = compare(decode(own[SYMBOLS]), decode(checkpoint[SYMBOLS]))
     logger.info(

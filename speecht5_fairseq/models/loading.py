@@ -23,7 +23,7 @@ from .checkpoint import (
     trained_prediction,
 )
 from .dictionary_change import ROWS, SYMBOLS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
-from .partial import completed, whole_state
+from .partial import DIGEST, completed, whole_state
 from .parts import prefixes, summary, within
 from .vocabulary import decode
 
@@ -36,6 +36,9 @@ MEL_LAYER = "speech_decoder_postnet.feat_out"
 PER_STEP = (MEL_LAYER, "speech_decoder_postnet.prob_out")
 UNITS = "unit_head.embeddings"  # (units, width)
 CLASSES = "classes.symbols"  # names of the speakers, as vocabulary.symbols has them
+SPEAKER_HEAD = "speaker_head"
+CLASS_ROWS = f"{SPEAKER_HEAD}.projection.weight"  # a row for each of them
+_OF_CLASSES = {SPEAKER_HEAD, "classes"}
 
 
 def load_nets(
@@ -51,10 +54,10 @@ def load_nets(
     """
     own = whole_state(model)
     taken = check_nets(model, checkpoint, files, start=start)
-    for why, names in _fresh(model, checkpoint, own, start).items():
+    for why, names in _fresh(model, checkpoint, own, None if start is None else start.prediction).items():
         logger.warning("%s, so these are new (initial values): %s", why, ", ".join(sorted(names)))
     if start is not None and start.new_vocabulary:
-        report_vocabulary(checkpoint, own)
+        report_vocabulary(taken, checkpoint, own)
     _report(own, taken, checkpoint, always=start is not None)
     return {**own, **taken}
 
@@ -65,8 +68,12 @@ def check_nets(
     files: DictionaryFiles,
     name: str = "the checkpoint",
     start: Start | None = None,
+    prediction: str | None = None,
 ) -> dict[str, Tensor]:
     """The tensors that ``model`` takes from the checkpoint, each as the model has it; the others are new.
+
+    ``prediction`` is the ``--speech-prediction`` of the run that wrote the checkpoint, None for the model's; ``start``
+    tells its own.
 
     Raises:
         CheckpointError: see ``completed``; no SpeechT5 body, another vocabulary, other units, a part to take that one
@@ -75,19 +82,22 @@ def check_nets(
     own = whole_state(model)
     checkpoint = completed(model.base, checkpoint, own, name)
     nets = _nets(checkpoint)
-    _check_body(nets, _nets(own), name)
+    _check_body(nets, _nets(own), name, start)
     given = {**checkpoint, **_tied_embedding(checkpoint, own)}
     wanted = _selected(given, own, start, nets & _nets(own))
-    fresh = {name for names in _fresh(model, checkpoint, own, start).values() for name in names}
+    prediction = prediction if start is None else start.prediction
+    fresh = {key for keys in _fresh(model, checkpoint, own, prediction).values() for key in keys}
     taken = {key: value for key, value in given.items() if wanted(key) and key not in fresh}
     taken |= _tied_embedding(taken, own)
     if not any(key in taken for key in ROWS):
         taken.pop(SYMBOLS, None)  # no tensor that is taken has to do with symbols
+    if CLASS_ROWS not in taken:
+        taken.pop(CLASSES, None)
     taken = fit_vocabulary(taken, own, files, name, start)
     _check_units(taken, own, files, name)
     _check_classes(taken, own, files, name)
     due = {key for key in own if _net(key) in nets and wanted(key) and key not in fresh}
-    _check_tensors(due - {SYMBOLS}, taken, own, name)
+    _check_tensors(due - {SYMBOLS, CLASSES}, taken, own, name)
     return taken
 
 
@@ -115,8 +125,15 @@ def _nets(names: Iterable[str]) -> set[str]:
     return {_net(name) for name in names}
 
 
-def _check_body(given: set[str], wanted: set[str], name: str) -> None:
+def _check_body(given: set[str], wanted: set[str], name: str, start: Start | None) -> None:
     missing = [net for net in SHARED_BODY if net in wanted and net not in given]
+    if missing == ["decoder"] and SPEAKER_HEAD in given:
+        if start is not None and start.nets:
+            return  # what is asked for is there, or said to be missing
+        raise CheckpointError(
+            f"{name} has no decoder: it tells speakers apart by the encoder's frames alone. Give a checkpoint with a "
+            f"decoder, or start from its encoder: --finetune-from-model with {SELECTION} encoder,speech_encoder_prenet"
+        )
     if missing:
         raise CheckpointError(
             f"{name} has no {' and no '.join(missing)}: it is not a speecht5_fairseq model; its nets are "
@@ -131,7 +148,7 @@ def _selected(
     if start is None or not start.nets:
         tied = own.keys() & set(TIED_EMBEDDINGS)
         return lambda name: _net(name) in shared or name in tied
-    common = [key for key in own if key in given and key != SYMBOLS]
+    common = [key for key in own if key in given and key not in (SYMBOLS, CLASSES, DIGEST)]
     parts = start.nets.replace(",", " ").split()
     if not parts:
         raise CheckpointError(f"{SELECTION} {start.nets!r} names no part; leave the option out to take all that fits")
@@ -139,7 +156,7 @@ def _selected(
         asked = [prefix for part in parts for prefix in prefixes(part, common, SELECTION)]
     except ValueError as error:
         raise CheckpointError(f"{error} (what both the model and the checkpoint have)") from error
-    return lambda name: name == SYMBOLS or any(within(name, prefix) for prefix in asked)
+    return lambda name: name in (SYMBOLS, CLASSES) or any(within(name, prefix) for prefix in asked)
 
 
 def _tied_embedding(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -149,7 +166,7 @@ def _tied_embedding(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> di
 
 
 def _fresh(
-    model: nn.Module, checkpoint: dict[str, Tensor], own: dict[str, Tensor], start: Start | None
+    model: nn.Module, checkpoint: dict[str, Tensor], own: dict[str, Tensor], prediction: str | None
 ) -> dict[str, list[str]]:
     """Tensors of a shared net that are new all the same, by the reason."""
     frames = f"{PER_STEP[1]}.bias"
@@ -158,8 +175,8 @@ def _fresh(
     if own[frames].shape != checkpoint[frames].shape:
         return {"--reduction-factor is another in the checkpoint": [key for key in own if key.startswith(PER_STEP)]}
     here = model.speech_decoder_postnet.prediction
-    if start is not None and start.prediction != here:
-        why = f"--speech-prediction is {here} here and {start.prediction} in the checkpoint"
+    if prediction not in (None, here):
+        why = f"--speech-prediction is {here} here and {prediction} in the checkpoint"
         return {why: [key for key in own if within(key, MEL_LAYER)]}
     return {}
 
@@ -183,7 +200,8 @@ def _check_classes(taken: dict[str, Tensor], own: dict[str, Tensor], files: Dict
     difference = f"{only} on one side only" if only else "in another order"
     raise CheckpointError(
         f"{files.classes}: {len(ours)} classes here, {len(theirs)} in {name} ({difference}); take the dict.txt that it "
-        "was trained with (to learn other classes, start from a pre-trained model)"
+        f"was trained with. To learn other classes, start from a pre-trained model, or leave the head: {SELECTION} "
+        f"{','.join(sorted(_nets(own) - _OF_CLASSES))}"
     )
 
 

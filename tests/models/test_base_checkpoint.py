@@ -124,6 +124,20 @@ def test_another_reduction_factor_is_new_and_trained(tmp_path):
     assert names == {f"speech_decoder_postnet.{end}" for end in ends}
 
 
+@pytest.mark.parametrize("there, new", [("mel", True), ("mask", False)])
+def test_a_layer_that_predicted_something_else_is_new_and_trained(tmp_path, there, new):
+    """The base's log-mel frames are no logits of a mask: taken and frozen, they could never become any."""
+    base = tiny_base(tmp_path / "base.pt", "s2s", reduction_factor=1)
+    torch.save({"model": tensors_of(base), "cfg": {"model": {"speech_prediction": there}}}, base)
+    model = model_over(base, "s2s", reduction_factor=1, speech_prediction="mask", **LORA)
+    names = {name for name in learning(model) if "lora_" not in name}
+    assert names == ({f"speech_decoder_postnet.feat_out.{end}" for end in ("weight", "bias")} if new else set())
+    again = model_over(base, "s2s", reduction_factor=1, speech_prediction="mask", seed=3, **LORA)
+    again.load_state_dict(model.state_dict())
+    ours, theirs = whole_state(model), whole_state(again)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_frozen_updates_keep_additions_back_too(tmp_path):
     model = model_over(tiny_base(tmp_path / "base.pt"), freeze_encoder_updates=3, **LORA)
     everything = learning(model)

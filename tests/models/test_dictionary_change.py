@@ -94,6 +94,10 @@ def test_the_same_dictionary_and_a_model_without_text_are_told(caplog):
     caplog.clear()
     load(model_of(OLD, seed=1).state_dict(), job="s2s")
     assert "no effect: --new-vocabulary; the model or the checkpoint has no text" in caplog.text
+    caplog.clear()
+    load(model_of(OLD, seed=1).state_dict(), start=Start(nets="encoder", new_vocabulary=True))
+    assert "no effect: --new-vocabulary; nothing that is taken has a row for each symbol" in caplog.text
+    assert "are kept" not in caplog.text
 
 
 @pytest.mark.parametrize(

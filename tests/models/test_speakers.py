@@ -7,6 +7,7 @@ import torch
 from helpers import CLASSES, LARGE_LAYOUT, alone, speech_source, tiny_config, tiny_model
 
 from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.models.checkpoint import Start
 from speecht5_fairseq.models.jobs import JOBS
 from speecht5_fairseq.models.loading import CheckpointError, DictionaryFiles, check_nets
 from speecht5_fairseq.models.options import check_options
@@ -68,10 +69,41 @@ def test_a_checkpoint_comes_back(pooling):
     torch.testing.assert_close(model.eval()(**source).speaker.logits, saved.eval()(**source).speaker.logits)
 
 
-def test_a_model_without_decoder_is_no_start_for_one_that_has_it():
-    saved = tiny_model("s2c", speaker_pooling="mean").state_dict()
-    with pytest.raises(CheckpointError, match="has no decoder: it is not"):
-        tiny_model("s2c").load_state_dict(saved)
+def test_a_model_without_decoder_is_no_start_for_one_that_has_it_but_its_encoder_is():
+    saved, model = tiny_model("s2c", speaker_pooling="mean", seed=1).state_dict(), tiny_model("s2t")
+    with pytest.raises(CheckpointError, match="has no decoder: it tells speakers .*--finetune-nets encoder,speech_enc"):
+        model.load_state_dict(saved)
+    model.start = Start(nets="encoder,speech_encoder_prenet")
+    model.load_state_dict(saved)
+    for name, value in model.state_dict().items():
+        if name.startswith(("encoder.", "speech_encoder_prenet.")):
+            assert torch.equal(value, saved[name]), name
+    model.start = Start(nets="encoder,decoder")
+    with pytest.raises(CheckpointError, match="--finetune-nets decoder: there is no decoder here"):
+        model.load_state_dict(saved)
+
+
+def with_classes(classes):
+    torch.manual_seed(len(classes))
+    return SpeechT5Model(tiny_config(), JOBS["s2c"], symbols=[], padding=0, units=0, classes=classes)
+
+
+@pytest.mark.parametrize("nets", ["speaker_head", "encoder speaker_head.projection"])
+def test_a_selected_head_brings_its_classes(nets):
+    """Of the same names in another order every row would be another speaker's, and nothing would tell."""
+    model = with_classes(CLASSES[::-1])
+    model.start = Start(nets=nets)
+    with pytest.raises(CheckpointError, match=r"\(in another order\); take .*leave the head: --finetune-nets dec"):
+        model.load_state_dict(with_classes(CLASSES).state_dict())
+
+
+def test_a_selection_without_the_head_takes_any_classes():
+    saved, model = with_classes(CLASSES[:3]).state_dict(), with_classes(CLASSES)
+    head = model.speaker_head.projection.weight.clone()
+    model.start = Start(nets="encoder,decoder,speech_encoder_prenet")
+    model.load_state_dict(saved)
+    assert torch.equal(model.speaker_head.projection.weight, head)
+    assert torch.equal(model.encoder.layer_norm.weight, saved["encoder.layer_norm.weight"])
 
 
 @pytest.mark.parametrize(
