@@ -58,7 +58,7 @@ class LearningRates:
         if self.used:
             for parameter, names in holders.items():
                 override = {"lr_scale": self.factors[parameter]}
-                parameter.optim_overrides = {"optimizer": override, "part": _layer(names[0])}
+                parameter.optim_overrides = {"optimizer": override, "part": _layer(names[0]), "name": names[0]}
             self.lines = _table(self.factors, holders)
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 from fairseq.optim import register_optimizer
 from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
 from torch import nn
 
 FACTOR = "lr_scale"  # fairseq's name, in a parameter's overrides and in a group of the optimizer
+SHOWN = 4  # names of a group in a message
 
 
 @register_optimizer("speecht5_adam", dataclass=FairseqAdamConfig)
 class SpeechT5Adam(FairseqAdam):
     """Adam whose groups are the parts of the model; each learns at the schedule's rate times its factor.
 
-    A parameter that has ``optim_overrides`` gives its part and its factor; without any, this is fairseq's Adam. The
-    groups follow from the model and not from the values of the factors: a run may be resumed with other ones.
+    A parameter that has ``optim_overrides`` gives its name, part and factor; without any, this is fairseq's Adam. A run
+    may be resumed with other factors as long as they divide no part otherwise: moments go to groups by their order.
     """
 
     def __init__(self, cfg: FairseqAdamConfig, params: Iterable[nn.Parameter]) -> None:
@@ -38,24 +40,42 @@ class SpeechT5Adam(FairseqAdam):
         """Load moments and the rate; the factors are this run's.
 
         Raises:
-            ValueError: the state is of other parts.
+            ValueError: the state is of other parts, or of other parameters of them.
         """
-        own = [(group.get("part"), group.get(FACTOR)) for group in self.param_groups]
-        given = [group.get("part") for group in state_dict["param_groups"]]
-        if given != [part for part, _ in own]:
+        own, given = (list(map(_members, groups)) for groups in (self.param_groups, state_dict["param_groups"]))
+        if given != own:
+            places = zip_longest(given, own, fillvalue=_Members(None, ()))
+            there, here = next((there, here) for there, here in places if there != here)
             raise ValueError(
                 f"the optimizer's state in the checkpoint is of the parts {_listed(given)}, this run's of "
-                f"{_listed([part for part, _ in own])}: resume with the --layer-lr-decay, --lr-factors and --freeze "
-                "...:forever that it was trained with, or add --reset-optimizer"
+                f"{_listed(own)}; the first difference: {there}, here {here}. Resume with the --layer-lr-decay, "
+                "--lr-factors and --freeze ...:forever that it was trained with (other values for the same parts are "
+                "fine), or add --reset-optimizer"
             )
+        factors = [group.get(FACTOR) for group in self.param_groups]
         first = state_dict["param_groups"][0]
         overrides = dict(optimizer_overrides or {})
         lr = overrides.pop("lr", first["lr"] / first.get(FACTOR, 1.0))
         super().load_state_dict(state_dict, overrides)
-        for group, (_, factor) in zip(self.param_groups, own, strict=True):
+        for group, factor in zip(self.param_groups, factors, strict=True):
             if factor is not None:
                 group[FACTOR] = factor
         self.set_lr(lr)
+
+
+class _Members(NamedTuple):
+    """What a group holds, by name; fairseq's single group has no names."""
+
+    part: str | None
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f" and {len(self.names) - SHOWN} more" if len(self.names) > SHOWN else ""
+        return f"{self.part} ({', '.join(self.names[:SHOWN])}{more})" if self.part else "no part"
+
+
+def _members(group: dict[str, Any]) -> _Members:
+    return _Members(group.get("part"), tuple(group.get("names", ())))
 
 
 def _overrides(parameter: nn.Parameter) -> dict[str, Any] | None:
@@ -70,8 +90,15 @@ def _groups(params: list[nn.Parameter]) -> list[dict[str, Any]]:
         overrides = _overrides(parameter)
         key = (overrides["part"], overrides["optimizer"][FACTOR]) if overrides else ("", 1.0)
         groups.setdefault(key, []).append(parameter)
-    return [{"params": members, "part": part, FACTOR: factor} for (part, factor), members in groups.items()]
+    return [
+        {"params": members, "part": part, FACTOR: factor, "names": [_name(member) for member in members]}
+        for (part, factor), members in groups.items()
+    ]
 
 
-def _listed(parts: list[str | None]) -> str:
-    return ", ".join(str(part) for part in parts) if any(parts) else "one group"
+def _name(parameter: nn.Parameter) -> str:
+    return (_overrides(parameter) or {}).get("name", "")
+
+
+def _listed(groups: list[_Members]) -> str:
+    return ", ".join(str(group.part) for group in groups) if any(group.part for group in groups) else "one group"

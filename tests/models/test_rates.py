@@ -62,7 +62,8 @@ def test_a_factor_of_one_net_reaches_what_it_shares():
 def test_parameters_carry_their_factor_and_their_part():
     model = tiny_model("s2t", **HALF)
     layer = model.encoder.layers[1].feed_forward.fc1.weight
-    assert layer.optim_overrides == {"optimizer": {"lr_scale": 0.25}, "part": "encoder.layers.1"}
+    name = "encoder.layers.1.feed_forward.fc1.weight"
+    assert layer.optim_overrides == {"optimizer": {"lr_scale": 0.25}, "part": "encoder.layers.1", "name": name}
     plain = tiny_model("s2t")
     assert not plain.rates.used and not plain.rates.lines
     assert not any(hasattr(parameter, "optim_overrides") for parameter in plain.parameters())

@@ -166,3 +166,15 @@ def test_the_state_of_other_parts_is_refused(options):
     saved = adam_of(tiny_model("s2t", **options)).state_dict()
     with pytest.raises(ValueError, match="the optimizer's state in the checkpoint is of the parts .*--reset-optimizer"):
         adam_of(tiny_model("s2t", **RATES)).load_state_dict(saved)
+
+
+def test_the_state_of_a_part_that_was_divided_otherwise_is_refused():
+    """Query and value weights have one shape: moments that changed places would be noticed by nobody."""
+    there, here = (f"encoder.layers.0.self_attn.{name}_proj:0.1" for name in ("q", "v"))
+    model, other = tiny_model("s2t", lr_factors=there), tiny_model("s2t", lr_factors=here)
+    saved, optimizer = adam_of(model), adam_of(other)
+    learn(model, saved)
+    parts = [[group["part"] for group in each.param_groups] for each in (saved, optimizer)]
+    assert parts[0] == parts[1]
+    with pytest.raises(ValueError, match=r"the first difference: encoder.layers.0 \(.*k_proj.*--reset-optimizer"):
+        optimizer.load_state_dict(copy.deepcopy(saved.state_dict()))
