@@ -194,6 +194,7 @@ def model_over(
         symbols=list(dictionary.symbols),
         padding=dictionary.pad(),
         units=UNITS if "units" in JOBS[job].heads else 0,
+        classes=CLASSES if "speaker" in JOBS[job].heads else (),
         base=(bases or Bases()).read(str(base)),
     )
     with torch.no_grad():

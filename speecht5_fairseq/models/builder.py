@@ -197,16 +197,17 @@ def add_adapters(cfg: SpeechT5Config, model: nn.Module) -> None:
     """Put low-rank updates and bottlenecks into the encoder's and the decoder's layers, as the options say.
 
     Raises:
-        ValueError: an unknown part or target, or a negative size.
+        ValueError: an unknown part or target, a negative size, or parts that the model does not have.
     """
     parts = _chosen("--adapter-parts", cfg.adapter_parts, ("encoder", "decoder"))
     targets = _chosen("--lora-targets", cfg.lora_targets, tuple(TARGETS))
     for option, size in (("--lora-rank", cfg.lora_rank), ("--adapter-dim", cfg.adapter_dim)):
         if size < 0:
             raise ValueError(f"{option} {size}: give a size, or 0 for none")
-    for part in (getattr(model, name) for name in parts):
-        if part is None:  # identification without a decoder
-            continue
+    built = [part for part in (getattr(model, name) for name in parts) if part is not None]
+    if not built and (cfg.lora_rank or cfg.adapter_dim):  # identification without a decoder
+        raise ValueError(f"--adapter-parts {cfg.adapter_parts!r}: this job builds no {parts[0]}; give encoder")
+    for part in built:
         if cfg.lora_rank:
             add_low_rank(
                 part,

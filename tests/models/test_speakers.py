@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import CLASSES, LARGE_LAYOUT, alone, speech_source, tiny_config, tiny_model
+from helpers import CLASSES, LARGE_LAYOUT, alone, model_over, speech_source, tiny_base, tiny_config, tiny_model
 
 from speecht5_fairseq.models import SpeechT5Model
 from speecht5_fairseq.models.checkpoint import Start
@@ -144,3 +144,14 @@ def test_options_without_effect_are_named(caplog):
 def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=f"--speaker-{name.replace('_', '-')} is {value}; give"):
         tiny_model("s2c", **{f"speaker_{name}": value})
+
+
+@pytest.mark.parametrize("options", [{"lora_rank": 2}, {"adapter_dim": 3}])
+def test_additions_go_to_what_is_built(tmp_path, options):
+    base, mean = tiny_base(tmp_path / "base.pt"), {"speaker_pooling": "mean"}
+    names = set(model_over(base, "s2c", **mean, **options).state_dict())
+    assert any(name.startswith("encoder.layers.1.") for name in names) and "speaker_head.projection.weight" in names
+    with pytest.raises(ValueError, match="--adapter-parts 'decoder': this job builds no decoder; give encoder"):
+        model_over(base, "s2c", adapter_parts="decoder", **mean, **options)
+    with pytest.raises(ValueError, match="--train-nets classes: no such net in this job; choose from encoder, speak"):
+        model_over(base, "s2c", train_nets="classes", **mean, **options)
