@@ -22,10 +22,10 @@ from ..models.checkpoint import read_checkpoint
 from ..models.config import SpeechT5Config
 from ..modules.adapters import fold
 
-# Options that a merged checkpoint has no more: they go back to their defaults.
+# Options of what a merged checkpoint has no more, and of how it learnt: they go back to their defaults.
 ADDITIONS = (
     "base_checkpoint", "train_nets", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "adapter_dim",
-    "adapter_parts",
+    "adapter_parts", "freeze", "lr_factors",
 )  # fmt: skip
 
 
@@ -51,10 +51,15 @@ def merge(path: str | Path, out: str | Path, overrides: Mapping[str, Any] | None
         )
     ((model, _, _),) = load_adapted([path], overrides)
     state["model"] = merged_state(model)
-    options.update({field.name: field.default for field in fields(SpeechT5Config) if field.name in ADDITIONS})
+    forget_additions(options)
     state.pop("last_optimizer_state", None)
     with replacing(Path(out)) as partial:
         torch.save(state, partial)
+
+
+def forget_additions(options: dict[str, Any]) -> None:
+    """Make options of a model over a base, by name, those of the merged one: no part that they name is an addition."""
+    options.update({field.name: field.default for field in fields(SpeechT5Config) if field.name in ADDITIONS})
 
 
 def merged_state(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import mel_target, model_over, speech_source, text_tokens, tiny_base, tiny_model
 
-from speecht5_fairseq.convert.merge import merged_state
+from speecht5_fairseq.convert.merge import forget_additions, merged_state
 from speecht5_fairseq.models.base_checkpoint import Bases
 from speecht5_fairseq.models.partial import whole_state
 
@@ -42,3 +42,19 @@ def test_merging_leaves_the_base_of_others_alone(tmp_path):
     before = {name: value.clone() for name, value in whole_state(other).items()}
     merged_state(model)
     assert all(torch.equal(value, before[name]) for name, value in whole_state(other).items())
+
+
+def test_options_that_name_additions_go_with_them(tmp_path):
+    """A merged checkpoint is built by its options: parts that are there no more would end every load."""
+    part, base = "encoder.layers.0.self_attn.q_proj", tiny_base(tmp_path / "base.pt")
+    options = {
+        "lora_rank": 2,
+        "freeze": f"{part}.lora_a:3",
+        "lr_factors": f"{part}.lora_b:16",
+        "activation_dropout": 0.1,
+    }
+    state = merged_state(model_over(base, **options))
+    forget_additions(options)
+    model = tiny_model("s2t", **options)
+    model.load_state_dict(state)
+    assert options["activation_dropout"] == 0.1 and not model.freezing.used and not model.rates.used
