@@ -11,6 +11,7 @@ from .checkpoint import CheckpointError
 from .vocabulary import decode, encode
 
 DIGEST = "base.digest"  # name of the buffer in a checkpoint
+ADDED_TO = {"encoder", "decoder"}  # nets that low-rank updates and bottlenecks go into
 SHOWN = 12  # digits of a digest in messages
 
 
@@ -85,6 +86,7 @@ def completed(
     if frozen_here:
         raise CheckpointError(f"{name} was trained with --train-nets {','.join(frozen_here)}: give the same here")
     nets = {_net(key) for key in base.frozen} - {_net(key) for key in checkpoint}  # of another job: statistics lack too
+    nets -= ADDED_TO  # which have no statistics, but additions, and these are never the base's
     return {**{key: value for key, value in own.items() if key in base.frozen or _net(key) in nets}, **checkpoint}
 
 

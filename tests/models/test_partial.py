@@ -111,6 +111,14 @@ def test_other_additions_are_refused(base, there, here, message):
         model_over(base, **here).load_state_dict(model_over(base, **there).state_dict())
 
 
+def test_additions_to_a_part_without_any_in_the_checkpoint_are_missing(base):
+    """Taken for tensors of the base, they were reported as loaded."""
+    before = model_over(base, adapter_parts="decoder", **LORA)
+    model = model_over(base, seed=2, **LORA)
+    with pytest.raises(CheckpointError, match="missing: encoder.layers.0.self_attn.q_proj.lora_a"):
+        model.load_state_dict(before.state_dict())
+
+
 def test_a_net_that_is_trained_from_now_on_starts_from_the_base(base):
     before = model_over(base, **LORA)
     model = model_over(base, train_nets="text_decoder_prenet", **LORA)
@@ -118,6 +126,13 @@ def test_a_net_that_is_trained_from_now_on_starts_from_the_base(base):
     model.load_state_dict(before.state_dict())
     assert torch.equal(model.text_decoder_prenet.embedding.weight, start)
     assert torch.equal(model.ctc_head.projection.weight, before.ctc_head.projection.weight)
+
+
+def test_a_new_layer_stays_new_beside_additions_of_another_job(base):
+    donor, model = model_over(base, "s2t", **LORA), model_over(base, "t2s", seed=2, reduction_factor=3, **LORA)
+    layer = model.speech_decoder_postnet.feat_out.weight.clone()
+    model.load_state_dict(donor.state_dict())
+    assert torch.equal(model.speech_decoder_postnet.feat_out.weight, layer)
 
 
 def test_updates_of_shared_layers_go_to_another_job(base, caplog):
