@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from torch import nn
 
@@ -31,6 +32,7 @@ class Freezing:
     Attributes:
         schedule: parameters and the update from which on each learns.
         lines: what is frozen and until when, for the log.
+        without_effect: options that wait for what never learns, as typed.
     """
 
     def __init__(self, model: nn.Module, *, encoder: int, decoder: int, parts: str = "") -> None:
@@ -47,7 +49,13 @@ class Freezing:
         learning = {name: p for name, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
         sides = {net: encoder for net in ENCODER_NETS} | {net: decoder for net in DECODER_NETS}
         thaws = {name: float(max(0, sides.get(name.split(".")[0], 0))) for name in learning}
-        for prefix, updates in _asked(parts, [name for name, _ in model.named_parameters(remove_duplicate=False)]):
+        everything = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+        asked = _asked(parts, everything)
+        self.without_effect = [
+            *_waiting_sides(encoder, decoder, everything, learning),
+            *_waiting_parts(asked, learning),
+        ]
+        for prefix, updates in asked:
             thaws |= {name: max(until, updates) for name, until in thaws.items() if within(name, prefix)}
         latest: dict[nn.Parameter, float] = {}
         for name, parameter in learning.items():
@@ -72,6 +80,24 @@ class Freezing:
     def release(self) -> None:
         """Let everything learn that ever will: fairseq builds its optimizer of the parameters that learn just then."""
         self.apply(max((int(until) for _, until in self.schedule), default=0))
+
+
+def _waiting_sides(encoder: int, decoder: int, names: Collection[str], learning: Collection[str]) -> list[str]:
+    """Options of a side that the model has and that never learns: over a frozen base, with additions elsewhere."""
+    found = []
+    for side, updates, nets in (("encoder", encoder, ENCODER_NETS), ("decoder", decoder, DECODER_NETS)):
+        there, learns = (any(name.split(".")[0] in nets for name in some) for some in (names, learning))
+        if updates > 0 and there and not learns:
+            found.append(f"--freeze-{side}-updates {updates}")
+    return found
+
+
+def _waiting_parts(asked: list[tuple[str, float]], learning: Collection[str]) -> list[str]:
+    return [
+        f"{OPTION} {prefix}:{updates:.0f}"
+        for prefix, updates in asked
+        if updates < math.inf and not any(within(name, prefix) for name in learning)
+    ]
 
 
 def _asked(text: str, names: list[str]) -> list[tuple[str, float]]:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import mel_target, speech_source, text_tokens, tiny_model
+from helpers import mel_target, model_over, speech_source, text_tokens, tiny_base, tiny_model
 
 from speecht5_fairseq.models.freezing import DECODER_NETS, ENCODER_NETS
 
@@ -153,6 +153,20 @@ def test_the_log_tells_what_is_frozen_until_when():
         f"frozen forever: speech_encoder_prenet ({sizes[1]:,} weights)",
     ]
     assert tiny_model("s2t").freezing.lines == []
+
+
+@pytest.mark.parametrize(
+    "options, waiting",
+    [
+        ({"freeze_encoder_updates": 5, "freeze_decoder_updates": 5}, ["--freeze-encoder-updates 5"]),
+        ({"freeze": "encoder.layers.0-1:4 decoder:4"}, ["--freeze encoder.layers.0:4", "--freeze encoder.layers.1:4"]),
+        ({"freeze": "encoder:forever ctc_head:4"}, []),  # as asked
+        ({"freeze_encoder_updates": 5, "adapter_parts": "encoder,decoder"}, []),
+    ],
+)
+def test_waiting_for_what_never_learns_is_told(tmp_path, options, waiting):
+    model = model_over(tiny_base(tmp_path / "base.pt"), lora_rank=2, **{"adapter_parts": "decoder", **options})
+    assert model.freezing.without_effect == waiting
 
 
 @pytest.mark.parametrize(
