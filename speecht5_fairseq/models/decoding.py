@@ -34,6 +34,8 @@ class Decoding:
     def prepare_decoding(self, dtype: torch.dtype | None = None) -> None:
         """Lay the decoder's weights out for steps once, not for every batch: for a model that learns no more.
 
+        Loading other weights takes that back.
+
         Args:
             dtype: of the decoder's products; None for the model's own.
         """

@@ -20,20 +20,20 @@ from ..modules.speech_decoder_prenet import previous_frames
 from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeakerOutput, SpeechDecoderOutput
 from . import builder
 from .base_checkpoint import Base, lay_beneath
-from .checkpoint import UNNAMED_FILES, DictionaryFiles
+from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .decoding import Decoding
 from .freezing import Freezing
 from .jobs import Job
-from .loading import Start, load_nets
 from .options import check_options, check_prediction
 from .partial import BaseReference
 from .rates import LearningRates
+from .saving import Saving
 from .vocabulary import Vocabulary
 
 
 @register_model("speecht5", dataclass=SpeechT5Config)
-class SpeechT5Model(Decoding, BaseFairseqModel):
+class SpeechT5Model(Decoding, Saving, BaseFairseqModel):
     """The unified model with the nets of one job; nets that the job does not need are None."""
 
     def __init__(
@@ -275,19 +275,6 @@ class SpeechT5Model(Decoding, BaseFairseqModel):
         """Called by the task before every update: the quantizer's temperature and what is frozen follow from it."""
         super().set_num_updates(num_updates)  # reaches every module that has the method
         self.freezing.apply(num_updates)
-
-    def state_dict(self, *args, **kwargs):
-        """What a checkpoint holds: all but the frozen tensors of a base (``partial.whole_state`` gives those too)."""
-        state = super().state_dict(*args, **kwargs)
-        for name in self.base.frozen if self.base is not None else ():
-            del state[kwargs.get("prefix", "") + name]
-        return state
-
-    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
-        """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
-        self.freezing.release()  # fairseq has told the updates and builds its optimizer next
-        own = load_nets(self, state_dict, self.dictionary_files, self.start)
-        return super().load_state_dict(own, strict, model_cfg, args)
 
     def max_positions(self) -> None:
         """No limit of the model's own."""

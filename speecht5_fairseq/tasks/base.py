@@ -1,10 +1,8 @@
 """What the tasks of all jobs share: options, manifests and their verification, training steps."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,7 +12,6 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask
 from fairseq.utils import split_paths
 from omegaconf import II, MISSING
-from torch import distributed
 
 from ..constants import CTC_BLANK_SYMBOL
 from ..data.base import SpeechLimits
@@ -27,12 +24,13 @@ from ..models.base_checkpoint import Bases
 from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
+from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
+from .processes import first_process_first, process_count
 from .start import check_backend, is_fine_tuning, starting_checkpoint
 
 logger = logging.getLogger(__name__)
 
-LONGEST_WAIT = timedelta(days=2)  # for the first process to verify the data
 START_OPTIONS = ("finetune_nets", "new_vocabulary")
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 
@@ -147,6 +145,8 @@ class SpeechT5Task(FairseqTask):
             report(model)
             for line in (*model.freezing.lines, *model.rates.lines):
                 logger.info(line)
+            for option in model.freezing.without_effect:
+                logger.warning("no effect: %s; nothing there ever learns", option)
         elif self.cfg.finetune_from_model is None:
             why = "they are for fairseq-train --finetune-from-model"
             warn_without_effect(self.cfg, SpeechTaskConfig, START_OPTIONS, why)
@@ -260,49 +260,7 @@ def checkpoint_folders(path: str | None) -> list[Path]:
     return [Path(file).parent for file in split_paths(path)] if path else []
 
 
-def process_count() -> int:
-    """Processes that train together; fairseq has formed their group before it builds the model."""
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-
-
-@contextmanager
-def first_process_first() -> Iterator[bool]:
-    """The block runs in the first process, then in the others of the group; tells whether this is the first.
-
-    The others wait in a group of their own: NCCL's gives up after ten minutes, which hours of audio take to read.
-    """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        yield True
-        return
-    group = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
-    first = distributed.get_rank() == 0
-    if not first:
-        distributed.barrier(group)
-    try:
-        yield first
-    finally:
-        if first:
-            distributed.barrier(group)
-
-
 def warn_of_training_limits(cfg: SpeechTaskConfig) -> None:
     """Said by what decodes or generates."""
     why = "only training leaves rows out for their length"
     warn_without_effect(cfg, SpeechTaskConfig, ("min_speech_samples", "max_speech_samples"), why)
-
-
-def split_parts(sample: dict) -> Sequence[dict]:
-    """A joint sample as one sample for each modality; any other sample as it is."""
-    kinds = [kind for kind in ("speech", "text") if kind in sample]
-    if not kinds:
-        return [sample]
-    return [{kind: sample[kind], "nsentences": sample[kind]["nsentences"]} for kind in kinds]
-
-
-def merge_logs(logs: Sequence[dict]) -> dict:
-    """Logging outputs of the parts as one, name by name added."""
-    merged = dict(logs[0])
-    for log in logs[1:]:
-        for key, value in log.items():
-            merged[key] = merged.get(key, 0) + value
-    return merged

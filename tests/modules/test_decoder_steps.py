@@ -128,3 +128,5 @@ def test_prepared_steps_keep_the_weights_they_were_made_of():
     torch.testing.assert_close(first_scores(), before)
     model.prepare_decoding()
     assert (first_scores() - before).abs().max() > 1e-3
+    model.load_state_dict(tiny_model("s2t").state_dict())  # as it was first: no copies of the turned weights
+    torch.testing.assert_close(first_scores(), before)

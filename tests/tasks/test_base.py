@@ -13,6 +13,7 @@ from helpers import (
     model_options,
     speech_source,
     text_tokens,
+    tiny_base,
     tiny_dictionary,
     tiny_manifest,
     tiny_model,
@@ -21,7 +22,7 @@ from helpers import (
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.collate import shift_right
 from speecht5_fairseq.models.checkpoint import Start
-from speecht5_fairseq.tasks.base import checkpoint_folders, first_process_first, merge_logs, split_parts
+from speecht5_fairseq.tasks.base import checkpoint_folders
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -50,21 +51,6 @@ def pretrain_task():
     task = PretrainTask(PretrainTaskConfig(data="."), "pretrain")
     task.text_dictionary = tiny_dictionary()
     return task
-
-
-def test_a_joint_sample_is_split_and_others_are_not():
-    sample = joint_sample()
-    speech, text = split_parts(sample)
-    assert speech == {"speech": sample["speech"], "nsentences": 1}
-    assert text == {"text": sample["text"], "nsentences": 2}
-    plain = {"net_input": {}, "nsentences": 4}
-    assert split_parts(plain) == [plain]
-
-
-def test_logs_of_the_parts_are_added():
-    assert merge_logs([{"loss": 1.0, "l1": 2.0}, {"loss": 3.0, "infilling": 4.0}]) == {
-        "loss": 4.0, "l1": 2.0, "infilling": 4.0,
-    }  # fmt: skip
 
 
 def test_a_step_in_parts_is_the_step_of_the_whole():
@@ -155,6 +141,16 @@ def test_training_logs_what_is_frozen_and_at_which_rate_the_rest_learns(tmp_path
     assert not set(caplog.messages) & set(lines)
 
 
+def test_training_says_what_waits_for_parts_that_never_learn(tmp_path, caplog):
+    base = str(tiny_base(tmp_path / "base.pt"))
+    options = model_options(base_checkpoint=base, lora_rank=2, adapter_parts="decoder", freeze_encoder_updates=5)
+    told = "no effect: --freeze-encoder-updates 5; nothing there ever learns"
+    start_task(tmp_path).build_model(options, from_checkpoint=True)
+    assert told not in caplog.messages
+    start_task(tmp_path).build_model(options)
+    assert told in caplog.messages
+
+
 def test_only_training_leaves_rows_out_for_their_length():
     cfg = S2TTaskConfig(data=".", seed=3, train_subset="train", min_speech_samples=5, max_speech_samples=9)
     task = S2TTask(cfg, "s2t")
@@ -165,11 +161,6 @@ def test_only_training_leaves_rows_out_for_their_length():
         "seed": 3, "training": False, "min_samples": None, "max_samples": None, "allow_left_out": False,
         "resample": True,
     }  # fmt: skip
-
-
-def test_one_process_is_the_first():
-    with first_process_first() as first:
-        assert first is True
 
 
 def test_a_base_is_looked_for_beside_each_checkpoint_to_decode_with():

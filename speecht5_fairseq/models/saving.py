@@ -1,0 +1,38 @@
+"""What a checkpoint has of the model, and what the model takes of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from .checkpoint import DictionaryFiles, Start
+from .freezing import Freezing
+from .loading import load_nets
+from .partial import BaseReference
+
+
+class Saving:
+    """The methods of ``SpeechT5Model`` that torch and fairseq save and load it with."""
+
+    base: BaseReference | None
+    dictionary_files: DictionaryFiles
+    freezing: Freezing
+    start: Start | None
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """What a checkpoint holds: all but the frozen tensors of a base (``partial.whole_state`` gives those too)."""
+        state = super().state_dict(*args, **kwargs)
+        for name in self.base.frozen if self.base is not None else ():
+            del state[kwargs.get("prefix", "") + name]
+        return state
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor], strict: bool = True, model_cfg: Any = None, args: Any = None
+    ) -> Any:
+        """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
+        self.freezing.release()  # fairseq has told the updates and builds its optimizer next
+        self.decoder_steps = None  # copies of the weights so far
+        own = load_nets(self, state_dict, self.dictionary_files, self.start)
+        return super().load_state_dict(own, strict, model_cfg, args)
