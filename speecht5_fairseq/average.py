@@ -4,8 +4,9 @@
     python -m speecht5_fairseq.average --inputs one.pt two.pt --output average.pt
 
 Tensors of numbers are averaged in float64 and keep their type. Integers (the vocabulary's symbols, BatchNorm's counts)
-and the options are those of the checkpoint with the most updates. The result serves fairseq-generate and
---finetune-from-model; it has no optimizer state, because the mean of several is none.
+and the options are those of the checkpoint with the most updates. Of low-rank updates the factors are averaged, which
+means something within one run; merge the checkpoints of several runs first (convert.merge). The result serves
+fairseq-generate and --finetune-from-model; it has no optimizer state, because the mean of several is none.
 """
 
 from __future__ import annotations

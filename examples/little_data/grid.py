@@ -176,7 +176,8 @@ def finetuning(place: Place, size: Size, start: str, method: str, minutes: float
     )  # fmt: skip
     cpu = ("--cpu",) if "--cpu" in place.device else ()
     decode = ("fairseq-generate", *data, "--path", str(folder / "checkpoint_best.pt"), *DECODE, *cpu)
-    inputs = (*(labelled / f"{subset}.{ending}" for ending in ("tsv", "txt")), labelled / "test.tsv")
+    splits = (subset, "valid", "test")  # validation chooses the update that is decoded
+    inputs = (*(labelled / f"{split}.{ending}" for split in splits for ending in ("tsv", "txt")), labelled / "dict.txt")
     return Run(name, start, method, minutes, seed, (("train", train), ("decode", decode)), inputs, needs)
 
 
