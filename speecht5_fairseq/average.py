@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .data.atomic import replacing
-from .models.checkpoint import CheckpointError, listed, read_checkpoint
+from .models.checkpoint import CheckpointError, listed, model_options, read_checkpoint
 from .models.dictionary_change import SYMBOLS
 from .models.loading import CLASSES
 from .models.partial import DIGEST
@@ -106,9 +106,9 @@ def updates_of(state: State) -> int:
 
 def _warn_of_options(paths: Sequence[Path], states: Sequence[State], newest: State) -> None:
     """Options that change no shape may still make other models: attention heads, for one."""
-    own = (newest.get("cfg") or {}).get("model") or {}
+    own = model_options(newest)
     for path, state in zip(paths, states, strict=True):
-        other = (state.get("cfg") or {}).get("model") or {}
+        other = model_options(state)
         names = sorted(name for name in own.keys() | other.keys() if own.get(name) != other.get(name))
         if names:
             values = ", ".join(f"{name} {other.get(name)} (taken: {own.get(name)})" for name in names)

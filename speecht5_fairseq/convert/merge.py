@@ -18,7 +18,7 @@ from torch import nn
 
 from ..data.atomic import replacing
 from ..models.adapters import load_adapted
-from ..models.checkpoint import read_checkpoint
+from ..models.checkpoint import model_options, read_checkpoint
 from ..models.config import SpeechT5Config
 from ..modules.adapters import fold
 
@@ -40,8 +40,7 @@ def merge(path: str | Path, out: str | Path, overrides: Mapping[str, Any] | None
         CheckpointError: see ``load_adapted``.
     """
     state = read_checkpoint(path)
-    options = state["cfg"]["model"]
-    options = options if isinstance(options, dict) else vars(options)
+    options = model_options(state)
     if not options.get("base_checkpoint"):
         raise ValueError(f"{path}: was not trained over a --base-checkpoint, so it is whole already")
     if options["adapter_dim"]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from .base_checkpoint import Bases
 from .partial import BaseReference
+from .parts import net_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,6 @@ def trained_weights(model: nn.Module) -> dict[str, int]:
     counts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            net = name.split(".", 1)[0]
+            net = net_of(name)
             counts[net] = counts.get(net, 0) + parameter.numel()
     return counts

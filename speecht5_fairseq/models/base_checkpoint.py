@@ -19,6 +19,7 @@ from .checkpoint import CheckpointError, DictionaryFiles, listed, read_checkpoin
 from .dictionary_change import TIED_EMBEDDINGS
 from .loading import check_nets
 from .partial import DIGEST, BaseReference, whole_state
+from .parts import net_of, nets_of
 
 
 class Base(NamedTuple):
@@ -118,23 +119,19 @@ def lay_beneath(model: nn.Module, base: Base, *, train: Collection[str], files: 
     fitting = check_nets(model, base.tensors, files, name, prediction=base.prediction)
     nn.Module.load_state_dict(model, {**own, **fitting})
     trained = {
-        id(p) for name, p in _parameters(model) if p.requires_grad and (name not in fitting or _net(name) in train)
+        id(p) for name, p in _parameters(model) if p.requires_grad and (name not in fitting or net_of(name) in train)
     }
     frozen = {name: p for name, p in _parameters(model) if name in fitting and id(p) not in trained}
     for name, parameter in frozen.items():
         parameter.requires_grad_(False)
         _put(model, name, base.shared.setdefault(_shared_name(name), parameter))
-    new = {_net(name) for name, _ in _parameters(model) if name not in fitting}
-    left = {_net(name) for name in base.tensors} - {_net(name) for name in own}
+    new = nets_of(name for name, _ in _parameters(model) if name not in fitting)
+    left = nets_of(base.tensors) - nets_of(own)
     return BaseReference(base.digest, path=base.path, frozen=frozenset(frozen), new=new, left=left)
 
 
-def _net(name: str) -> str:
-    return name.split(".", 1)[0]
-
-
 def _check_names(train: Collection[str], own: dict[str, Tensor]) -> None:
-    nets = {_net(name) for name in own} - {"vocabulary", "classes"}
+    nets = nets_of(own) - {"vocabulary", "classes"}
     unknown = set(train) - nets
     if unknown:
         raise ValueError(

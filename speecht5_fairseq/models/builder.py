@@ -28,6 +28,7 @@ from ..modules.unit_head import UnitHead
 from .base_checkpoint import Base, Bases
 from .config import SpeechT5Config
 from .jobs import Job
+from .parts import words
 
 
 def build_encoder(cfg: SpeechT5Config) -> TransformerEncoder:
@@ -190,7 +191,7 @@ def read_base(cfg: SpeechT5Config, bases: Bases, beside: Iterable[Path]) -> Base
 
 def trained_nets(cfg: SpeechT5Config) -> list[str]:
     """Nets of the base that are trained whole."""
-    return _words(cfg.train_nets)
+    return words(cfg.train_nets)
 
 
 def add_adapters(cfg: SpeechT5Config, model: nn.Module) -> None:
@@ -221,13 +222,9 @@ def add_adapters(cfg: SpeechT5Config, model: nn.Module) -> None:
 
 
 def _chosen(option: str, text: str, choices: tuple[str, ...]) -> list[str]:
-    words = _words(text)
-    unknown = [word for word in words if word not in choices]
-    if unknown or not words:
+    chosen = words(text)
+    unknown = [word for word in chosen if word not in choices]
+    if unknown or not chosen:
         wrong = f"{', '.join(unknown)}: no such choice" if unknown else "names nothing"
         raise ValueError(f"{option} {text!r}: {wrong}; give some of {','.join(choices)}")
-    return words
-
-
-def _words(text: str) -> list[str]:
-    return text.replace(",", " ").split()
+    return chosen

@@ -59,9 +59,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def trained_prediction(state: dict[str, Any]) -> str:
     """``--speech-prediction`` of the run that wrote a checkpoint; "mel" where that is not told."""
+    return str(model_options(state).get("speech_prediction", "mel"))
+
+
+def model_options(state: dict[str, Any]) -> dict[str, Any]:
+    """The model's options in a checkpoint, the checkpoint's own and not a copy; none where it does not tell."""
     options = (state.get("cfg") or {}).get("model") or {}
-    options = options if isinstance(options, dict) else vars(options)
-    return str(options.get("speech_prediction", "mel"))
+    return options if isinstance(options, dict) else vars(options)
 
 
 def listed(names: Iterable[str]) -> str:

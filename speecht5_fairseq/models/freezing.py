@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from torch import nn
 
-from .parts import part_values, prefixes, summary, within
+from .parts import net_of, part_values, prefixes, summary, within
 
 ENCODER_NETS = ("encoder", "speech_encoder_prenet", "text_encoder_prenet")
 DECODER_NETS = (
@@ -48,7 +48,7 @@ class Freezing:
         """
         learning = {name: p for name, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
         sides = {net: encoder for net in ENCODER_NETS} | {net: decoder for net in DECODER_NETS}
-        thaws = {name: float(max(0, sides.get(name.split(".")[0], 0))) for name in learning}
+        thaws = {name: float(max(0, sides.get(net_of(name), 0))) for name in learning}
         everything = [name for name, _ in model.named_parameters(remove_duplicate=False)]
         asked = _asked(parts, everything)
         self.without_effect = [
@@ -86,7 +86,7 @@ def _waiting_sides(encoder: int, decoder: int, names: Collection[str], learning:
     """Options of a side that the model has and that never learns: over a frozen base, with additions elsewhere."""
     found = []
     for side, updates, nets in (("encoder", encoder, ENCODER_NETS), ("decoder", decoder, DECODER_NETS)):
-        there, learns = (any(name.split(".")[0] in nets for name in some) for some in (names, learning))
+        there, learns = (any(net_of(name) in nets for name in some) for some in (names, learning))
         if updates > 0 and there and not learns:
             found.append(f"--freeze-{side}-updates {updates}")
     return found

@@ -8,7 +8,7 @@ fine-tuning may ask for some parts only, or for another dictionary (``checkpoint
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from .checkpoint import (
 )
 from .dictionary_change import ROWS, SYMBOLS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
 from .partial import DIGEST, completed, whole_state
-from .parts import prefixes, summary, within
+from .parts import net_of, nets_of, prefixes, summary, within, words
 from .vocabulary import decode
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ UNITS = "unit_head.embeddings"  # (units, width)
 CLASSES = "classes.symbols"  # names of the speakers, as vocabulary.symbols has them
 SPEAKER_HEAD = "speaker_head"
 CLASS_ROWS = f"{SPEAKER_HEAD}.projection.weight"  # a row for each of them
-_OF_CLASSES = {SPEAKER_HEAD, "classes"}
+_OF_CLASSES = {SPEAKER_HEAD, "classes", "base"}  # what a model of other classes, over any base, cannot take
 
 
 def load_nets(
@@ -81,10 +81,10 @@ def check_nets(
     """
     own = whole_state(model)
     checkpoint = completed(model.base, checkpoint, own, name)
-    nets = _nets(checkpoint)
-    _check_body(nets, _nets(own), name, start)
+    nets = nets_of(checkpoint)
+    _check_body(nets, nets_of(own), name, start)
     given = {**checkpoint, **_tied_embedding(checkpoint, own)}
-    wanted = _selected(given, own, start, nets & _nets(own))
+    wanted = _selected(given, own, start, nets & nets_of(own))
     prediction = prediction if start is None else start.prediction
     fresh = {key for keys in _fresh(model, checkpoint, own, prediction).values() for key in keys}
     taken = {key: value for key, value in given.items() if wanted(key) and key not in fresh}
@@ -96,7 +96,7 @@ def check_nets(
     taken = fit_vocabulary(taken, own, files, name, start)
     _check_units(taken, own, files, name)
     _check_classes(taken, own, files, name)
-    due = {key for key in own if _net(key) in nets and wanted(key) and key not in fresh}
+    due = {key for key in own if net_of(key) in nets and wanted(key) and key not in fresh}
     _check_tensors(due - {SYMBOLS, CLASSES}, taken, own, name)
     return taken
 
@@ -115,14 +115,6 @@ def check_file(model: nn.Module, path: str | Path, files: DictionaryFiles, start
         start = start._replace(prediction=trained_prediction(state))
     check_nets(model, state["model"], files, f"the checkpoint {path}", start)
     return start
-
-
-def _net(name: str) -> str:
-    return name.split(".", 1)[0]
-
-
-def _nets(names: Iterable[str]) -> set[str]:
-    return {_net(name) for name in names}
 
 
 def _check_body(given: set[str], wanted: set[str], name: str, start: Start | None) -> None:
@@ -147,9 +139,9 @@ def _selected(
     """Which tensors are to be taken: those of the ``shared`` nets and the tied one, or of what is asked for."""
     if start is None or not start.nets:
         tied = own.keys() & set(TIED_EMBEDDINGS)
-        return lambda name: _net(name) in shared or name in tied
+        return lambda name: net_of(name) in shared or name in tied
     common = [key for key in own if key in given and key not in (SYMBOLS, CLASSES, DIGEST)]
-    parts = start.nets.replace(",", " ").split()
+    parts = words(start.nets)
     if not parts:
         raise CheckpointError(f"{SELECTION} {start.nets!r} names no part; leave the option out to take all that fits")
     try:
@@ -201,7 +193,7 @@ def _check_classes(taken: dict[str, Tensor], own: dict[str, Tensor], files: Dict
     raise CheckpointError(
         f"{files.classes}: {len(ours)} classes here, {len(theirs)} in {name} ({difference}); take the dict.txt that it "
         f"was trained with. To learn other classes, start from a pre-trained model, or leave the head: {SELECTION} "
-        f"{','.join(sorted(_nets(own) - _OF_CLASSES))}"
+        f"{','.join(sorted(nets_of(own) - _OF_CLASSES))}"
     )
 
 

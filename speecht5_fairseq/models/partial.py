@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from .checkpoint import CheckpointError
+from .parts import net_of, nets_of
 from .vocabulary import decode, encode
 
 DIGEST = "base.digest"  # name of the buffer in a checkpoint
@@ -38,7 +39,7 @@ class BaseReference(nn.Module):
     @property
     def nets(self) -> list[str]:
         """Nets with parameters that are the base's."""
-        return sorted({_net(name) for name in self.frozen})
+        return sorted(nets_of(self.frozen))
 
     def __str__(self) -> str:
         return f"{self.path} (digest {decode(self.digest)[0][:SHOWN]})"
@@ -82,13 +83,9 @@ def completed(
             f"{name} was trained on a base with the digest {theirs}, not on {base}: name that base, in fairseq-train "
             "with --base-checkpoint, elsewhere with --model-overrides \"{'base_checkpoint': 'PATH'}\""
         )
-    frozen_here = sorted({_net(key) for key in checkpoint if key in base.frozen})
+    frozen_here = sorted(nets_of(key for key in checkpoint if key in base.frozen))
     if frozen_here:
         raise CheckpointError(f"{name} was trained with --train-nets {','.join(frozen_here)}: give the same here")
-    nets = {_net(key) for key in base.frozen} - {_net(key) for key in checkpoint}  # of another job: statistics lack too
+    nets = nets_of(base.frozen) - nets_of(checkpoint)  # of another job: statistics lack too
     nets -= ADDED_TO  # which have no statistics, but additions, and these are never the base's
-    return {**{key: value for key, value in own.items() if key in base.frozen or _net(key) in nets}, **checkpoint}
-
-
-def _net(name: str) -> str:
-    return name.split(".", 1)[0]
+    return {**{key: value for key, value in own.items() if key in base.frozen or net_of(key) in nets}, **checkpoint}

@@ -13,6 +13,20 @@ from collections.abc import Collection, Iterable
 _RANGE = re.compile(r"(\d{1,4})-(\d{1,4})")
 
 
+def net_of(name: str) -> str:
+    """The net, a top-level module of the model, of a parameter or tensor."""
+    return name.split(".", 1)[0]
+
+
+def nets_of(names: Iterable[str]) -> set[str]:
+    return {net_of(name) for name in names}
+
+
+def words(text: str) -> list[str]:
+    """Of an option that takes commas as well as spaces."""
+    return text.replace(",", " ").split()
+
+
 def part_values(text: str, option: str, example: str) -> dict[str, str]:
     """The words ``PART:VALUE`` of an option, in their order.
 
