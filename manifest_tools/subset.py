@@ -5,7 +5,8 @@
 
 A row's place in the shuffle depends on the seed and its path alone: with one seed, the rows of 5 minutes are among
 those of 15, and rows that join the manifest later do not move the others. The last row taken passes the minutes asked
-for. Lines of NAME.txt and NAME.km beside the manifest go along; in another folder their dictionaries do too.
+for. Lines of NAME.txt and NAME.km beside the manifest go along; in another folder their dictionaries do too, as that of
+the classes does (--job s2c).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from .summary import SplitSize, size_table
 from .updates import update_lines, update_manifest
 
 DICTIONARIES = {"txt": "dict.txt", "km": "dict.km.txt"}  # ending of a label file -> its dictionary
+CLASSES = "dict.txt"
 
 
 def choose_rows(manifest: Manifest, minutes: float, *, seed: int = 1, max_samples: int | None = None) -> np.ndarray:
@@ -71,6 +73,8 @@ def subset_manifest(
     rows = choose_rows(manifest, minutes, seed=seed, max_samples=max_samples)
     for ending in DICTIONARIES:
         _take_labels(manifest, rows, ending, out)
+    if job == "s2c":  # whose labels stand in the manifest
+        _take_dictionary(manifest, CLASSES, out)
     absolute = Path(manifest.lines[0]).is_absolute()
     root = manifest.lines[0] if absolute else os.path.relpath(manifest.root.resolve(), out.parent.resolve())
     update_manifest(out, root, partial(_fields, manifest, rows), job)
@@ -90,8 +94,12 @@ def _take_labels(manifest: Manifest, rows: np.ndarray, ending: str, out: Path) -
     if len(lines) != len(manifest):
         raise ValueError(f"{source} has {len(lines)} lines, {manifest.file} {len(manifest)} rows; make it again")
     update_lines(out.with_suffix(f".{ending}"), lambda: (lines[index] for index in rows.tolist()))
-    dictionary = source.with_name(DICTIONARIES[ending])
-    if dictionary.is_file() and source.parent.resolve() != out.parent.resolve():
+    _take_dictionary(manifest, DICTIONARIES[ending], out)
+
+
+def _take_dictionary(manifest: Manifest, name: str, out: Path) -> None:
+    dictionary = manifest.file.with_name(name)
+    if dictionary.is_file() and dictionary.parent.resolve() != out.parent.resolve():
         update_lines(out.with_name(dictionary.name), lambda: read_lines(dictionary))
 
 

@@ -65,6 +65,17 @@ def test_labels_go_along_and_the_audio_is_found(data, tmp_path):
     assert report.total_problems == 0
 
 
+def test_classes_bring_their_dictionary(tmp_path):
+    manifest = tiny_manifest(tmp_path / "data", 5, job="s2c", samples=[SAMPLE_RATE] * 5)
+    subset_manifest(manifest, tmp_path / "elsewhere/few.tsv", minutes=2 / 60, job="s2c")
+    assert (tmp_path / "elsewhere/dict.txt").read_text() == (tmp_path / "data/dict.txt").read_text()
+    labels = [row["label"] for row in map(Manifest.open(manifest, JOB_COLUMNS["s2c"]).row, range(5))]
+    few = Manifest.open(tmp_path / "elsewhere/few.tsv", JOB_COLUMNS["s2c"])
+    assert [few.row(index)["label"] for index in range(2)] == [
+        labels[row] for row in choose_rows(Manifest.open(manifest, JOB_COLUMNS["s2c"]), 2 / 60).tolist()
+    ]
+
+
 def test_a_relative_root_stays_right(data, tmp_path):
     manifest = open_rows(data)
     rows = [list(manifest.row(index).values()) for index in range(len(manifest))]
