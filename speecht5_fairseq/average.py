@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .data.atomic import replacing
 from .models.checkpoint import CheckpointError, listed, model_options, read_checkpoint
-from .models.dictionary_change import SYMBOLS
+from .models.dictionary_change import SYMBOLS, first_difference
 from .models.loading import CLASSES
 from .models.partial import DIGEST
 from .models.vocabulary import decode
@@ -65,8 +65,7 @@ def check_alike(path: Path, model: dict[str, Tensor], other_path: Path, other: d
 
 def _difference(symbols: Tensor, others: Tensor) -> str:
     ours, theirs = decode(symbols), decode(others)
-    pairs = enumerate(zip(ours, theirs, strict=False))
-    place = next((index for index, (here, there) in pairs if here != there), None)
+    place = first_difference(ours, theirs)
     where = "" if place is None else f", first different at index {place}: {ours[place]!r} and {theirs[place]!r}"
     return f"({len(ours)} and {len(theirs)} symbols{where})"
 

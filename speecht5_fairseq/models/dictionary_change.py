@@ -47,6 +47,11 @@ def compare(ours: list[str], theirs: list[str]) -> Change:
     )
 
 
+def first_difference(ours: list[str], theirs: list[str]) -> int | None:
+    """The first index at which both have another symbol; None where the shorter is how the longer begins."""
+    return next((i for i, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
+
+
 def fit_vocabulary(
     given: dict[str, Tensor], own: dict[str, Tensor], files: DictionaryFiles, name: str, start: Start | None
 ) -> dict[str, Tensor]:
@@ -100,7 +105,7 @@ def _carried(table: Tensor, own: Tensor, change: Change, symbols: int) -> Tensor
 
 
 def _refusal(ours: list[str], theirs: list[str], files: DictionaryFiles, name: str, *, starting: bool) -> str:
-    place = next((i for i, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
+    place = first_difference(ours, theirs)
     first = ""
     if place is not None:
         first = f"; first difference at index {place}: {ours[place]!r} here, {theirs[place]!r} there"
