@@ -4,7 +4,7 @@
 
 The corpus (https://mt.fbk.eu/must-c/) has en-de/data/SPLIT/wav/TALK.wav, txt/SPLIT.yaml (talk, offset and duration of
 each segment) and txt/SPLIT.en, SPLIT.de, one line a segment. Each segment becomes OUT/audio/SPLIT/TALK_NNNN.flac.
-OUT/SPLIT.txt has the translations, OUT/transcripts/SPLIT.txt what is said (for recognition: --label-dir), and
+OUT/SPLIT.txt has the translations, OUT/transcripts/SPLIT.txt what is said (a --label-dir for recognition), and
 OUT/vocabulary a sentencepiece model of the training translations. The splits dev and tst-COMMON are called valid and
 test. A stopped run goes on with the segments that are missing. At the end everything is checked.
 """

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import pickle
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ import torch
 from torch import Tensor
 
 from .data.atomic import replacing
-from .models.loading import CheckpointError
+from .models.checkpoint import CheckpointError, listed, read_checkpoint
+from .models.dictionary_change import SYMBOLS
+from .models.partial import DIGEST
 from .models.vocabulary import decode
 
 logger = logging.getLogger(__name__)
@@ -31,50 +32,32 @@ logger = logging.getLogger(__name__)
 EPOCH = re.compile(r"checkpoint(\d+)\.pt")
 UPDATE = re.compile(r"checkpoint_\d+_(\d+)\.pt")
 BEST = re.compile(r"checkpoint\.best_(.+)_(-?\d+(?:\.\d+)?)\.pt")  # metric, value
-SYMBOLS = "vocabulary.symbols"
-LISTED = 5  # names shown in an error before "and N more"
 
 State = dict[str, Any]
-
-
-def read_checkpoint(path: Path) -> State:
-    """A checkpoint of fairseq-train, its tensors read from the disk when they are used.
-
-    Raises:
-        CheckpointError: missing, unreadable, or without a model.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint; correct --inputs") from error
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: no readable checkpoint ({reason}); copy it again, or leave it out") from error
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise CheckpointError(f"{path}: holds no model; give checkpoints that fairseq-train wrote")
-    return state
 
 
 def check_alike(path: Path, model: dict[str, Tensor], other_path: Path, other: dict[str, Tensor]) -> None:
     """Check that the mean of two models means something.
 
     Raises:
-        CheckpointError: other tensors, shapes, types or symbols; infinite or undefined values.
+        CheckpointError: other tensors, shapes, types, symbols or bases; infinite or undefined values.
     """
     both = f"{path} and {other_path}"
     mend = "average checkpoints of one run, or of runs with the same sizes and dict.txt"
     one_sided = model.keys() ^ other.keys()
     if one_sided:
-        raise CheckpointError(f"{both} hold other tensors: {_some(one_sided)}; {mend}")
+        raise CheckpointError(f"{both} hold other tensors: {listed(one_sided)}; {mend}")
     if SYMBOLS in model and not torch.equal(model[SYMBOLS], other[SYMBOLS]):
         raise CheckpointError(f"{both} have {_other_symbols(model, other)}; {mend}")
+    if DIGEST in model and not torch.equal(model[DIGEST], other[DIGEST]):
+        raise CheckpointError(f"{both} were trained over another --base-checkpoint each; {mend}")
     unlike = [name for name in model if _kind(model[name]) != _kind(other[name])]
     if unlike:
         kinds = [f"{name} {_kind(model[name])} and {_kind(other[name])}" for name in unlike]
-        raise CheckpointError(f"{both} differ in size or type: {_some(kinds)}; {mend}")
+        raise CheckpointError(f"{both} differ in size or type: {listed(kinds)}; {mend}")
     broken = [name for name, tensor in model.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise CheckpointError(f"{path}: NaN or infinity in {_some(broken)}; leave this checkpoint out")
+        raise CheckpointError(f"{path}: NaN or infinity in {listed(broken)}; leave this checkpoint out")
 
 
 def _other_symbols(model: dict[str, Tensor], other: dict[str, Tensor]) -> str:
@@ -89,18 +72,13 @@ def _kind(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def _some(names: Collection[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(sorted(names)[:LISTED]) + more
-
-
 def average_models(paths: Sequence[Path]) -> dict[str, Tensor]:
-    """The mean of the models in `paths`, two of them in memory at a time; integers are those of the last.
+    """The mean of the models in `paths`, one at a time in memory; integers are those of the last.
 
     Names that share a tensor in the last (the tied embedding) share their mean.
 
     Raises:
-        CheckpointError: see `read_checkpoint` and `check_alike`.
+        CheckpointError: see `models.checkpoint.read_checkpoint` and `check_alike`.
     """
     last, sums = read_checkpoint(paths[-1])["model"], {}
     for path in paths:
@@ -139,14 +117,18 @@ def average_checkpoints(inputs: Sequence[Path], output: Path) -> list[Path]:
 
     Raises:
         CheckpointError: files that do not go together, see `average_models`.
-        ValueError: no file, one of them twice, or one that `output` would replace.
+        FileNotFoundError: there is no such file.
+        ValueError: no input, one of them twice, or one that `output` would replace.
     """
     resolved = [path.resolve() for path in inputs]
     if not inputs:
         raise ValueError("--inputs: no checkpoint; name at least one")
     twice = {str(path) for path in inputs if resolved.count(path.resolve()) > 1}
     if twice:
-        raise ValueError(f"--inputs: {_some(twice)} twice; name each checkpoint once")
+        raise ValueError(f"--inputs: {listed(twice)} twice; name each checkpoint once")
+    missing = [str(path) for path in inputs if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"--inputs: no such checkpoint: {listed(missing)}; correct the path")
     if output.resolve() in resolved:
         raise ValueError(f"--output {output} is one of --inputs; choose another name")
     states = [read_checkpoint(path) for path in inputs]

@@ -12,8 +12,9 @@ from helpers import tiny_config, tiny_model
 
 from speecht5_fairseq.average import average_checkpoints, main
 from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.models.checkpoint import CheckpointError
 from speecht5_fairseq.models.jobs import JOBS
-from speecht5_fairseq.models.loading import CheckpointError
+from speecht5_fairseq.models.vocabulary import encode
 
 
 def save(path, model, *, updates=0, options=None, maximize=False, optimizer=None):
@@ -133,9 +134,17 @@ def test_other_sizes_tensors_and_broken_values_are_refused(tmp_path):
     assert message.endswith("b.pt: NaN or infinity in b; leave this checkpoint out")
 
 
+def test_additions_to_other_bases_are_refused(tmp_path):
+    """Each of them fits its own base alone; the digest is kept as it is."""
+    ours, theirs = ({"a": torch.ones(2), "base.digest": encode([digest])} for digest in ("abc1", "abc2"))
+    assert "b.pt were trained over another --base-checkpoint each" in refused(tmp_path, ours, theirs)
+    average_checkpoints([save(tmp_path / "a.pt", ours), save(tmp_path / "b.pt", ours)], tmp_path / "mean.pt")
+    assert torch.equal(tensors(tmp_path / "mean.pt")["base.digest"], ours["base.digest"])
+
+
 def test_files_that_are_no_checkpoints(tmp_path):
     good = save(tmp_path / "good.pt", {"a": torch.ones(1)})
-    with pytest.raises(CheckpointError, match="missing.pt: no such checkpoint; correct --inputs"):
+    with pytest.raises(FileNotFoundError, match="--inputs: no such checkpoint: .*missing.pt; correct the path"):
         average_checkpoints([good, tmp_path / "missing.pt"], tmp_path / "mean.pt")
     torn = tmp_path / "torn.pt"
     torn.write_bytes(good.read_bytes()[:100])

@@ -1,4 +1,4 @@
-# French speech to English text, or the other way round, on the recorded prompts (16 minutes of speech): ten minutes
+# French speech to English text, or the other way round, on the recorded prompts (12 minutes of speech): ten minutes
 # of one CPU core. DIRECTION=en-fr (es-en, ...) chooses; two directions run beside each other on two cores.
 # Data: the "Data" lines of the README, into prompts/; before it: bash examples/pretrain/run.sh examples/pretrain/prompts.sh
 DIRECTION=${DIRECTION:-fr-en}

@@ -14,9 +14,12 @@ from .errors import AudioError, DataError, ManifestError
 from .left_out import LeftOutRows
 from .manifest import Manifest
 from .seeding import EpochSeeds
+from .workers import spare_inherited_objects
 
 if TYPE_CHECKING:
     from typing_extensions import Required
+
+spare_inherited_objects()
 
 
 class SizedDataset(FairseqDataset):
