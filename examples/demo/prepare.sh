@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Recorded prompts in English, French and Spanish: fetched, with vocabulary, text, speaker vectors and units, and checked.
 # prepare.sh FOLDER
-# makes FOLDER/{en,fr,es,all} (manifests and labels), text (for pre-training) and vocabulary; run again, it does what is
-# missing.
+# makes FOLDER/{en,fr,es,all} (manifests and labels), text (for pre-training) and vocabulary. Its callers remember that it
+# ended well: once en/ has speaker vectors and the other languages have none, they are not combined again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PROMPTS=${1:?"name the folder for the prompts"}
