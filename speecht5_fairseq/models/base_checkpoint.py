@@ -21,6 +21,8 @@ from .loading import check_nets
 from .partial import DIGEST, BaseReference, whole_state
 from .parts import net_of, nets_of
 
+NO_NETS = {"vocabulary", "classes"}  # names that travel with the nets
+
 
 class Base(NamedTuple):
     """A base checkpoint that was read.
@@ -126,12 +128,12 @@ def lay_beneath(model: nn.Module, base: Base, *, train: Collection[str], files: 
         parameter.requires_grad_(False)
         _put(model, name, base.shared.setdefault(_shared_name(name), parameter))
     new = nets_of(name for name, _ in _parameters(model) if name not in fitting)
-    left = nets_of(base.tensors) - nets_of(own)
+    left = nets_of(base.tensors) - nets_of(own) - NO_NETS
     return BaseReference(base.digest, path=base.path, frozen=frozenset(frozen), new=new, left=left)
 
 
 def _check_names(train: Collection[str], own: dict[str, Tensor]) -> None:
-    nets = nets_of(own) - {"vocabulary", "classes"}
+    nets = nets_of(own) - NO_NETS
     unknown = set(train) - nets
     if unknown:
         raise ValueError(

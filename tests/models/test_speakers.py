@@ -155,3 +155,5 @@ def test_additions_go_to_what_is_built(tmp_path, options):
         model_over(base, "s2c", adapter_parts="decoder", **mean, **options)
     with pytest.raises(ValueError, match="--train-nets classes: no such net in this job; choose from encoder, speak"):
         model_over(base, "s2c", train_nets="classes", **mean, **options)
+    left = model_over(tiny_base(tmp_path / "s2t.pt", "s2t"), "s2c", **mean, **options).base.left
+    assert left == ("ctc_head", "decoder", "text_decoder_postnet", "text_decoder_prenet")
