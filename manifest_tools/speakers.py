@@ -21,7 +21,7 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
 from .classes import draw_trials, write_class_dictionary
 from .command import run
-from .files import SPLITS, write_lines
+from .files import SPLITS, read_lines, write_lines
 from .summary import SplitSize, size_table
 
 UNSEEN = "unseen"
@@ -88,6 +88,7 @@ def prepare_speakers(
         raise ValueError(f"{len(voices)} --voices and {len(unseen)} --unseen: give two at least, or no --unseen")
     if trials < 1:
         raise ValueError(f"--trials is {trials}; give at least 1 of each kind")
+    _refuse_other_voices(out / "dict.txt", set(voices))
     rows = {split: _rows(voices, split) for split in SPLITS}
     if unseen:
         rows[UNSEEN] = _rows(unseen, HELD_OUT)
@@ -103,6 +104,16 @@ def prepare_speakers(
             write_lines(out / f"{split}.trials.txt", lines)
         sizes.append(SplitSize(split, len(found), sum(row.samples for row in found)))
     return sizes
+
+
+def _refuse_other_voices(dictionary: Path, voices: set[str]) -> None:
+    """A model trained on other voices would not decode any more. Raises ValueError."""
+    known = {line.rsplit(" ", 1)[0] for line in read_lines(dictionary)} if dictionary.is_file() else voices
+    if known != voices:
+        raise ValueError(
+            f"{dictionary} lists other voices ({', '.join(sorted(known ^ voices))} on one side only); give another "
+            "--out, or delete it if nothing was trained with it"
+        )
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..constants import ENCODER_FRAME_RATE, IGNORED_LABEL, SAMPLE_RATE
+from ..constants import CTC_BLANK_SYMBOL, ENCODER_FRAME_RATE, IGNORED_LABEL, MASK_SYMBOL, SAMPLE_RATE
 from .dictionary import load_unit_dictionary, unit_classes
 from .errors import DataError, ManifestError, located
 from .manifest import Manifest, TextLines
@@ -18,6 +19,8 @@ from .text_normalisation import NO_NORMALISER, find_normaliser
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
     from sentencepiece import SentencePieceProcessor
+
+logger = logging.getLogger(__name__)
 
 
 class TextLabels:
@@ -53,6 +56,26 @@ class TextLabels:
         self._normalise = find_normaliser(normaliser)
         self.files = [lines.path] + ([self.spm_model] if self.spm_model else [])
         self._encoder = load_sentencepiece(self.spm_model) if self.spm_model else None
+        self._warn_of_other_pieces()
+
+    def _warn_of_other_pieces(self) -> None:
+        """Say so where the sentencepiece model cannot make some of the dictionary's symbols."""
+        if self._encoder is None:
+            return
+        pieces = {self._encoder.id_to_piece(number) for number in range(self._encoder.get_piece_size())}
+        symbols = [
+            s for s in self.dictionary.symbols[self.dictionary.nspecial :] if s not in (MASK_SYMBOL, CTC_BLANK_SYMBOL)
+        ]
+        others = [symbol for symbol in symbols if symbol not in pieces]
+        if others:
+            logger.warning(
+                "%d of the dictionary's %d symbols are no pieces of %s, %r for one: is it the model that the "
+                "dictionary was made with?",
+                len(others),
+                len(symbols),
+                self.spm_model,
+                others[0],
+            )
 
     @classmethod
     def open(

@@ -17,11 +17,9 @@ from torch import Tensor, nn
 
 from .checkpoint import CheckpointError, DictionaryFiles, listed, read_checkpoint, trained_prediction
 from .dictionary_change import TIED_EMBEDDINGS
-from .loading import check_nets
+from .loading import NO_NETS, check_nets
 from .partial import DIGEST, BaseReference, whole_state
 from .parts import net_of, nets_of
-
-NO_NETS = {"vocabulary", "classes"}  # names that travel with the nets
 
 
 class Base(NamedTuple):
@@ -79,13 +77,14 @@ class Bases:
 def find(given: str, beside: Iterable[Path] = ()) -> Path:
     """The file ``given``, from the working folder or from the folders ``beside``, where its name alone may stand too.
 
+    In those folders stand the checkpoints over it, which may have its name: what holds additions is passed over.
+
     Raises:
         CheckpointError: no such file; says where it was looked for.
     """
-    places = [Path(given)]
-    for folder in beside:
-        places += [folder / given, folder / Path(given).name]
-    found = next((place for place in places if place.is_file()), None)
+    near = [folder / name for folder in beside for name in (given, Path(given).name)]
+    places = [Path(given), *near]
+    found = Path(given) if Path(given).is_file() else next((place for place in near if _is_whole(place)), None)
     if found is None:
         looked = ", ".join(dict.fromkeys(map(str, places)))
         raise CheckpointError(
@@ -93,6 +92,14 @@ def find(given: str, beside: Iterable[Path] = ()) -> Path:
             f"fairseq-train with --base-checkpoint, elsewhere with --model-overrides \"{{'base_checkpoint': 'PATH'}}\""
         )
     return found
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a file is there and holds no additions; of one that cannot be read its reader will tell."""
+    try:
+        return file.is_file() and DIGEST not in read_checkpoint(file)["model"]
+    except CheckpointError:
+        return True
 
 
 def digest_of(tensors: dict[str, Tensor]) -> str:

@@ -182,9 +182,10 @@ def read_base(cfg: SpeechT5Config, bases: Bases, beside: Iterable[Path]) -> Base
     if cfg.base_checkpoint:
         return bases.read(cfg.base_checkpoint, beside)
     if cfg.lora_rank or cfg.adapter_dim:
+        given = {"--lora-rank": cfg.lora_rank, "--adapter-dim": cfg.adapter_dim}
+        asked = " and ".join(f"{option} {size}" for option, size in given.items() if size)
         raise ValueError(
-            f"--lora-rank {cfg.lora_rank} and --adapter-dim {cfg.adapter_dim} are trained over a checkpoint that stays "
-            "as it is: name it with --base-checkpoint"
+            f"{asked}: additions are trained over a checkpoint that stays as it is; name it with --base-checkpoint"
         )
     return None
 

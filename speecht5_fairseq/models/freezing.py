@@ -62,6 +62,11 @@ class Freezing:
             latest[parameter] = max(thaws[name], latest.get(parameter, 0.0))
         if latest and min(latest.values()) == math.inf:
             raise ValueError(f"{OPTION} {parts!r} freezes the whole model forever; leave a part that learns")
+        if latest and min(latest.values()) > 0:
+            raise ValueError(
+                f"{OPTIONS}: until update {min(latest.values()):.0f} nothing would learn; leave a part that learns "
+                "from the start"
+            )
         self.lines = _lines({name: latest[parameter] for name, parameter in learning.items()}, learning)
         self.schedule = [(parameter, until) for parameter, until in latest.items() if 0 < until < math.inf]
         for parameter, until in latest.items():

@@ -34,6 +34,7 @@ SHARED_BODY = ("encoder", "decoder")
 MEL_LAYER = "speech_decoder_postnet.feat_out"
 # Sized by the reduction factor alone: with another one they are new, and the rest of their net is taken.
 PER_STEP = (MEL_LAYER, "speech_decoder_postnet.prob_out")
+NO_NETS = {"vocabulary", "classes"}  # names that travel with the nets
 UNITS = "unit_head.embeddings"  # (units, width)
 CLASSES = "classes.symbols"  # names of the speakers, as vocabulary.symbols has them
 SPEAKER_HEAD = "speaker_head"
@@ -46,14 +47,18 @@ def load_nets(
     checkpoint: dict[str, Tensor],
     files: DictionaryFiles = UNNAMED_FILES,
     start: Start | None = None,
+    *,
+    whole: bool = False,
 ) -> dict[str, Tensor]:
     """A state dict that fits ``model`` exactly, made of the checkpoint's nets and the model's own new ones.
 
     Raises:
-        CheckpointError: see ``check_nets``.
+        CheckpointError: see ``check_nets``; or nets would be new and the ``whole`` model is wanted, to decode with.
     """
     own = whole_state(model)
     taken = check_nets(model, checkpoint, files, start=start)
+    if whole:
+        _check_whole(own, taken)
     for why, names in _fresh(model, checkpoint, own, None if start is None else start.prediction).items():
         logger.warning("%s, so these are new (initial values): %s", why, ", ".join(sorted(names)))
     if start is not None and start.new_vocabulary:
@@ -211,9 +216,20 @@ def _check_tensors(due: set[str], taken: dict[str, Tensor], own: dict[str, Tenso
         shapes = {f"{key} {tuple(taken[key].shape)} there, {tuple(own[key].shape)} here" for key in resized}
         problems.append(f"of another size: {listed(shapes)}")
     if problems:
+        added = any("lora_" in key or ".adapter." in key for key in missing | extra | resized)
+        options = "the --arch and the sizes" + (", --lora-* and --adapter-* options" if added else "")
         raise CheckpointError(
-            f"{name} does not fit the model; {'; '.join(problems)}. Give the --arch and the sizes that it was trained "
-            "with"
+            f"{name} does not fit the model; {'; '.join(problems)}. Give {options} that it was trained with"
+        )
+
+
+def _check_whole(own: dict[str, Tensor], taken: dict[str, Tensor]) -> None:
+    new = summary((name for name in own if name not in taken and net_of(name) not in NO_NETS), list(own))
+    if new:
+        raise CheckpointError(
+            f"the checkpoint has no {', '.join(new)}, which this job needs: it was trained for another job. Give the "
+            "--task and the options that it was trained with, or fine-tune it first (fairseq-train "
+            "--finetune-from-model)"
         )
 
 

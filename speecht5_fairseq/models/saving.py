@@ -20,6 +20,7 @@ class Saving:
     dictionary_files: DictionaryFiles
     freezing: Freezing
     start: Start | None
+    whole: bool  # whether a checkpoint must have every net, for decoding
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """What a checkpoint holds: all but the frozen tensors of a base (``partial.whole_state`` gives those too)."""
@@ -34,5 +35,5 @@ class Saving:
         """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
         self.freezing.release()  # fairseq has told the updates and builds its optimizer next
         self.decoder_steps = None  # copies of the weights so far
-        own = load_nets(self, state_dict, self.dictionary_files, self.start)
+        own = load_nets(self, state_dict, self.dictionary_files, self.start, whole=self.whole)
         return super().load_state_dict(own, strict, model_cfg, args)

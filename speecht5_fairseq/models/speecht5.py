@@ -85,6 +85,7 @@ class SpeechT5Model(Decoding, Saving, BaseFairseqModel):
         self.classes = Vocabulary(classes) if classes else None
         self.reduction_factor = cfg.reduction_factor
         self.dictionary_files = dictionary_files
+        self.whole = False
         self.start: Start | None = None  # what fine-tuning asks of the checkpoint that it starts from
         builder.initialize(self)
         self.base: BaseReference | None = None
@@ -112,6 +113,7 @@ class SpeechT5Model(Decoding, Saving, BaseFairseqModel):
             base=builder.read_base(cfg, task.bases, task.checkpoint_folders),
             dictionary_files=task.dictionary_files,
         )
+        model.whole = task.from_checkpoint
         defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
         check_options(cfg, defaults, task.job, model)
         return model

@@ -58,7 +58,7 @@ def test_shift_right():
     assert shift_right(target, start=2, pad=1).tolist() == [[2, 5, 6], [2, 5, 1]]
 
 
-def test_sentencepiece_model_encodes_raw_text(tmp_path):
+def test_sentencepiece_model_encodes_raw_text(tmp_path, caplog):
     sentencepiece = pytest.importorskip("sentencepiece")
     tiny_manifest(tmp_path, 2)
     text = write_lines(tmp_path / "raw.txt", ["AB CA BAC", "CAB BA", "A B C"] * 20)
@@ -69,6 +69,12 @@ def test_sentencepiece_model_encodes_raw_text(tmp_path):
     labels = TextLabels.open(tmp_path, "train", dictionary, tmp_path / "spm.model")
     assert labels.pieces(0) == ["▁", "A", "B", "▁", "C"]
     assert dictionary.string(labels.tokens(1)) == "▁ C A B" and labels.tokens(1)[-1] == dictionary.eos()
+    others = "24 of the dictionary's 28 symbols are no pieces of"
+    assert others in caplog.text and "spm.model, 'D' for one: is it the model that the dictionary" in caplog.text
+    caplog.clear()
+    write_lines(tmp_path / "own.txt", ["▁ 3", "A 3", "B 2", "C 2"])
+    TextLabels.open(tmp_path, "train", load_text_dictionary(tmp_path / "own.txt"), tmp_path / "spm.model")
+    assert not caplog.messages
     with pytest.raises(ManifestError, match="no.model: no sentencepiece model; make it"):
         TextLabels.open(tmp_path, "train", dictionary, tmp_path / "no.model")
 

@@ -180,7 +180,7 @@ def test_adapters_of_two_jobs_stand_beside_one_base(data, pretrained, adapted, t
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--lora-rank", 2], "--lora-rank 2 and --adapter-dim 0 are trained over a checkpoint that stays as it is"),
+        (["--lora-rank", 2], "--lora-rank 2: additions are trained over a checkpoint that stays as it is"),
         (["--base-checkpoint", "gone.pt", "--lora-rank", 2], "--base-checkpoint gone.pt: no such file"),
     ],
 )

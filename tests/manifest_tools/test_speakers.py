@@ -142,3 +142,15 @@ def test_a_manifest_without_classes_does_not_pass_the_check(voices, tmp_path):
     lines = (out / "train.tsv").read_text().splitlines()
     write_lines(out / "train.tsv", [lines[0], *(line.rpartition("\t")[0] for line in lines[1:])])
     assert "train.tsv: no third column, the class of each row" in check_data("s2c", out, progress=False).errors[0]
+
+
+def test_a_folder_of_other_voices_is_refused(voices, tmp_path):
+    """And the same voices may be prepared again."""
+    out = tmp_path / "out"
+    three = {name: voices[name] for name in ("anna", "ben", "carl")}
+    prepare_speakers(three, out)
+    prepare_speakers(three, out)
+    before = (out / "train.tsv").read_text()
+    with pytest.raises(ValueError, match="dict.txt lists other voices \\(carl on one side only\\); give another --out"):
+        prepare_speakers({name: voices[name] for name in ("anna", "ben")}, out)
+    assert (out / "train.tsv").read_text() == before

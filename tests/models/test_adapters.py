@@ -83,11 +83,11 @@ def test_options_that_cannot_be_meant_are_refused(base, options, message):
         build(base, **options)
 
 
-@pytest.mark.parametrize("options", [{"lora_rank": 2}, {"adapter_dim": 3}])
-def test_additions_without_a_base_are_refused(options):
-    with pytest.raises(
-        ValueError, match="trained over a checkpoint that stays as it is: name it with --base-checkpoint"
-    ):
+@pytest.mark.parametrize(
+    "options, named", [({"lora_rank": 2}, "--lora-rank 2"), ({"adapter_dim": 3}, "--adapter-dim 3")]
+)
+def test_additions_without_a_base_are_refused(options, named):
+    with pytest.raises(ValueError, match=f"^{named}: additions are trained .* name it with --base-checkpoint"):
         build(**options)
 
 

@@ -65,6 +65,16 @@ def test_a_base_is_found_as_named_or_beside_the_checkpoint(tmp_path, monkeypatch
         assert find("bases/base.pt", beside).resolve() == tmp_path / place
 
 
+def test_a_checkpoint_over_a_base_is_not_taken_for_the_base(tmp_path, monkeypatch):
+    """Both are called checkpoint_last.pt, and the base was moved away."""
+    monkeypatch.chdir(tmp_path)
+    model = model_over(tiny_base(tmp_path / "base.pt"), **LORA)
+    (tmp_path / "adapters").mkdir()
+    torch.save({"model": model.state_dict()}, tmp_path / "adapters/checkpoint_last.pt")
+    with pytest.raises(CheckpointError, match="--base-checkpoint pretrain/checkpoint_last.pt: no such file"):
+        find("pretrain/checkpoint_last.pt", [tmp_path / "adapters"])
+
+
 def test_a_base_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "base.pt").write_bytes(b"no checkpoint")
     with pytest.raises(CheckpointError, match="base.pt: no readable checkpoint"):

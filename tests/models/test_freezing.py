@@ -32,6 +32,11 @@ def test_each_side_learns_from_its_update_on():
     assert at(model, 1) == {"ctc_head"}  # a resumed run may go back
 
 
+def test_something_learns_from_the_start():
+    with pytest.raises(ValueError, match="until update 3 nothing would learn; leave a part that learns from the start"):
+        tiny_model("s2t", freeze_encoder_updates=5, freeze_decoder_updates=3, freeze="ctc_head:forever")
+
+
 @pytest.mark.parametrize("encoder, decoder", [(5, 3), (3, 5), (5, 0), (0, 5)])
 def test_the_embedding_that_both_sides_share_learns_when_both_do(encoder, decoder):
     model = tiny_model("pretrain", freeze_encoder_updates=encoder, freeze_decoder_updates=decoder)

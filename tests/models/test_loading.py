@@ -52,6 +52,16 @@ def test_fine_tuning_takes_what_it_has_and_reports_the_rest(caplog):
     ]
 
 
+def test_decoding_needs_every_net(caplog):
+    """A model that is decoded must not have nets that nobody trained; what travels with the nets may be absent."""
+    model = tiny_model("s2t")
+    whole = model.state_dict()
+    model.whole = True
+    model.load_state_dict({name: value for name, value in whole.items() if name != "vocabulary.symbols"})
+    with pytest.raises(CheckpointError, match="the checkpoint has no ctc_head, which this job needs"):
+        model.load_state_dict(tiny_model("pretrain").state_dict())
+
+
 @pytest.mark.parametrize("there, here", [("t2s", "s2t"), ("s2t", "t2s"), ("pretrain", "t2s")])
 def test_the_table_of_embeddings_goes_to_every_net_that_holds_it(there, here):
     donor, model = tiny_model(there, seed=1), tiny_model(here, seed=2)
