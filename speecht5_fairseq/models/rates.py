@@ -1,7 +1,7 @@
 """Learning rates by depth and by name: a factor on the schedule's rate for each parameter.
 
-A parameter carries its factor where fairseq's optimizers look for it (``optim_overrides``): its half-precision
-optimizers hand that on to their float32 copies. ``optim.adam`` reads it.
+A parameter carries its factor in ``param_group``: of what a parameter may carry, the one thing that the half-precision
+optimizers of every fairseq hand on to their float32 copies. ``optim.adam`` reads it.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class LearningRates:
         self.lines: list[str] = []
         if self.used:
             for parameter, names in holders.items():
-                override = {"lr_scale": self.factors[parameter]}
-                parameter.optim_overrides = {"optimizer": override, "part": _layer(names[0]), "name": names[0]}
+                place = {"part": _layer(names[0]), "name": names[0]}
+                parameter.param_group = {"lr_scale": self.factors[parameter], **place}
             self.lines = _table(self.factors, holders)
 
 

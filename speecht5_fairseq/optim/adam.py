@@ -10,7 +10,7 @@ from fairseq.optim import register_optimizer
 from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
 from torch import nn
 
-FACTOR = "lr_scale"  # fairseq's name, in a parameter's overrides and in a group of the optimizer
+FACTOR = "lr_scale"  # in a parameter's ``param_group`` and in a group of the optimizer
 SHOWN = 4  # names of a group in a message
 
 
@@ -18,13 +18,13 @@ SHOWN = 4  # names of a group in a message
 class SpeechT5Adam(FairseqAdam):
     """Adam whose groups are the parts of the model; each learns at the schedule's rate times its factor.
 
-    A parameter that has ``optim_overrides`` gives its name, part and factor; without any, this is fairseq's Adam. A run
+    A parameter that has a ``param_group`` gives its name, part and factor; without any, this is fairseq's Adam. A run
     may be resumed with other factors as long as they divide no part otherwise: moments go to groups by their order.
     """
 
     def __init__(self, cfg: FairseqAdamConfig, params: Iterable[nn.Parameter]) -> None:
         params = list(params)
-        super().__init__(cfg, _groups(params) if any(map(_overrides, params)) else params)
+        super().__init__(cfg, _groups(params) if any(map(_place, params)) else params)
         self.set_lr(self.optimizer_config["lr"])
 
     def get_lr(self) -> float:
@@ -78,17 +78,17 @@ def _members(group: dict[str, Any]) -> _Members:
     return _Members(group.get("part"), tuple(group.get("names", ())))
 
 
-def _overrides(parameter: nn.Parameter) -> dict[str, Any] | None:
+def _place(parameter: nn.Parameter) -> dict[str, Any] | None:
     """What the model says of a parameter; fairseq's float32 copies have it too."""
-    return getattr(parameter, "optim_overrides", None)
+    return getattr(parameter, "param_group", None)
 
 
 def _groups(params: list[nn.Parameter]) -> list[dict[str, Any]]:
     """One group for each part and factor, in the order of the first parameter of each."""
     groups: dict[tuple[str, float], list[nn.Parameter]] = {}
     for parameter in params:
-        overrides = _overrides(parameter)
-        key = (overrides["part"], overrides["optimizer"][FACTOR]) if overrides else ("", 1.0)
+        place = _place(parameter)
+        key = (place["part"], place[FACTOR]) if place else ("", 1.0)
         groups.setdefault(key, []).append(parameter)
     return [
         {"params": members, "part": part, FACTOR: factor, "names": [_name(member) for member in members]}
@@ -97,7 +97,7 @@ def _groups(params: list[nn.Parameter]) -> list[dict[str, Any]]:
 
 
 def _name(parameter: nn.Parameter) -> str:
-    return (_overrides(parameter) or {}).get("name", "")
+    return (_place(parameter) or {}).get("name", "")
 
 
 def _listed(groups: list[_Members]) -> str:

@@ -63,10 +63,10 @@ def test_parameters_carry_their_factor_and_their_part():
     model = tiny_model("s2t", **HALF)
     layer = model.encoder.layers[1].feed_forward.fc1.weight
     name = "encoder.layers.1.feed_forward.fc1.weight"
-    assert layer.optim_overrides == {"optimizer": {"lr_scale": 0.25}, "part": "encoder.layers.1", "name": name}
+    assert layer.param_group == {"lr_scale": 0.25, "part": "encoder.layers.1", "name": name}
     plain = tiny_model("s2t")
     assert not plain.rates.used and not plain.rates.lines
-    assert not any(hasattr(parameter, "optim_overrides") for parameter in plain.parameters())
+    assert not any(hasattr(parameter, "param_group") for parameter in plain.parameters())
 
 
 def test_the_table_names_every_part_once():
