@@ -155,8 +155,9 @@ def pretraining(place: Place, size: Size, start: str, seed: int) -> Run:
         "--max-update", updates, "--validate-interval", "100000", "--validate-interval-updates", updates,
         "--save-interval", "100000", "--seed", str(seed),
     )  # fmt: skip
-    inputs = [speech / "train.tsv", speech / "train.km", *([text / "train.bin"] if STARTS[start].text else [])]
-    return Run(name, start, "pretrain", 0, seed, (("train", command),), tuple(inputs))
+    inputs = [speech / f"{split}.{ending}" for split in ("train", "valid") for ending in ("tsv", "km")]
+    inputs += [text / f"{split}.bin" for split in ("train", "valid")] if STARTS[start].text else []
+    return Run(name, start, "pretrain", 0, seed, (("train", command),), (*inputs, speech / "dict.km.txt"))
 
 
 def finetuning(place: Place, size: Size, start: str, method: str, minutes: float, seed: int) -> Run:
@@ -176,8 +177,9 @@ def finetuning(place: Place, size: Size, start: str, method: str, minutes: float
     )  # fmt: skip
     cpu = ("--cpu",) if "--cpu" in place.device else ()
     decode = ("fairseq-generate", *data, "--path", str(folder / "checkpoint_best.pt"), *DECODE, *cpu)
-    inputs = (*(labelled / f"{subset}.{ending}" for ending in ("tsv", "txt")), labelled / "test.tsv")
-    return Run(name, start, method, minutes, seed, (("train", train), ("decode", decode)), inputs, needs)
+    inputs = [labelled / f"{split}.{ending}" for split in (subset, "valid", "test") for ending in ("tsv", "txt")]
+    inputs += [labelled / "dict.txt", place.data / "vocabulary" / "spm.model"]
+    return Run(name, start, method, minutes, seed, (("train", train), ("decode", decode)), tuple(inputs), needs)
 
 
 def _start_options(place: Place, method: str, needs: str | None) -> tuple[str, ...]:
