@@ -105,7 +105,8 @@ def test_rates_need_their_optimizer(data, tmp_path):
     given = ["--layer-lr-decay", 0.9, "--save-dir", tmp_path]
     output = run("fairseq-train", *recognition(data, *given), fails=True)
     expected = "--layer-lr-decay and --lr-factors have no effect with this optimizer; give --optimizer speecht5_adam"
-    assert output.splitlines()[-1].endswith(expected)
+    # torch's threads may print a line of their own when the process ends
+    assert any(line.endswith(expected) for line in output.splitlines()[-2:])
 
 
 def test_two_processes_slow_parts_as_one(data, tmp_path):
