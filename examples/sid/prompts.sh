@@ -39,10 +39,10 @@ FLAGS=(
   --mask-prob 0
   --speaker-pooling attentive --speaker-embedding-dim 64    # no decoder is built
   --speaker-loss aam --speaker-margin 0.2 --speaker-scale 20
-  --crop-samples 32000               # 2 s; evaluation hears whole utterances
+  --crop-samples 64000               # 4 s; evaluation hears whole utterances
   --batch-size 16 --max-speech-samples 160000
   --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 5
-  --lr 0.0005 --lr-scheduler polynomial_decay --warmup-updates 50 --total-num-update 400 --max-update 400
+  --lr 0.0005 --lr-scheduler polynomial_decay --warmup-updates 50 --total-num-update 1000 --max-update 1000
   --validate-interval-updates 100 --save-interval-updates 100 --keep-interval-updates 1 --no-epoch-checkpoints
   --validate-interval 1000 --batch-size-valid 16
   --best-checkpoint-metric accuracy --maximize-best-checkpoint-metric
