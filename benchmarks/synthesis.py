@@ -33,7 +33,7 @@ def models(device: str) -> tuple[nn.Module, nn.Module]:
     from transformers import SpeechT5Config as TheirConfig
     from transformers import SpeechT5ForTextToSpeech
 
-    from speecht5_fairseq.convert.huggingface import from_huggingface, huggingface_name
+    from speecht5_fairseq.convert.huggingface import TABLE, from_huggingface
     from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
     from speecht5_fairseq.models.jobs import JOBS
 
@@ -41,7 +41,7 @@ def models(device: str) -> tuple[nn.Module, nn.Module]:
     theirs = SpeechT5ForTextToSpeech(TheirConfig(vocab_size=VOCABULARY)).eval().to(device)
     symbols = dictionary()
     ours = SpeechT5Model(SpeechT5Config(), JOBS["t2s"], symbols=symbols.symbols, padding=symbols.pad(), units=0)
-    names = [name for name in ours.state_dict() if huggingface_name(name)]
+    names = [name for name in ours.state_dict() if TABLE.theirs(name)]
     ours.load_state_dict(from_huggingface(theirs.state_dict(), names))
     return ours.eval().to(device), theirs
 

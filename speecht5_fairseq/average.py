@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 
 from .data.atomic import replacing
-from .models.checkpoint import CheckpointError, listed, model_options, read_checkpoint
+from .models.checkpoint import model_options, read_checkpoint
 from .models.dictionary_change import SYMBOLS, first_difference
+from .models.errors import CheckpointError, listed
 from .models.loading import CLASSES
 from .models.partial import DIGEST
 from .models.vocabulary import decode

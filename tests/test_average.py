@@ -12,7 +12,7 @@ from helpers import CLASSES, tiny_config, tiny_model
 
 from speecht5_fairseq.average import average_checkpoints, main
 from speecht5_fairseq.models import SpeechT5Model
-from speecht5_fairseq.models.checkpoint import CheckpointError
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.jobs import JOBS
 from speecht5_fairseq.models.vocabulary import encode
 

@@ -17,6 +17,7 @@ from speecht5_fairseq.criterions.s2c import S2CCriterionConfig
 from speecht5_fairseq.criterions.s2t import S2TCriterionConfig
 from speecht5_fairseq.criterions.speech import SpeechCriterionConfig
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
+from speecht5_fairseq.models.released_options import PRESETS
 from speecht5_fairseq.scoring.fairseq_scorer import WerCerScorerConfig
 from speecht5_fairseq.scoring.translation import BleuChrfScorerConfig
 from speecht5_fairseq.tasks.pretrain import PretrainTaskConfig
@@ -187,7 +188,7 @@ def registered() -> list[type]:
 
 
 def test_every_registered_config_is_tested_here():
-    abstract = {"SpeechTaskConfig", "SpeechTargetTaskConfig"}
+    abstract = {"SpeechTaskConfig", "SpeechTargetTaskConfig", *(preset.__name__ for preset in PRESETS.values())}
     assert {config.__name__ for config in registered()} - abstract == {config.__name__ for config in CONFIGS}
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..models.name_table import NameTable, under
+
 _SPEECH_ENCODER_PRENET = {
     "layer_norm": "feature_projection.layer_norm",
     "projection": "feature_projection.projection",
@@ -48,37 +50,20 @@ _DECODER = {
     "layers.{n}.feed_forward.fc2": "layers.{n}.feed_forward.output_dense",
     "layers.{n}.final_layer_norm": "layers.{n}.final_layer_norm",
 }
-# ours -> theirs: the net's prefix on both sides, and the names under it ("" stands for the net itself)
-TABLE: dict[str, tuple[str, dict[str, str]]] = {
-    "speech_encoder_prenet": ("speecht5.encoder.prenet", _SPEECH_ENCODER_PRENET),
-    "text_encoder_prenet": (
-        "speecht5.encoder.prenet",
-        {"embedding": "embed_tokens", "positions.alpha": "encode_positions.alpha"},
-    ),
-    "encoder": ("speecht5.encoder.wrapped_encoder", _ENCODER),
-    "decoder": ("speecht5.decoder.wrapped_decoder", _DECODER),
-    "text_decoder_prenet": ("speecht5.decoder.prenet", {"embedding": "embed_tokens"}),
-    "speech_decoder_prenet": ("speecht5.decoder.prenet", _SPEECH_DECODER_PRENET),
-    "text_decoder_postnet": ("text_decoder_postnet", {"embedding": "lm_head"}),
-    "speech_decoder_postnet": ("speech_decoder_postnet", _SPEECH_DECODER_POSTNET),
-}
-
-
-def huggingface_name(name: str) -> str | None:
-    """Name of one of our tensors in `transformers`; None where it has none."""
-    net, _, rest = name.partition(".")
-    if net not in TABLE:
-        return None
-    prefix, names = TABLE[net]
-    parts = rest.split(".")
-    for end in range(len(parts), 0, -1):  # the longest entry that the name begins with
-        numbers = [part for part in parts[:end] if part.isdigit()]
-        pattern = ".".join("{n}" if part == numbers[0] else part for part in parts[:end]) if numbers else None
-        for candidate in (".".join(parts[:end]), pattern):
-            if candidate in names:
-                theirs = names[candidate].replace("{n}", numbers[0] if numbers else "")
-                return ".".join([prefix, theirs, *parts[end:]])
-    return None
+_PRENETS = {"encoder": "speecht5.encoder.prenet", "decoder": "speecht5.decoder.prenet"}
+TABLE = NameTable(
+    {
+        **under("speech_encoder_prenet", _PRENETS["encoder"], _SPEECH_ENCODER_PRENET),
+        "text_encoder_prenet.embedding": f"{_PRENETS['encoder']}.embed_tokens",
+        "text_encoder_prenet.positions.alpha": f"{_PRENETS['encoder']}.encode_positions.alpha",
+        **under("encoder", "speecht5.encoder.wrapped_encoder", _ENCODER),
+        **under("decoder", "speecht5.decoder.wrapped_decoder", _DECODER),
+        "text_decoder_prenet.embedding": f"{_PRENETS['decoder']}.embed_tokens",
+        **under("speech_decoder_prenet", _PRENETS["decoder"], _SPEECH_DECODER_PRENET),
+        "text_decoder_postnet.embedding": "text_decoder_postnet.lm_head",
+        **under("speech_decoder_postnet", "speech_decoder_postnet", _SPEECH_DECODER_POSTNET),
+    }
+)
 
 
 def from_huggingface(theirs: dict[str, Tensor], names: list[str]) -> dict[str, Tensor]:
@@ -87,7 +72,7 @@ def from_huggingface(theirs: dict[str, Tensor], names: list[str]) -> dict[str, T
     Raises:
         KeyError: a name without a counterpart, or a counterpart that ``theirs`` lacks; all are listed.
     """
-    found = {name: huggingface_name(name) for name in names}
+    found = {name: TABLE.theirs(name) for name in names}
     missing = [f"{name} ({other or 'no counterpart'})" for name, other in found.items() if other not in theirs]
     if missing:
         raise KeyError(f"{len(missing)} tensors are not in the transformers checkpoint: {', '.join(missing)}")

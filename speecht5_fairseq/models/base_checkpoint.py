@@ -15,8 +15,9 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError, DictionaryFiles, listed, read_checkpoint, trained_prediction
+from .checkpoint import DictionaryFiles, read_checkpoint, trained_prediction
 from .dictionary_change import TIED_EMBEDDINGS
+from .errors import CheckpointError, listed
 from .loading import NO_NETS, check_nets
 from .partial import DIGEST, BaseReference, whole_state
 from .parts import net_of, nets_of

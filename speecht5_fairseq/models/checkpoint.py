@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-_LISTED = 8  # names shown in a message before "and N more"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit the model."""
+from .errors import CheckpointError
+from .released_format import from_released, is_released
+from .released_options import config_from_released, released_preset
 
 
 class DictionaryFiles(NamedTuple):
@@ -42,7 +39,7 @@ class Start(NamedTuple):
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint file whose tensors stay on disk until they are looked at.
+    """A checkpoint file, ours or the published code's, whose tensors stay on disk until they are looked at.
 
     Raises:
         CheckpointError: it cannot be read, or holds no model.
@@ -54,26 +51,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no readable checkpoint ({reason}); copy it again, or give another") from error
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
+    if is_released(state["model"]):
+        state["model"] = from_released(state["model"]).tensors
     return state
 
 
 def trained_prediction(state: dict[str, Any]) -> str:
     """``--speech-prediction`` of the run that wrote a checkpoint; "mel" where that is not told."""
-    return str(model_options(state).get("speech_prediction", "mel"))
+    options = model_options(state)
+    if released_preset(options) is not None:
+        return str(config_from_released(options).speech_prediction)
+    return str(options.get("speech_prediction", "mel"))
 
 
 def model_options(state: dict[str, Any]) -> dict[str, Any]:
     """The model's options in a checkpoint, the checkpoint's own and not a copy; none where it does not tell."""
     options = (state.get("cfg") or {}).get("model") or {}
     return options if isinstance(options, dict) else vars(options)
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first names in alphabetical order, and how many more there are."""
-    return shortened(sorted(names))
-
-
-def shortened(names: list[str]) -> str:
-    """The first names in their own order, and how many more there are."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more

@@ -13,7 +13,8 @@ from fairseq.data import Dictionary
 from torch import Tensor
 
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
-from .checkpoint import CheckpointError, DictionaryFiles, Start, listed, shortened
+from .checkpoint import DictionaryFiles, Start
+from .errors import CheckpointError, listed, shortened
 from .vocabulary import decode
 
 logger = logging.getLogger(__name__)

@@ -13,16 +13,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from .checkpoint import (
-    UNNAMED_FILES,
-    CheckpointError,
-    DictionaryFiles,
-    Start,
-    listed,
-    read_checkpoint,
-    trained_prediction,
-)
+from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start, read_checkpoint, trained_prediction
 from .dictionary_change import ROWS, SYMBOLS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
+from .errors import CheckpointError, listed
 from .partial import DIGEST, completed, whole_state
 from .parts import net_of, nets_of, prefixes, summary, within, words
 from .vocabulary import decode

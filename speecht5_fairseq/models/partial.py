@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError
+from .errors import CheckpointError
 from .parts import net_of, nets_of
 from .vocabulary import decode, encode
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from .checkpoint import DictionaryFiles, Start
+from .errors import listed
 from .freezing import Freezing
 from .loading import load_nets
 from .partial import BaseReference
+from .released_format import from_released, is_released
+
+logger = logging.getLogger(__name__)
 
 
 class Saving:
@@ -32,8 +37,12 @@ class Saving:
     def load_state_dict(
         self, state_dict: Mapping[str, Tensor], strict: bool = True, model_cfg: Any = None, args: Any = None
     ) -> Any:
-        """Load a checkpoint of this job or of another one; see ``loading.load_nets``."""
+        """Load a checkpoint of this job or of another one, ours or the published code's; see ``loading.load_nets``."""
         self.freezing.release()  # fairseq has told the updates and builds its optimizer next
         self.decoder_steps = None  # copies of the weights so far
+        if is_released(state_dict):
+            translated = from_released(state_dict)
+            logger.info("of the published code, and read by nothing: %s", listed(translated.unused))
+            state_dict = translated.tensors
         own = load_nets(self, state_dict, self.dictionary_files, self.start, whole=self.whole)
         return super().load_state_dict(own, strict, model_cfg, args)

@@ -100,6 +100,12 @@ class SpeechT5Model(Decoding, Saving, BaseFairseqModel):
     @classmethod
     def build_model(cls, cfg: SpeechT5Config, task) -> SpeechT5Model:
         """fairseq's entry: the task tells the job, the dictionary and the units."""
+        # fairseq's register_model sets the options' class under this name
+        return cls.build_from(cfg, task, defaults=getattr(cls, "__dataclass"))  # noqa: B009
+
+    @classmethod
+    def build_from(cls, cfg: SpeechT5Config, task, *, defaults: type[SpeechT5Config]) -> SpeechT5Model:
+        """The task's model; of options that differ from ``defaults``, those without effect are warned of."""
         dictionary = task.text_dictionary
         symbols = list(dictionary.symbols) if dictionary is not None else []
         padding = dictionary.pad() if dictionary is not None else 0
@@ -114,7 +120,6 @@ class SpeechT5Model(Decoding, Saving, BaseFairseqModel):
             dictionary_files=task.dictionary_files,
         )
         model.whole = task.from_checkpoint
-        defaults = getattr(cls, "__dataclass")  # noqa: B009  (fairseq's register_model sets it under this name)
         check_options(cfg, defaults, task.job, model)
         return model
 

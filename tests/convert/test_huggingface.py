@@ -20,7 +20,7 @@ from transformers import SpeechT5Config as TheirConfig
 from transformers import SpeechT5ForSpeechToSpeech, SpeechT5ForSpeechToText, SpeechT5ForTextToSpeech
 
 from speecht5_fairseq.constants import CONV_LAYERS
-from speecht5_fairseq.convert.huggingface import from_huggingface, huggingface_name
+from speecht5_fairseq.convert.huggingface import TABLE, from_huggingface
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
 from speecht5_fairseq.models.jobs import JOBS
@@ -65,7 +65,7 @@ def pair(job: str, cfg: SpeechT5Config, seed: int = 0, noise: float = 0.1):
         theirs.speecht5.decoder.prenet._consistent_dropout = lambda inputs, p: inputs  # theirs stays on in evaluation
     dictionary = tiny_dictionary()
     ours = SpeechT5Model(cfg, JOBS[job], symbols=list(dictionary.symbols), padding=dictionary.pad(), units=0)
-    names = [name for name in ours.state_dict() if huggingface_name(name)]
+    names = [name for name in ours.state_dict() if TABLE.theirs(name)]
     ours.load_state_dict(from_huggingface(theirs.state_dict(), names))
     return ours.eval(), theirs
 
@@ -81,7 +81,7 @@ def test_the_table_covers_both_sides(job, norm):
     cfg = tiny_config(extractor_norm=norm)
     dictionary = tiny_dictionary()
     ours = SpeechT5Model(cfg, JOBS[job], symbols=list(dictionary.symbols), padding=dictionary.pad(), units=0)
-    names = {name: huggingface_name(name) for name in ours.state_dict()}
+    names = {name: TABLE.theirs(name) for name in ours.state_dict()}
     without = {name for name, theirs in names.items() if theirs is None}
     ctc = {"ctc_head.projection.weight", "ctc_head.projection.bias"} if job == "s2t" else set()
     assert without == ctc | ({"vocabulary.symbols"} if job != "s2s" else set())
@@ -93,7 +93,7 @@ def test_the_table_covers_both_sides(job, norm):
 def test_a_tensor_without_counterpart_is_named():
     with pytest.raises(KeyError, match="2 tensors .*ctc_head.projection.bias .no counterpart.*encoder.layer_norm.bias"):
         from_huggingface({}, ["ctc_head.projection.bias", "encoder.layer_norm.bias"])
-    assert huggingface_name("encoder.layers.0.norm_k.weight") is None
+    assert TABLE.theirs("encoder.layers.0.norm_k.weight") is None
 
 
 @torch.no_grad()

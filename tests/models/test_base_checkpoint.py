@@ -7,7 +7,7 @@ import torch
 from helpers import mel_target, model_over, speech_source, text_tokens, tiny_base, tiny_dictionary, tiny_model
 
 from speecht5_fairseq.models.base_checkpoint import Bases, digest_of, find
-from speecht5_fairseq.models.checkpoint import CheckpointError
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.loading import TIED_EMBEDDINGS
 from speecht5_fairseq.models.partial import whole_state
 

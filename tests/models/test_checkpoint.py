@@ -5,7 +5,8 @@ import argparse
 import pytest
 import torch
 
-from speecht5_fairseq.models.checkpoint import CheckpointError, listed, read_checkpoint, shortened, trained_prediction
+from speecht5_fairseq.models.checkpoint import read_checkpoint, trained_prediction
+from speecht5_fairseq.models.errors import CheckpointError
 
 
 @pytest.mark.parametrize(
@@ -30,10 +31,3 @@ def test_a_file_is_read_or_refused_by_its_name(tmp_path):
     torch.save([1, 2], path)
     with pytest.raises(CheckpointError, match=f"^{path}: holds no model"):
         read_checkpoint(path)
-
-
-def test_long_lists_end_in_a_number():
-    letters = list("hgfedcbaij")
-    assert shortened(letters) == "h, g, f, e, d, c, b, a and 2 more"
-    assert listed(letters) == "a, b, c, d, e, f, g, h and 2 more"
-    assert listed("ba") == "a, b" and listed([]) == ""

@@ -7,8 +7,9 @@ import torch
 from helpers import scramble, tiny_config, tiny_dictionary
 
 from speecht5_fairseq.models import SpeechT5Model
-from speecht5_fairseq.models.checkpoint import CheckpointError, Start
+from speecht5_fairseq.models.checkpoint import Start
 from speecht5_fairseq.models.dictionary_change import compare
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.jobs import JOBS
 
 OLD = list(tiny_dictionary().symbols)

@@ -8,9 +8,10 @@ import torch
 from helpers import UNITS, tiny_config, tiny_dictionary, tiny_model
 
 from speecht5_fairseq.models import SpeechT5Model
-from speecht5_fairseq.models.checkpoint import Start
+from speecht5_fairseq.models.checkpoint import DictionaryFiles, Start
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.jobs import JOBS
-from speecht5_fairseq.models.loading import CheckpointError, DictionaryFiles, check_file, load_nets
+from speecht5_fairseq.models.loading import check_file, load_nets
 from speecht5_fairseq.models.vocabulary import decode, encode
 
 TABLES = ("text_encoder_prenet", "text_decoder_prenet", "text_decoder_postnet")

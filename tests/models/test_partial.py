@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import model_over, tiny_base, tiny_model
 
-from speecht5_fairseq.models.checkpoint import CheckpointError
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.loading import check_file
 from speecht5_fairseq.models.partial import whole_state
 

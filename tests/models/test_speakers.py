@@ -7,9 +7,10 @@ import torch
 from helpers import CLASSES, LARGE_LAYOUT, alone, model_over, speech_source, tiny_base, tiny_config, tiny_model
 
 from speecht5_fairseq.models import SpeechT5Model
-from speecht5_fairseq.models.checkpoint import Start
+from speecht5_fairseq.models.checkpoint import DictionaryFiles, Start
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.jobs import JOBS
-from speecht5_fairseq.models.loading import CheckpointError, DictionaryFiles, check_nets
+from speecht5_fairseq.models.loading import check_nets
 from speecht5_fairseq.models.options import check_options
 
 POOLINGS = ("decoder", "mean", "attentive")

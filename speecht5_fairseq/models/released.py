@@ -1,0 +1,39 @@
+"""The models of the published code by their names there, so that its checkpoints build and load as they are."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from fairseq.models import register_model, register_model_architecture
+
+from .released_options import PRESETS, config_from_released, released_preset
+from .speecht5 import SpeechT5Model
+
+MODEL = "t5_transformer"
+
+
+@register_model(MODEL)
+class ReleasedSpeechT5Model(SpeechT5Model):
+    """Our model, built of the published code's options."""
+
+    @classmethod
+    def build_model(cls, cfg: Any, task: Any) -> SpeechT5Model:
+        """fairseq's entry.
+
+        Args:
+            cfg: the published code's options, see ``config_from_released``.
+            task: tells the job, the dictionary and the units.
+
+        Raises:
+            ValueError: a value that this code does not build.
+        """
+        return SpeechT5Model.build_from(config_from_released(cfg), task, defaults=released_preset(cfg))
+
+
+def _keep(args: Namespace) -> None:
+    """What fairseq asks of a preset: to fill options in. Ours are filled in when they are translated."""
+
+
+for name in PRESETS:
+    register_model_architecture(MODEL, name)(_keep)

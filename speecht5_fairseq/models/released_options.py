@@ -1,0 +1,228 @@
+"""Options of the published code's models, as its checkpoints hold them, in ours."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .config import SpeechT5Config, SpeechT5LargeConfig
+
+# Layers (channels, kernel, stride) of the extractor, the way its option writes them: of one number of channels.
+EXTRACTOR = re.compile(r"\[\((\d+),10,5\)\]\+\[\(\1,3,2\)\]\*4\+\[\(\1,2,2\)\]\*2")
+
+
+@dataclass
+class ReleasedBaseConfig(SpeechT5Config):
+    """The preset of base pre-training; a quantizer is asked for with --use-codebook."""
+
+    mask_channel_length: int = 10
+    codebook_prob: float = 0.0
+    speaker_embedding_dim: int = 128
+    speaker_margin: float = 0.0
+    speaker_scale: float = 1.0
+
+
+@dataclass
+class ReleasedLargeConfig(SpeechT5LargeConfig):
+    """The preset of large pre-training; the waveform is normalised with --normalize."""
+
+    normalize_waveform: bool = False
+    mask_channel_length: int = 10
+    codebook_prob: float = 0.0
+    speaker_embedding_dim: int = 128
+    speaker_margin: float = 0.0
+    speaker_scale: float = 1.0
+
+
+@dataclass
+class ReleasedFineTuningConfig(ReleasedBaseConfig):
+    """The preset of fine-tuning, of every job."""
+
+    activation_dropout: float = 0.1
+    feature_grad_mult: float = 0.0
+    encoder_layerdrop: float = 0.1
+    decoder_layerdrop: float = 0.1
+    mask_prob: float = 0.75
+    mask_channel_length: int = 64
+    mask_channel_prob: float = 0.5
+
+
+PRESETS: dict[str, type[SpeechT5Config]] = {
+    "t5_transformer_base": ReleasedBaseConfig,
+    "t5_transformer_large": ReleasedLargeConfig,
+    "t5_transformer_base_asr": ReleasedFineTuningConfig,
+}
+CODEBOOK_PROB = 0.5  # of --use-codebook without --codebook-prob
+
+
+class Renamed(NamedTuple):
+    """An option of ours that the published code has too."""
+
+    ours: str
+    value: Callable[[Any], Any]  # ours for theirs
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _one_of(name: str, values: Mapping[Any, Any]) -> Callable[[Any], Any]:
+    def choose(value: Any) -> Any:
+        if value not in values:
+            known = ", ".join(str(key) for key in values)
+            raise ValueError(f"--{name.replace('_', '-')} {value}: not built here; built are {known}")
+        return values[value]
+
+    return choose
+
+
+def _channels(layers: str) -> int:
+    found = EXTRACTOR.fullmatch(layers.replace(" ", ""))
+    if not found:
+        wanted = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+        raise ValueError(f"--conv-feature-layers {layers}: this code builds {wanted}, with any number for 512")
+    return int(found[1])
+
+
+def _renamed(**names: str) -> dict[str, Renamed]:
+    return {theirs: Renamed(ours, _same) for theirs, ours in names.items()}
+
+
+def _chosen(name: str, ours: str, values: Mapping[Any, Any]) -> dict[str, Renamed]:
+    return {name: Renamed(ours, _one_of(name, values))}
+
+
+PREDICTIONS = {None: "mel", "target": "mel", "masking": "mask", "delta": "residual"}
+# theirs -> ours
+RENAMED: dict[str, Renamed] = {
+    **_renamed(
+        encoder_embed_dim="embed_dim",
+        encoder_ffn_embed_dim="ffn_dim",
+        encoder_attention_heads="attention_heads",
+        encoder_layers="encoder_layers",
+        decoder_layers="decoder_layers",
+        layer_norm_first="pre_norm",
+        encoder_max_relative_position="relative_distance",
+        normalize="normalize_waveform",
+        feature_grad_mult="feature_grad_mult",
+        conv_pos="position_kernel",
+        conv_pos_groups="position_groups",
+        mask_prob="mask_prob",
+        hubert_mask_length="mask_length",
+        mask_channel_prob="mask_channel_prob",
+        mask_channel_length="mask_channel_length",
+        dropout="dropout",
+        attention_dropout="attention_dropout",
+        activation_dropout="activation_dropout",
+        encoder_layerdrop="encoder_layerdrop",
+        decoder_layerdrop="decoder_layerdrop",
+        reduction_factor="reduction_factor",
+        dprenet_units="speech_prenet_dim",
+        dprenet_dropout_rate="speech_prenet_dropout",
+        postnet_layers="postnet_layers",
+        postnet_chans="postnet_channels",
+        postnet_dropout_rate="postnet_dropout",
+        final_dim="unit_dim",
+        latent_groups="codebook_groups",
+        latent_vars="codebook_entries",
+        softmax_margin="speaker_margin",
+        softmax_scale="speaker_scale",
+        freeze_encoder_updates="freeze_encoder_updates",
+        freeze_decoder_updates="freeze_decoder_updates",
+    ),
+    "conv_feature_layers": Renamed("conv_channels", _channels),
+    **_chosen("extractor_mode", "extractor_norm", {"default": "group", "layer_norm": "layer"}),
+    **_chosen("se_predict", "speech_prediction", PREDICTIONS),
+    **_chosen("sid_pooling_layer", "speaker_pooling", {"decoder": "decoder", "encoder": "mean"}),
+    **_chosen("sid_softmax_type", "speaker_loss", {"softmax": "softmax", "amsoftmax": "am", "aamsoftmax": "aam"}),
+}  # fmt: skip
+
+# Options that have one value here: this code builds no other model.
+FIXED: dict[str, tuple[Any, ...]] = {
+    "share_input_output_embed": (True,),
+    "relative_position_embedding": (True,),
+    "bert_init": (True, False),  # the start of a training, and never of a checkpoint that is read
+    "use_conv_pos": (True,),
+    "use_sinc_pos": (True,),
+    "layernorm_embedding": (False,),
+    "activation_fn": ("gelu",),
+    "conv_bias": (False,),
+    "share_ctc_embed": (False,),
+    "spk_embed_dim": (512,),
+    "spk_embed_integration_type": ("pre",),
+    "dprenet_layers": (2,),
+    "postnet_filts": (5,),
+    "latent_dim": (0,),
+    "quantizer_depth": (1,),
+    "logit_temp": (0.1,),
+    "unb_enc_layer": (-1,),
+    "encoder_sliding_window_attn": (None,),
+    "encoder_block_branch": (None,),
+    "sid_encoder_cls": (None,),
+    "sid_decoder_speaker": (False,),
+    "sid_t5_postnet": (False,),
+    "sid_shuffle_encoder_input": (False,),
+    "softmax_easy_margin": (False,),
+    "mask_selection": ("static",),
+    "mask_channel_selection": ("static",),
+}
+# Where both sides have one size here, and two options there.
+PAIRS = {
+    "decoder_embed_dim": "encoder_embed_dim",
+    "decoder_ffn_embed_dim": "encoder_ffn_embed_dim",
+    "decoder_attention_heads": "encoder_attention_heads",
+    "decoder_normalize_before": "layer_norm_first",
+}
+
+
+def released_preset(options: Any) -> type[SpeechT5Config] | None:
+    """The preset that a checkpoint of the published code was trained with; None for options of ours."""
+    given = vars(options) if isinstance(options, Namespace) else options
+    return PRESETS.get(str(given.get("arch") or given.get("_name") or ""))
+
+
+def config_from_released(options: Any) -> SpeechT5Config:
+    """Our options for those of a model of the published code.
+
+    Args:
+        options: a namespace with its preset (``arch``) and the options that were given or, in a checkpoint, all.
+
+    Raises:
+        ValueError: a value that this code does not build.
+    """
+    given = vars(options) if isinstance(options, Namespace) else dict(options)
+    _check_fixed(given)
+    made = {RENAMED[name].ours: RENAMED[name].value(value) for name, value in given.items() if name in RENAMED}
+    return released_preset(options)(**{**made, **_made_of_several(given)})
+
+
+def _check_fixed(given: Mapping[str, Any]) -> None:
+    for name, values in FIXED.items():
+        if name in given and given[name] not in values:
+            raise ValueError(f"--{name.replace('_', '-')} {given[name]}: this code builds {values[0]} alone")
+    for one, other in PAIRS.items():
+        if one in given and other in given and given[one] != given[other]:
+            raise ValueError(
+                f"--{one.replace('_', '-')} {given[one]} and --{other.replace('_', '-')} {given[other]}: encoder and "
+                "decoder have one size here; give both the same"
+            )
+
+
+def _made_of_several(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of ours that depend on more than one of theirs."""
+    made: dict[str, Any] = {"codebook_prob": 0.0}
+    if given.get("use_codebook", False):
+        made["codebook_prob"] = given.get("codebook_prob", CODEBOOK_PROB)
+    if "latent_temp" in given:
+        start, end, decay = given["latent_temp"]
+        made |= {"gumbel_start": float(start), "gumbel_end": float(end), "gumbel_decay": float(decay)}
+    if given.get("sid_no_embed_postnet", False):
+        made["speaker_embedding_dim"] = 0
+    elif given.get("sid_no_pooling_bn", False):
+        raise ValueError("--sid-no-pooling-bn without --sid-no-embed-postnet: give both or neither")
+    elif "sid_embed_dim" in given:
+        made["speaker_embedding_dim"] = given["sid_embed_dim"]
+    return made

@@ -1,0 +1,101 @@
+"""Options of the published code's models in ours."""
+
+from argparse import Namespace
+
+import pytest
+
+from speecht5_fairseq.models import SpeechT5Config
+from speecht5_fairseq.models.checkpoint import trained_prediction
+from speecht5_fairseq.models.released_options import PAIRS, PRESETS, RENAMED, config_from_released, released_preset
+
+BASE, LARGE, FINE_TUNING = PRESETS
+
+
+def test_the_presets_are_those_of_the_published_code():
+    base, large, tuned = (config_from_released(Namespace(arch=name)) for name in PRESETS)
+    assert (base.embed_dim, base.encoder_layers, base.decoder_layers, base.attention_heads) == (768, 12, 6, 12)
+    assert (base.mask_prob, base.encoder_layerdrop, base.activation_dropout, base.feature_grad_mult) == (
+        0.8,
+        0.05,
+        0,
+        0.1,
+    )
+    assert (large.embed_dim, large.ffn_dim, large.encoder_layers, large.attention_heads) == (1024, 4096, 24, 16)
+    assert (large.pre_norm, str(large.extractor_norm), large.dropout, large.unit_dim) == (True, "layer", 0, 768)
+    assert (tuned.mask_prob, tuned.mask_channel_prob, tuned.mask_channel_length) == (0.75, 0.5, 64)
+    assert (tuned.encoder_layerdrop, tuned.activation_dropout, tuned.feature_grad_mult) == (0.1, 0.1, 0)
+
+
+def test_every_option_goes_to_one_of_ours_that_exists():
+    ours = [renamed.ours for renamed in RENAMED.values()]
+    assert len(set(ours)) == len(ours)
+    assert set(ours) <= {name for name in vars(SpeechT5Config())}
+    assert set(PAIRS.values()) <= set(RENAMED)
+
+
+def test_what_is_given_wins_over_the_preset():
+    options = Namespace(
+        arch=FINE_TUNING, mask_prob=0.5, encoder_ffn_embed_dim=64, se_predict="delta", use_codebook=True
+    )
+    found = config_from_released(options)
+    assert (found.mask_prob, found.ffn_dim, str(found.speech_prediction), found.codebook_prob) == (
+        0.5,
+        64,
+        "residual",
+        0.5,
+    )
+
+
+@pytest.mark.parametrize(
+    "given, ours",
+    [
+        ({}, {"codebook_prob": 0.0, "speaker_embedding_dim": 128, "speaker_loss": "softmax"}),
+        ({"use_codebook": True, "codebook_prob": 0.1}, {"codebook_prob": 0.1}),
+        ({"codebook_prob": 0.1}, {"codebook_prob": 0.0}),  # without --use-codebook the published code has none
+        ({"latent_temp": (2, 0.5, 0.99)}, {"gumbel_start": 2.0, "gumbel_end": 0.5, "gumbel_decay": 0.99}),
+        ({"sid_no_pooling_bn": True, "sid_no_embed_postnet": True}, {"speaker_embedding_dim": 0}),
+        ({"sid_embed_dim": 32}, {"speaker_embedding_dim": 32}),
+        ({"sid_softmax_type": "aamsoftmax", "softmax_margin": 0.3}, {"speaker_loss": "aam", "speaker_margin": 0.3}),
+        ({"sid_pooling_layer": "encoder"}, {"speaker_pooling": "mean"}),
+        ({"conv_feature_layers": "[(96,10,5)] + [(96,3,2)] * 4 + [(96,2,2)] * 2"}, {"conv_channels": 96}),
+        ({"layer_norm_first": True, "decoder_normalize_before": True}, {"pre_norm": True}),
+    ],
+)
+def test_options_that_are_made_of_others(given, ours):
+    found = config_from_released(Namespace(arch=BASE, **given))
+    assert {name: getattr(found, name) for name in ours} == ours
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"share_input_output_embed": False}, "--share-input-output-embed False: this code builds True alone"),
+        ({"relative_position_embedding": False}, "--relative-position-embedding False"),
+        ({"activation_fn": "relu"}, "--activation-fn relu: this code builds gelu alone"),
+        ({"spk_embed_integration_type": "add"}, "--spk-embed-integration-type add"),
+        (
+            {"sid_pooling_layer": "decoder-las"},
+            "--sid-pooling-layer decoder-las: not built here; built are decoder, enc",
+        ),
+        ({"sid_no_pooling_bn": True}, "--sid-no-pooling-bn without --sid-no-embed-postnet"),
+        ({"conv_feature_layers": "[(512,10,5)] + [(256,3,2)] * 6"}, r"--conv-feature-layers \[\(512,10,5\)\]"),
+        ({"decoder_embed_dim": 512, "encoder_embed_dim": 768}, "--decoder-embed-dim 512 and --encoder-embed-dim 768"),
+    ],
+)
+def test_what_is_not_built_is_refused_by_its_option(given, message):
+    with pytest.raises(ValueError, match=message):
+        config_from_released(Namespace(arch=BASE, **given))
+
+
+def test_code_in_an_option_is_not_run():
+    with pytest.raises(ValueError, match="--conv-feature-layers __import__"):
+        config_from_released(Namespace(arch=BASE, conv_feature_layers="__import__('os').getcwd()"))
+
+
+def test_options_of_ours_are_told_apart():
+    assert released_preset({"_name": "speecht5"}) is None and released_preset({}) is None
+    assert released_preset({"_name": LARGE}) is PRESETS[LARGE]
+
+
+def test_the_prediction_of_a_released_enhancer_is_known():
+    assert trained_prediction({"cfg": {"model": Namespace(arch=FINE_TUNING, se_predict="masking")}}) == "mask"
