@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .data.atomic import replacing
-from .models.checkpoint import model_options, read_checkpoint
+from .models.checkpoint import model_options, read_checkpoint, updates_of
 from .models.dictionary_change import SYMBOLS, first_difference
 from .models.errors import CheckpointError, listed
 from .models.loading import CLASSES
@@ -96,12 +96,6 @@ def average_models(paths: Sequence[Path]) -> dict[str, Tensor]:
         mean = (sums[name] / len(paths)).to(tensor.dtype) if name in sums else tensor.clone()
         means[name] = shared.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride()), mean)
     return means
-
-
-def updates_of(state: State) -> int:
-    """Updates that a checkpoint was trained for; 0 where it does not say."""
-    history = state.get("optimizer_history") or [{}]
-    return int(history[-1].get("num_updates", 0))
 
 
 def _warn_of_options(paths: Sequence[Path], states: Sequence[State], newest: State) -> None:

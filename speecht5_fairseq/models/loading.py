@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start, read_checkpoint, trained_prediction
+from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start, check_ours, read_checkpoint, trained_prediction
 from .dictionary_change import ROWS, SYMBOLS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
 from .errors import CheckpointError, listed
 from .partial import DIGEST, completed, whole_state
@@ -81,6 +81,7 @@ def check_nets(
     checkpoint = completed(model.base, checkpoint, own, name)
     nets = nets_of(checkpoint)
     _check_body(nets, nets_of(own), name, start)
+    check_ours(checkpoint, name)
     given = {**checkpoint, **_tied_embedding(checkpoint, own)}
     wanted = _selected(given, own, start, nets & nets_of(own))
     prediction = prediction if start is None else start.prediction

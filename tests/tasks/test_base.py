@@ -48,7 +48,7 @@ class PlainOptimizer:
 
 
 def pretrain_task():
-    task = PretrainTask(PretrainTaskConfig(data="."), "pretrain")
+    task = PretrainTask(PretrainTaskConfig(data=".", path=None), "pretrain")
     task.text_dictionary = tiny_dictionary()
     return task
 
@@ -152,7 +152,7 @@ def test_training_says_what_waits_for_parts_that_never_learn(tmp_path, caplog):
 
 
 def test_only_training_leaves_rows_out_for_their_length():
-    cfg = S2TTaskConfig(data=".", seed=3, train_subset="train", min_speech_samples=5, max_speech_samples=9)
+    cfg = S2TTaskConfig(data=".", path=None, seed=3, train_subset="train", min_speech_samples=5, max_speech_samples=9)
     task = S2TTask(cfg, "s2t")
     assert task.limits("train") == {
         "seed": 3, "training": True, "min_samples": 5, "max_samples": 9, "allow_left_out": False, "resample": True,
@@ -170,18 +170,18 @@ def test_a_base_is_looked_for_beside_each_checkpoint_to_decode_with():
 
 def test_labels_stand_beside_the_data_unless_told(tmp_path):
     tiny_manifest(tmp_path)
-    here = S2TTask(S2TTaskConfig(data=str(tmp_path)), "s2t")
+    here = S2TTask(S2TTaskConfig(data=str(tmp_path), path=None), "s2t")
     assert here.label_dir == tmp_path
-    other = S2TTask(S2TTaskConfig(data=str(tmp_path), label_dir=str(tmp_path / "labels")), "s2t")
+    other = S2TTask(S2TTaskConfig(data=str(tmp_path), path=None, label_dir=str(tmp_path / "labels")), "s2t")
     assert other.label_dir == tmp_path / "labels"
 
 
 def test_audio_that_was_moved(tmp_path):
     tiny_manifest(tmp_path)
     (tmp_path / "audio_train").rename(tmp_path / "moved")
+    options = {"data": str(tmp_path), "path": None, "seed": 1, "train_subset": "train"}
     with pytest.raises(ValueError, match="the audio root is no folder .*--audio-root"):
-        S2TTask.setup_task(S2TTaskConfig(data=str(tmp_path), seed=1, train_subset="train")).load_dataset("train")
-    cfg = S2TTaskConfig(data=str(tmp_path), audio_root=str(tmp_path / "moved"), seed=1, train_subset="train")
-    task = S2TTask.setup_task(cfg)
+        S2TTask.setup_task(S2TTaskConfig(**options)).load_dataset("train")
+    task = S2TTask.setup_task(S2TTaskConfig(**options, audio_root=str(tmp_path / "moved")))
     task.load_dataset("train")
     assert len(task.datasets["train"][0].waveform) == task.datasets["train"].manifest.samples[0]

@@ -13,7 +13,7 @@ SENTENCES = [[5, 6, 7, 8], [9, 10, 11], [12, 13, 14, 15, 16]]
 
 
 def setup(folder, **options):
-    cfg = PretrainTaskConfig(data=str(folder), seed=1, train_subset="train", **options)
+    cfg = PretrainTaskConfig(data=str(folder), path=None, seed=1, train_subset="train", **options)
     return PretrainTask.setup_task(cfg)
 
 

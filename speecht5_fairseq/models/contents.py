@@ -1,0 +1,102 @@
+"""What a checkpoint holds besides weights: all that decoding needs, so that the file travels alone.
+
+| content | where it stands |
+|---|---|
+| symbols of the text dictionary, names of the classes | buffers of the model, ``vocabulary.Vocabulary`` |
+| sentencepiece model, dictionary of units, signal | the task state, ``saved_contents`` |
+| options of the model and the task, the ends of texts and the normaliser among them | ``cfg`` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ..data.piece_model import PieceModel
+from .checkpoint import check_ours, read_checkpoint
+from .dictionary_change import ROWS, SYMBOLS
+from .errors import CheckpointError
+from .loading import CLASSES
+from .signal_values import KEY as SIGNAL_KEY
+from .signal_values import SIGNAL
+from .vocabulary import decode
+
+PIECES = "sentencepiece"  # task state: {"file": its name in training, "model": its bytes, uint8}
+UNITS = "units"  # task state: the symbols of dict.km.txt in order
+
+
+class Contents(NamedTuple):
+    """What a checkpoint says of what its run read; empty where it says nothing.
+
+    Attributes:
+        path: of the checkpoint.
+        symbols: all V of the text dictionary.
+        classes: in order.
+        units: the symbols of ``dict.km.txt``.
+        pieces: the sentencepiece model, with the checkpoint as its file.
+        piece_file: where that stood in training.
+        signal: the constants it was trained with, by name.
+    """
+
+    path: Path
+    symbols: list[str]
+    classes: list[str]
+    units: list[str]
+    pieces: PieceModel | None
+    piece_file: str
+    signal: dict[str, int | float]
+
+
+def saved_contents(*, pieces: PieceModel | None = None, units: Sequence[str] = ()) -> dict[str, Any]:
+    """The task state of a run's checkpoints, in types that torch loads with ``weights_only``."""
+    state: dict[str, Any] = {SIGNAL_KEY: dict(SIGNAL)}
+    if pieces is not None:
+        model = torch.frombuffer(bytearray(pieces.content), dtype=torch.uint8)
+        state[PIECES] = {"file": str(pieces.file), "model": model}
+    if units:
+        state[UNITS] = list(units)
+    return state
+
+
+def read_contents(path: str | Path) -> Contents:
+    """The contents of a checkpoint file.
+
+    Raises:
+        CheckpointError: see ``read_checkpoint`` and ``contents_of``.
+    """
+    return contents_of(read_checkpoint(path), path)
+
+
+def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
+    """The contents of a checkpoint that ``read_checkpoint`` gave.
+
+    Raises:
+        CheckpointError: another model's checkpoint, or one whose tables do not have a row for each of its symbols.
+    """
+    model, told = state["model"], state.get("task_state") or {}
+    check_ours(model, str(path))
+    symbols = decode(model[SYMBOLS]) if SYMBOLS in model else []
+    _check_rows(model, symbols, path)
+    pieces = told.get(PIECES)
+    return Contents(
+        Path(path),
+        symbols,
+        decode(model[CLASSES]) if CLASSES in model else [],
+        list(told.get(UNITS, ())),
+        None if pieces is None else PieceModel(Path(path), pieces["model"].numpy().tobytes()),
+        "" if pieces is None else str(pieces["file"]),
+        dict(told.get(SIGNAL_KEY) or {}),
+    )
+
+
+def _check_rows(model: dict[str, torch.Tensor], symbols: list[str], path: str | Path) -> None:
+    """A table of another length was put beside the symbols later, and its rows mean something else."""
+    others = [f"{len(model[name])} in {name}" for name in ROWS if name in model and len(model[name]) != len(symbols)]
+    if symbols and others:
+        raise CheckpointError(
+            f"{path}: {len(symbols)} symbols, but rows for {', '.join(others)}: it was put together from other files; "
+            "give the checkpoint as fairseq-train wrote it"
+        )
