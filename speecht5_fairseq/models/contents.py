@@ -65,25 +65,23 @@ def read_contents(path: str | Path) -> Contents:
     """The contents of a checkpoint file.
 
     Raises:
-        CheckpointError: see ``read_checkpoint`` and ``contents_of``.
+        CheckpointError: see ``read_checkpoint``; another model's checkpoint, or one whose tables do not have a row for
+            each of its symbols.
     """
-    return contents_of(read_checkpoint(path), path)
+    state = read_checkpoint(path)
+    check_ours(state["model"], str(path))
+    found = contents_of(state, path)
+    _check_rows(state["model"], found.symbols, path)
+    return found
 
 
 def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
-    """The contents of a checkpoint that ``read_checkpoint`` gave.
-
-    Raises:
-        CheckpointError: another model's checkpoint, or one whose tables do not have a row for each of its symbols.
-    """
+    """The contents of a checkpoint that ``read_checkpoint`` gave."""
     model, told = state["model"], state.get("task_state") or {}
-    check_ours(model, str(path))
-    symbols = decode(model[SYMBOLS]) if SYMBOLS in model else []
-    _check_rows(model, symbols, path)
     pieces = told.get(PIECES)
     return Contents(
         Path(path),
-        symbols,
+        decode(model[SYMBOLS]) if SYMBOLS in model else [],
         decode(model[CLASSES]) if CLASSES in model else [],
         list(told.get(UNITS, ())),
         None if pieces is None else PieceModel(Path(path), pieces["model"].numpy().tobytes()),

@@ -201,8 +201,8 @@ class SpeechT5Task(FairseqTask):
         if checkpoint is not None:
             fine_tuning = is_fine_tuning(checkpoint, save_dir=self.cfg.save_dir, finetune_from_model=given)
             asked = start if fine_tuning else None
-            model.start = check_file(model, checkpoint, self.dictionary_files, asked)
             contents, files = read_contents(checkpoint), self.dictionary_files
+            model.start = check_file(model, checkpoint, files, asked, whole=not fine_tuning)
             check_start(contents, asked, pieces=self.pieces, units=self.unit_symbols, units_file=files.units)
 
     def open_manifest(self, split: str) -> Manifest:
