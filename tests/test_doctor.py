@@ -11,6 +11,7 @@ import pytest
 from speecht5_fairseq import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "speecht5_fairseq/doctor.py"
 HEALTHY = {
     "torch": "2.11.0+cu130",
     "torchaudio": "2.11.0",

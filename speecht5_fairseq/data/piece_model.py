@@ -11,6 +11,7 @@ from .errors import ManifestError
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
+NO_PIECES = "none"  # of --spm-model: the labels are pieces, whatever the checkpoint's run read
 _MEND = "make it with `python -m manifest_tools.vocabulary train`"
 
 

@@ -9,12 +9,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from fairseq.data import Dictionary
 
+from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
+from ..data.atomic import replacing
 from ..data.piece_model import PieceModel
 from .checkpoint import check_ours, read_checkpoint
 from .dictionary_change import ROWS, SYMBOLS
@@ -98,3 +102,47 @@ def _check_rows(model: dict[str, torch.Tensor], symbols: list[str], path: str | 
             f"{path}: {len(symbols)} symbols, but rows for {', '.join(others)}: it was put together from other files; "
             "give the checkpoint as fairseq-train wrote it"
         )
+
+
+def own_symbols(contents: Contents) -> list[str]:
+    """Of dict.txt: without the four before it and the two that loading appends."""
+    inner = contents.symbols[Dictionary().nspecial :]
+    return [symbol for symbol in inner if symbol not in (MASK_SYMBOL, CTC_BLANK_SYMBOL)]
+
+
+def extract(contents: Contents, folder: Path) -> list[Path]:
+    """Write the files that the contents were read from: ``dict.txt``, ``spm.model``, ``dict.km.txt``.
+
+    The dictionaries' counts, which nothing reads, are 1.
+
+    Raises:
+        ValueError: there is nothing inside, or a file of that name has another content.
+    """
+    texts = {"dict.txt": own_symbols(contents) or contents.classes, "dict.km.txt": contents.units}
+    files = {name: _dictionary(symbols).encode() for name, symbols in texts.items() if symbols}
+    if contents.pieces is not None:
+        files["spm.model"] = contents.pieces.content
+    if not files:
+        raise ValueError(f"{contents.path}: holds no dictionary and no sentencepiece model: nothing to extract")
+    others = [name for name, content in files.items() if _has_other(folder / name, content)]
+    if others:
+        raise ValueError(f"--extract {folder}: {', '.join(others)} there has another content; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        with replacing(folder / name) as partial:
+            partial.write_bytes(content)
+    return [folder / name for name in files]
+
+
+def _dictionary(symbols: Sequence[str]) -> str:
+    """A file of fairseq's format; a symbol that comes again needs its flag."""
+    seen: Counter[str] = Counter(Dictionary().symbols)
+    lines = []
+    for symbol in symbols:
+        lines.append(f"{symbol} 1{' #fairseq:overwrite' if seen[symbol] else ''}\n")
+        seen[symbol] += 1
+    return "".join(lines)
+
+
+def _has_other(file: Path, content: bytes) -> bool:
+    return file.exists() and file.read_bytes() != content

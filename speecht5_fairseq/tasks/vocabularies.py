@@ -16,7 +16,7 @@ from fairseq.utils import split_paths
 
 from ..data.dictionary import dictionary_of, load_class_dictionary, load_text_dictionary, load_unit_dictionary
 from ..data.errors import DictionaryError
-from ..data.piece_model import PieceModel, read_piece_model
+from ..data.piece_model import NO_PIECES, PieceModel, read_piece_model
 from ..models.checkpoint import Start
 from ..models.contents import Contents, read_contents
 from ..models.errors import CheckpointError
@@ -24,7 +24,6 @@ from ..models.parts import net_of, words
 
 logger = logging.getLogger(__name__)
 
-NO_PIECES = "none"  # of --spm-model: the labels are pieces, whatever the checkpoint's run read
 UNIT_HEAD = "unit_head"
 
 
