@@ -92,6 +92,8 @@ def _refusal(path: Path, reason: str) -> str:
         zipped = file.read(len(ZIP)) == ZIP
     if zipped and not zipfile.is_zipfile(path):
         reason = f"cut off after {path.stat().st_size:,} bytes"
+    elif reason.startswith("Weights only load failed"):  # torch goes on with the advice to load it without care
+        reason = "nothing that torch.save writes of numbers, texts, lists, dicts and tensors"
     return f"no readable checkpoint ({reason.splitlines()[0]}); copy it again, or give another"
 
 

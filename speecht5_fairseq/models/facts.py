@@ -141,8 +141,9 @@ def _job_by_nets(nets: Collection[str]) -> str:
         return "pretrain"
     if "speaker_head" in nets:
         return "s2c"
-    source = "t" if "text_encoder_prenet" in nets else "s"
-    return f"{source}2t" if "text_decoder_prenet" in nets else f"{source}2s"
+    if "text_decoder_prenet" in nets or "ctc_head" in nets:  # additions may have the head alone
+        return "s2t"
+    return "t2s" if "text_encoder_prenet" in nets else "s2s"
 
 
 def changed(options: Mapping[str, Any], preset: type[SpeechT5Config] | None) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import argparse
 
 import pytest
 import torch
+from checkpoints import Intruder, bad_checkpoints
 
-from speecht5_fairseq.models.checkpoint import read_checkpoint, trained_prediction
+from speecht5_fairseq.models.checkpoint import read_checkpoint, trained_prediction, updates_of
 from speecht5_fairseq.models.errors import CheckpointError
 
 
@@ -31,3 +32,42 @@ def test_a_file_is_read_or_refused_by_its_name(tmp_path):
     torch.save([1, 2], path)
     with pytest.raises(CheckpointError, match=f"^{path}: holds no model"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("kind", ["cut off", "text", "function", "command", "other signal", "no model"])
+def test_a_file_that_is_no_checkpoint_is_refused_and_nothing_in_it_is_run(tmp_path, kind):
+    path, said = bad_checkpoints(tmp_path)[kind]
+    with pytest.raises(CheckpointError, match=f"^{path}: {said}") as error:
+        read_checkpoint(path)
+    assert "weights_only" not in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "intruded").exists()
+
+
+def test_what_an_intruder_would_do_without_care(tmp_path):
+    """The test above would pass with an intruder that does nothing."""
+    for kind in ("function", "command"):
+        torch.load(bad_checkpoints(tmp_path)[kind][0], weights_only=False)
+        (tmp_path / "intruded").unlink()
+
+
+def test_a_path_without_a_file_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/gone.pt: no such checkpoint; correct the path"):
+        read_checkpoint(tmp_path / "gone.pt")
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}: a folder, not a checkpoint; name a file in it"):
+        read_checkpoint(tmp_path)
+
+
+def test_the_format_of_older_torch_is_read_as_carefully(tmp_path):
+    path = tmp_path / "old.pt"
+    torch.save({"model": {"encoder.x": torch.ones(2)}}, path, _use_new_zipfile_serialization=False)
+    assert torch.equal(read_checkpoint(path)["model"]["encoder.x"], torch.ones(2))
+    state = {"model": {}, "extra_state": Intruder(tmp_path / "intruded", command=True)}
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match="refused, and nothing in it was run: it asks for"):
+        read_checkpoint(path)
+    assert not (tmp_path / "intruded").exists()
+
+
+def test_updates_are_those_of_the_last_optimizer():
+    assert updates_of({"optimizer_history": [{"num_updates": 3}, {"num_updates": 5}]}) == 5
+    assert updates_of({}) == updates_of({"optimizer_history": []}) == 0
