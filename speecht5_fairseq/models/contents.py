@@ -69,10 +69,17 @@ def read_contents(path: str | Path) -> Contents:
     """The contents of a checkpoint file.
 
     Raises:
-        CheckpointError: see ``read_checkpoint``; another model's checkpoint, or one whose tables do not have a row for
-            each of its symbols.
+        CheckpointError: see ``read_checkpoint`` and ``checked_contents``.
     """
-    state = read_checkpoint(path)
+    return checked_contents(read_checkpoint(path), path)
+
+
+def checked_contents(state: dict[str, Any], path: str | Path) -> Contents:
+    """The contents of a checkpoint that ``read_checkpoint`` gave, of a model of ours.
+
+    Raises:
+        CheckpointError: another model's, or tables without a row for each of its symbols.
+    """
     check_ours(state["model"], str(path))
     found = contents_of(state, path)
     _check_rows(state["model"], found.symbols, path)
@@ -80,7 +87,7 @@ def read_contents(path: str | Path) -> Contents:
 
 
 def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
-    """The contents of a checkpoint that ``read_checkpoint`` gave."""
+    """As ``checked_contents``, of tensors of any kind."""
     model, told = state["model"], state.get("task_state") or {}
     pieces = told.get(PIECES)
     return Contents(

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .checkpoint import check_ours, model_options, read_checkpoint, updates_of
+from .checkpoint import model_options, read_checkpoint, updates_of
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
-from .contents import Contents, contents_of
+from .contents import Contents, checked_contents
 from .dictionary_change import TIED_EMBEDDINGS
 from .jobs import JOBS
 from .loading import CLASS_ROWS, NO_NETS, UNITS
@@ -106,7 +106,7 @@ def read_facts(path: str | Path) -> Facts:
     """
     state = read_checkpoint(path)
     tensors = state["model"]
-    check_ours(tensors, str(path))
+    contents = checked_contents(state, path)
     given, task = model_options(state), _task_options(state)
     preset, options = _options(given)
     return Facts(
@@ -119,7 +119,7 @@ def read_facts(path: str | Path) -> Facts:
         changed=changed(options, preset),
         task=task,
         training=_training(state),
-        contents=contents_of(state, path),
+        contents=contents,
         units=len(tensors.get(UNITS, ())),
         classes=len(tensors.get(CLASS_ROWS, ())),
         parts=count_parts(tensors),
