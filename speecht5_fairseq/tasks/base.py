@@ -141,16 +141,15 @@ class SpeechT5Task(FairseqTask):
 
     def state_dict(self) -> dict[str, Any]:
         """What checkpoints hold of what this run reads, so that they travel alone; see ``models.contents``."""
-        return {**super().state_dict(), **saved_contents(pieces=self.pieces, units=self.unit_symbols)}
+        return saved_contents(pieces=self.pieces, units=self.unit_symbols)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Called for each checkpoint to decode with.
+        """Called for each checkpoint to decode with, whose contents were read before (``contents``).
 
         Raises:
             CheckpointError: it was trained with other constants.
         """
         check_signal(state_dict, "the checkpoint")
-        super().load_state_dict(state_dict)
 
     @property
     def ctc_blank(self) -> int:
