@@ -18,6 +18,7 @@ from .loading import CLASS_ROWS, NO_NETS, UNITS
 from .partial import DIGEST
 from .parts import net_of, nets_of
 from .released_options import config_from_released, released_preset
+from .signal_values import KEY as SIGNAL_KEY
 from .vocabulary import decode
 
 PRESETS = {"speecht5": SpeechT5Config, "speecht5_large": SpeechT5LargeConfig, "speecht5_small": SpeechT5SmallConfig}
@@ -195,7 +196,8 @@ def _origin(state: Mapping[str, Any], given: Mapping[str, Any]) -> Origin:
     run = (state.get("cfg") or {}).get("checkpoint") or {}
     run = run if isinstance(run, dict) else vars(run)
     averaged = (state.get("extra_state") or {}).get("averaged") or []
-    writer = OURS if released_preset(given) is None else RELEASED
+    told = SIGNAL_KEY in (state.get("task_state") or {})  # ours by the published options' names
+    writer = OURS if told or released_preset(given) is None else RELEASED
     return Origin(writer, base, list(averaged), str(run.get("finetune_from_model") or ""))
 
 

@@ -64,6 +64,11 @@ class Renamed(NamedTuple):
     ours: str
     value: Callable[[Any], Any]  # ours for theirs
 
+    @property
+    def one_value(self) -> bool:
+        """Whether the value is the same on both sides."""
+        return self.value is _same
+
 
 def _same(value: Any) -> Any:
     return value

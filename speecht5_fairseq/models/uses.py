@@ -99,9 +99,9 @@ def missing_files(facts: Facts) -> list[str]:
     contents, missing = facts.contents, []
     if (facts.job in ("s2t", "t2s") and not contents.symbols) or (facts.job == "s2c" and not contents.classes):
         missing.append("dict.txt")
-    released = facts.origin.writer == RELEASED and facts.job in ("s2t", "t2s")
-    reads_raw_text = facts.task.get("spm_model") not in (None, NO_PIECES)
-    if (released or reads_raw_text) and contents.pieces is None:
+    released = facts.origin.writer == RELEASED and facts.job in ("s2t", "t2s")  # which may have read pieces
+    reads_raw_text = released or facts.task.get("spm_model") not in (None, NO_PIECES)
+    if reads_raw_text and not contents.signal and contents.pieces is None:
         missing.append("spm.model")
     return missing
 

@@ -11,7 +11,6 @@ import numpy as np
 from fairseq.data import Dictionary
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask
-from fairseq.utils import split_paths
 from omegaconf import II, MISSING
 
 from ..constants import CTC_BLANK_SYMBOL
@@ -31,7 +30,7 @@ from ..models.signal_values import check_signal
 from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
-from .start import check_backend, is_fine_tuning, starting_checkpoint
+from .start import check_backend, checkpoint_folders, is_fine_tuning, starting_checkpoint
 from .vocabularies import check_start, decoding_contents
 
 logger = logging.getLogger(__name__)
@@ -46,7 +45,8 @@ class SpeechTaskConfig(FairseqDataclass):
 
     data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
     label_dir: Optional[str] = field(
-        default=None, metadata={"help": "folder of the labels and dictionaries (default: data)"}
+        default=None,
+        metadata={"help": "folder of the labels and dictionaries (default: data; dict.txt may stay there)"},
     )
     audio_root: Optional[str] = field(
         default=None, metadata={"help": "folder of the audio, if it was moved (default: the manifest's first line)"}
@@ -159,6 +159,12 @@ class SpeechT5Task(FairseqTask):
     @property
     def label_dir(self) -> Path:
         return Path(self.cfg.label_dir or self.cfg.data)
+
+    @property
+    def dictionary_file(self) -> Path:
+        """dict.txt of the labels' folder, or of DATA where only that has one (as the published code wants it)."""
+        beside_labels, beside_manifests = (Path(folder) / "dict.txt" for folder in (self.label_dir, self.cfg.data))
+        return beside_manifests if beside_manifests.is_file() and not beside_labels.is_file() else beside_labels
 
     def build_model(self, cfg, from_checkpoint: bool = False):
         """The job's model; in fairseq-train, what it will be trained with and start from is checked at once.
@@ -283,11 +289,6 @@ class SpeechT5Task(FairseqTask):
     ) -> np.ndarray:
         """The data sets know their limits and report what they leave out."""
         return indices
-
-
-def checkpoint_folders(path: str | None) -> list[Path]:
-    """Folders of the checkpoints that fairseq-generate's ``--path`` names."""
-    return [Path(file).parent for file in split_paths(path)] if path else []
 
 
 def warn_of_training_limits(cfg: SpeechTaskConfig) -> None:

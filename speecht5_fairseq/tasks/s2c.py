@@ -54,7 +54,7 @@ class S2CTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2CTaskConfig, **kwargs) -> "S2CTask":
         task = cls(cfg, "s2c")
-        task.classes, file = find_classes(task.label_dir / "dict.txt", task.contents)
+        task.classes, file = find_classes(task.dictionary_file, task.contents)
         task.dictionary_files = DictionaryFiles(classes=file)
         return task
 

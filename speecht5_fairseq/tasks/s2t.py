@@ -49,7 +49,7 @@ class S2TTask(SpeechT5Task):
     def setup_task(cls, cfg: S2TTaskConfig, **kwargs) -> "S2TTask":
         task = cls(cfg, "s2t")
         task.own_options = kwargs.get("from_checkpoint", False)
-        task.text_dictionary, file = find_text(task.label_dir / "dict.txt", task.contents)
+        task.text_dictionary, file = find_text(task.dictionary_file, task.contents)
         task.dictionary_files = DictionaryFiles(file)
         return task
 

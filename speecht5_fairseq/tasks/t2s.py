@@ -58,7 +58,7 @@ class T2STask(SpeechTargetTask):
     def setup_task(cls, cfg: T2STaskConfig, **kwargs) -> "T2STask":
         task = cls(cfg, "t2s")
         task.own_options = kwargs.get("from_checkpoint", False)
-        task.text_dictionary, file = find_text(task.label_dir / "dict.txt", task.contents)
+        task.text_dictionary, file = find_text(task.dictionary_file, task.contents)
         task.dictionary_files = DictionaryFiles(file)
         return task
 

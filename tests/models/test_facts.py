@@ -7,6 +7,7 @@ import torch
 from checkpoints import bad_checkpoints, tiny_checkpoint
 from helpers import CLASSES, UNITS, model_over, tiny_base, tiny_config, tiny_model
 
+from speecht5_fairseq.models.contents import saved_contents
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.facts import OURS, RELEASED, Base, Origin, Training, count_parts, job_of, read_facts
 from speecht5_fairseq.models.jobs import JOBS
@@ -80,6 +81,10 @@ def test_the_published_code_s_options_are_ours(tmp_path):
     assert facts.options["mask_prob"] == 0.75 and not facts.contents.symbols
     own = sum(parameter.numel() for parameter in model.parameters())
     assert sum(part.parameters for part in facts.parts) == own
+    told = {"model": model.state_dict(), "cfg": cfg, "task_state": saved_contents()}
+    torch.save(told, tmp_path / "ours.pt")  # trained by this code, under the published names
+    facts = read_facts(tmp_path / "ours.pt")
+    assert facts.origin.writer == OURS and facts.preset == "t5_transformer_base_asr" and facts.job == "s2t"
 
 
 def test_a_file_of_tensors_alone_is_read_as_far_as_it_goes(tmp_path):

@@ -46,7 +46,8 @@ def test_what_is_not_inside_is_asked_for(tmp_path):
     spm_model = tiny_piece_model(tmp_path / "spm.model")
     facts = facts_of(tmp_path, "s2t", spm_model=spm_model)
     assert missing_files(facts) == []
-    facts = facts._replace(contents=facts.contents._replace(pieces=None, symbols=[]))
+    assert missing_files(facts._replace(contents=facts.contents._replace(pieces=None))) == []  # its run read pieces
+    facts = facts._replace(contents=facts.contents._replace(pieces=None, symbols=[], signal={}))
     assert missing_files(facts) == ["dict.txt", "spm.model"]
     decoding, _ = uses_of(facts)
     assert "--spm-model spm.model" in decoding.command and "dict.txt and spm.model of the training" in decoding.needs

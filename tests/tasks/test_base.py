@@ -1,8 +1,6 @@
 """What the tasks share: training steps on joint samples, limits of a split."""
 
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,12 +15,12 @@ from helpers import (
     tiny_dictionary,
     tiny_manifest,
     tiny_model,
+    write_lines,
 )
 
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.collate import shift_right
 from speecht5_fairseq.models.checkpoint import Start
-from speecht5_fairseq.tasks.base import checkpoint_folders
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -163,17 +161,23 @@ def test_only_training_leaves_rows_out_for_their_length():
     }  # fmt: skip
 
 
-def test_a_base_is_looked_for_beside_each_checkpoint_to_decode_with():
-    assert checkpoint_folders(None) == []
-    assert checkpoint_folders(os.pathsep.join(["a/b/best.pt", "last.pt"])) == [Path("a/b"), Path(".")]
-
-
 def test_labels_stand_beside_the_data_unless_told(tmp_path):
     tiny_manifest(tmp_path)
     here = S2TTask(S2TTaskConfig(data=str(tmp_path), path=None), "s2t")
     assert here.label_dir == tmp_path
     other = S2TTask(S2TTaskConfig(data=str(tmp_path), path=None, label_dir=str(tmp_path / "labels")), "s2t")
     assert other.label_dir == tmp_path / "labels"
+
+
+def test_the_dictionary_of_the_labels_counts_and_that_of_the_manifests_where_they_have_none(tmp_path):
+    data, labels = tmp_path / "data", tmp_path / "labels"
+    data.mkdir(), labels.mkdir()
+    task = S2TTask(S2TTaskConfig(data=str(data), path=None, label_dir=str(labels)), "s2t")
+    assert task.dictionary_file == labels / "dict.txt"  # which the error about a missing one names
+    write_lines(data / "dict.txt", ["a 1"])
+    assert task.dictionary_file == data / "dict.txt"
+    write_lines(labels / "dict.txt", ["a 1"])
+    assert task.dictionary_file == labels / "dict.txt"
 
 
 def test_audio_that_was_moved(tmp_path):
