@@ -18,6 +18,7 @@ LEVELS = (
     (("criterions",), "apart"),
     (("tasks",), "apart"),
     (("scoring", "convert", "average", "inspect"), "apart"),
+    (("interface",), "apart"),
 )
 ROOMS = [room for rooms, _ in LEVELS for room in rooms]
 OUTSIDE = ("manifest_tools", "examples", "benchmarks", "tests")  # they import the package, never the other way round

@@ -1,0 +1,107 @@
+"""Recordings of every kind become waveforms; long ones are cut where they are quiet; batches lose nothing."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speecht5_fairseq.data.errors import AudioError
+from speecht5_fairseq.interface.recordings import batches, cut_at_pauses, each_recording, is_many, waveform_of
+
+RATE = 16_000
+
+
+def noise(seconds: float, seed: int = 0) -> torch.Tensor:
+    return 0.1 * torch.randn(round(seconds * RATE), generator=torch.Generator().manual_seed(seed))
+
+
+def test_paths_arrays_integers_and_channels_are_one_waveform(tmp_path):
+    wave = noise(0.2)
+    integers = (wave * 32767).round().to(torch.int16)
+    soundfile.write(tmp_path / "a.wav", integers.numpy(), RATE)
+    expected = integers.float() / 32768
+    for given_wave in (tmp_path / "a.wav", str(tmp_path / "a.wav"), integers, integers.numpy(), expected.numpy()):
+        torch.testing.assert_close(waveform_of(given_wave, RATE), expected)
+    torch.testing.assert_close(waveform_of(torch.stack([wave, 3 * wave]), RATE), 2 * wave)
+    torch.testing.assert_close(waveform_of(wave.tolist(), RATE), wave)
+    assert len(waveform_of(noise(0.2)[::2], 8000)) == len(wave)
+
+
+@pytest.mark.parametrize(
+    "recording, rate, message",
+    [
+        (torch.zeros(399), RATE, "recording 2: 399 samples at 16000 Hz, the encoder hears 400"),
+        (torch.tensor([float("nan")] * 500), RATE, "recording 2: holds NaN"),
+        (torch.zeros(500, 2), RATE, r"recording 2: samples of shape \(500, 2\)"),
+        (torch.zeros(1, 1, 500), RATE, r"samples of shape \(1, 1, 500\)"),
+        (torch.zeros(500, dtype=torch.uint8), RATE, "samples of type torch.uint8"),
+        (torch.zeros(500), 0, "sample_rate 0"),
+    ],
+)
+def test_what_is_no_recording_is_named(recording, rate, message):
+    with pytest.raises(AudioError, match=message):
+        waveform_of(recording, rate, "recording 2")
+
+
+def test_a_list_is_many_and_numbers_are_one():
+    assert is_many([np.zeros(3), np.zeros(2)]) and is_many(["a.wav"]) and is_many(("a.wav", "b.wav"))
+    assert not is_many("a.wav") and not is_many(np.zeros(3)) and not is_many([0.1, 0.2]) and not is_many(torch.zeros(3))
+
+
+def test_a_short_recording_is_whole():
+    assert cut_at_pauses(noise(5), 5) == [(0, 5 * RATE)]
+
+
+def test_cuts_are_in_the_pauses():
+    """Speech of 4 s, pauses of half a second: the cuts fall into them."""
+    wave = torch.cat([part for number in range(4) for part in (noise(4, number), noise(0.5, 9) / 100)])
+    spans = cut_at_pauses(wave, 10)
+    assert [span.start for span in spans[1:]] == [span.end for span in spans[:-1]]
+    assert spans[0].start == 0 and spans[-1].end == len(wave)
+    for span in spans[:-1]:
+        into = (span.end / RATE) % 4.5
+        assert 4.0 <= into <= 4.5, span
+
+
+@given(st.floats(1, 95), st.floats(1, 30))
+def test_stretches_cover_the_recording_and_none_is_too_long(seconds, longest):
+    wave = torch.zeros(round(seconds * RATE))  # no pause is better than another
+    spans = cut_at_pauses(wave, longest)
+    assert spans[0].start == 0 and spans[-1].end == len(wave)
+    assert [span.start for span in spans[1:]] == [span.end for span in spans[:-1]]
+    lengths = [span.end - span.start for span in spans]
+    assert max(lengths) <= round(longest * RATE)
+    assert len(spans) == 1 or min(lengths) >= 0.2 * longest * RATE
+
+
+def test_a_stretch_of_under_a_second_is_refused():
+    with pytest.raises(ValueError, match="longest_seconds 0.5"):
+        cut_at_pauses(noise(2), 0.5)
+
+
+@given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 120))
+def test_batches_hold_everything_once_within_the_limit(sizes, limit):
+    found = batches(sizes, limit)
+    assert sorted(index for batch in found for index in batch) == list(range(len(sizes)))
+    for batch in found:
+        assert len(batch) == 1 or len(batch) * max(sizes[index] for index in batch) <= limit
+
+
+def test_results_come_back_in_the_order_of_the_recordings():
+    """Each result is the length of its stretches, whatever the batches were."""
+    lengths = [3.0, 70.0, 1.0, 40.0, 2.0]
+    waves = [noise(seconds, seed) for seed, seconds in enumerate(lengths)]
+    owned: list[int] = []
+
+    def compute(parts, owners):
+        owned.extend(owners)
+        return [len(part) for part in parts]
+
+    found = each_recording(waves, RATE, 30, compute, lambda spans, results: (len(spans), sum(results)))
+    assert [samples for _, samples in found] == [len(wave) for wave in waves]
+    assert [stretches > 1 for stretches, _ in found] == [False, True, False, True, False]
+    assert sorted(set(owned)) == list(range(5))
+    assert each_recording(waves[0], RATE, 30, compute, lambda spans, results: results) == [len(waves[0])]
+    assert each_recording([], RATE, 30, compute, lambda spans, results: results) == []

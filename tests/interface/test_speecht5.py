@@ -1,0 +1,222 @@
+"""The Python interface on tiny checkpoints of every job: against fairseq's own path, alone against together, errors."""
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import tiny_checkpoint
+from helpers import CLASSES, model_over, speech_source, tiny_base, tiny_piece_model
+
+from speecht5_fairseq.constants import MEL_HOP
+from speecht5_fairseq.data.errors import ManifestError
+from speecht5_fairseq.generation.beam_search import JointBeamSearch
+from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
+from speecht5_fairseq.interface import SpeechT5
+from speecht5_fairseq.interface.texts import parts_of_texts
+from speecht5_fairseq.models.errors import CheckpointError
+from speecht5_fairseq.models.released_format import to_released
+
+SAMPLES = (4000, 16000, 9117)
+LIMITS = SpeechLimits(threshold=2.0, max_ratio=2.0)  # never a stop of its own
+VOICE = np.random.default_rng(0).standard_normal(512).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@pytest.fixture(scope="module")
+def spm_model(folder):
+    return tiny_piece_model(folder / "spm.model")
+
+
+def loaded(folder, job, **options) -> SpeechT5:
+    return SpeechT5.from_pretrained(tiny_checkpoint(folder / f"{job}.pt", job, **options), device="cpu")
+
+
+def waves() -> list[torch.Tensor]:
+    source = speech_source(*SAMPLES)
+    return [row[:length] for row, length in zip(source["waveform"], SAMPLES, strict=True)]
+
+
+def test_transcribe_is_the_joint_search(folder):
+    model = loaded(folder, "s2t")
+    found = model.transcribe(waves(), beam=3, max_len_b=4)
+    search = JointBeamSearch(model.loaded.dictionary, beam=3, ctc_weight=0.5, max_len_a=0.5, max_len_b=4)
+    for wave, transcript in zip(waves(), found, strict=True):
+        source = {"waveform": wave[None], "sample_lengths": torch.tensor([len(wave)])}
+        (best, *_) = search.generate([model.model], {"net_input": source})[0]
+        assert transcript.score == pytest.approx(float(best["score"]), abs=1e-5)
+        assert transcript.segments[0].tokens == len(best["tokens"])
+        assert transcript.segments[0].end == pytest.approx(len(wave) / 16_000)
+
+
+def test_alone_and_together_are_the_same(folder):
+    model = loaded(folder, "s2t")
+    together = model.transcribe(waves(), beam=2, max_len_b=3)
+    alone = [model.transcribe(wave, beam=2, max_len_b=3) for wave in waves()]
+    assert [each.text for each in together] == [each.text for each in alone]
+    assert np.allclose([each.score for each in together], [each.score for each in alone], atol=1e-5)
+
+
+def test_a_long_recording_is_recognised_in_stretches(folder):
+    model = loaded(folder, "s2t")
+    wave = torch.cat([0.1 * torch.randn(20_000), torch.zeros(6000), 0.1 * torch.randn(20_000)])
+    found = model.transcribe(wave, beam=1, max_len_a=0, max_len_b=3, longest_seconds=2)
+    first, second = found.segments
+    assert (first.start, second.end) == (0, 46_000 / 16_000) and first.end == second.start
+    assert 20_000 <= first.end * 16_000 <= 26_000
+    assert found.text == " ".join(segment.text for segment in found.segments if segment.text)
+    tokens = first.tokens + second.tokens
+    assert found.score == pytest.approx((first.score * first.tokens + second.score * second.tokens) / tokens)
+
+
+def test_translate_leaves_ctc_out(folder):
+    model = loaded(folder, "s2t", no_ctc_head=True)
+    one = model.translate(waves()[0], beam=2, max_len_b=3)
+    assert one == model.transcribe(waves()[0], beam=2, ctc_weight=0.0, max_len_b=3)
+    with pytest.raises(ValueError, match="CTC"):
+        model.transcribe(waves()[0], ctc_weight=0.5)
+
+
+def test_synthesize_is_the_generation_of_frames(folder, spm_model):
+    model = loaded(folder, "t2s", spm_model=spm_model)
+    texts = ["ABC D", "EF"]
+    found = model.synthesize(texts, VOICE, limits=LIMITS, vocoder="none", seed=None)
+    for text, speech in zip(texts, found, strict=True):
+        ((tokens,),) = parts_of_texts([text], model.loaded, 300)
+        assert model.loaded.dictionary.string(tokens).replace(" ", "") == "▁" + text.replace(" ", "▁")
+        encoded = model.model.encode(source_tokens=tokens[None])
+        (expected,) = generate_speech(model.model, encoded, torch.from_numpy(VOICE)[None], limits=LIMITS)
+        assert np.allclose(speech.mel, expected.mel.numpy(), atol=1e-5)
+        assert speech.waveform is None and speech.hit_limit
+        assert speech.focus_rate == pytest.approx(expected.focus_rate, abs=1e-5)
+
+
+def test_a_long_text_is_spoken_in_parts_with_pauses(folder, spm_model):
+    model = loaded(folder, "t2s", spm_model=spm_model)
+    whole = model.synthesize("AB. CD.", VOICE, limits=LIMITS, vocoder="none")
+    parts = model.synthesize("AB. CD.", VOICE, limits=LIMITS, vocoder="none", longest_text=5)
+    each = [model.synthesize(text, VOICE, limits=LIMITS, vocoder="none") for text in ("AB.", "CD.")]
+    pause = round(0.2 * 16_000 / MEL_HOP)
+    assert len(parts.mel) == len(each[0].mel) + pause + len(each[1].mel) != len(whole.mel)
+    assert np.allclose(parts.mel[: len(each[0].mel)], each[0].mel, atol=1e-5)
+
+
+def test_dropout_is_seeded_for_each_text_alike(folder, spm_model):
+    model = loaded(folder, "t2s", spm_model=spm_model, speech_prenet_dropout=0.5)
+    one, other = model.synthesize(["AB", "AB"], VOICE, limits=LIMITS, vocoder="none", seed=3)
+    assert np.allclose(one.mel, other.mel, atol=1e-5)
+    again = model.synthesize("AB", VOICE, limits=LIMITS, vocoder="none", seed=4)
+    assert not np.allclose(one.mel, again.mel, atol=1e-3)
+
+
+def test_convert_voice_is_the_generation_of_frames(folder):
+    model = loaded(folder, "s2s")
+    limits = SpeechLimits(threshold=2.0, max_ratio=0.5)
+    found = model.convert_voice(waves(), VOICE, limits=limits, vocoder="none", seed=None)
+    wave = waves()[1]
+    encoded = model.model.encode(waveform=wave[None], sample_lengths=torch.tensor([len(wave)]))
+    (speech,) = generate_speech(model.model, encoded, torch.from_numpy(VOICE)[None], limits=limits)
+    assert np.allclose(found[1].mel, speech.mel.numpy(), atol=1e-5)
+
+
+def test_a_waveform_comes_with_a_vocoder_and_is_saved(folder, tmp_path):
+    import soundfile
+
+    model = loaded(folder, "s2s")
+    speech = model.convert_voice(waves()[0], VOICE, limits=SpeechLimits(threshold=2.0, max_ratio=0.5))
+    assert len(speech.waveform) == len(speech.mel) * MEL_HOP
+    speech.save(tmp_path / "out.wav")
+    assert soundfile.info(tmp_path / "out.wav").samplerate == speech.sample_rate == 16_000
+    silent = model.convert_voice(waves()[0], VOICE, limits=SpeechLimits(max_ratio=0.5), vocoder="none")
+    with pytest.raises(ValueError, match="no waveform"):
+        silent.save(tmp_path / "none.wav")
+
+
+@pytest.mark.parametrize("prediction", ["mask", "residual"])
+def test_enhance_keeps_the_phases_where_the_model_predicts_from_the_source(folder, prediction):
+    model = loaded(folder, "s2s", speech_prediction=prediction, reduction_factor=1)
+    found = model.enhance(waves(), VOICE)
+    assert [len(speech.waveform) for speech in found] == list(SAMPLES)
+    assert [len(speech.mel) for speech in found] == [1 + samples // MEL_HOP for samples in SAMPLES]
+
+
+def test_the_phases_of_the_source_need_such_a_model(folder):
+    with pytest.raises(ValueError, match="vocoder 'source' is for enhancement by a mask"):
+        loaded(folder, "s2s").convert_voice(waves()[0], VOICE, vocoder="source", limits=SpeechLimits(max_ratio=0.1))
+
+
+def test_identify_and_embed(folder):
+    model = loaded(folder, "s2c", mask_prob=0.0)
+    found = model.identify(waves(), top=2)
+    wave = waves()[2]
+    output = model.model.classify(model.model.encode(waveform=wave[None], sample_lengths=torch.tensor([len(wave)])))
+    probabilities = output.logits.softmax(-1)[0]
+    assert found[2].name == CLASSES[int(probabilities.argmax())]
+    assert found[2].probability == pytest.approx(float(probabilities.max()), abs=1e-6)
+    assert len(found[2].classes) == 2 and list(found[2].classes)[0] == found[2].name
+    assert len(model.identify(wave, top=99).classes) == len(CLASSES)
+    assert np.allclose(model.embed(waves())[2], output.embedding[0].numpy(), atol=1e-5)
+    assert np.allclose(model.embed(wave), output.embedding[0].numpy(), atol=1e-5)
+
+
+def test_features_of_every_layer(folder):
+    model = loaded(folder, "s2t")
+    for layer in (0, 1, None):
+        found = model.extract_features(waves(), layer=layer)
+        assert [array.shape for array in found] == [(12, 24), (49, 24), (28, 24)]
+        alone = model.extract_features(waves()[2], layer=layer)
+        assert np.allclose(alone, found[2], atol=1e-5)
+    with pytest.raises(ValueError, match="layer 3: the encoder has 2 layers"):
+        model.extract_features(waves()[0], layer=3)
+
+
+@pytest.mark.parametrize(
+    "job, method, mine",
+    [
+        ("s2t", "synthesize", "transcribe, translate"),
+        ("t2s", "transcribe", "synthesize"),
+        ("s2c", "enhance", "identify, embed"),
+        ("pretrain", "transcribe", "extract_features"),
+    ],
+)
+def test_a_method_of_another_job_is_refused_with_what_there_is(folder, job, method, mine):
+    model = loaded(folder, job)
+    with pytest.raises(ValueError, match=f"a checkpoint of {job}, and {method} needs one of .*; this one can {mine}$"):
+        getattr(model, method)(waves()[0], *([VOICE] if method in ("synthesize", "enhance") else []))
+
+
+def test_a_text_that_cannot_be_said_is_named_by_its_place(folder, spm_model):
+    model = loaded(folder, "t2s", spm_model=spm_model)
+    with pytest.raises(ManifestError, match="^text:2: "):
+        model.synthesize(["AB", ""], VOICE)
+
+
+def test_a_released_checkpoint_needs_its_dictionary(folder, tmp_path):
+    whole = tiny_checkpoint(tmp_path / "ours.pt", "s2t")
+    state = torch.load(whole)
+    torch.save({**state, "model": to_released(state["model"]), "task_state": {}}, tmp_path / "released.pt")
+    with pytest.raises(CheckpointError, match="does not hold its symbols; give its dict.txt"):
+        SpeechT5.from_pretrained(tmp_path / "released.pt")
+    symbols = SpeechT5.from_pretrained(whole).loaded.dictionary.symbols[4:-2]
+    (tmp_path / "dict.txt").write_text("".join(f"{symbol} 1\n" for symbol in symbols))
+    model = SpeechT5.from_pretrained(tmp_path / "released.pt", dictionary=tmp_path / "dict.txt", device="cpu")
+    ours = SpeechT5.from_pretrained(whole, device="cpu")
+    assert model.transcribe(waves()[0], max_len_b=3) == ours.transcribe(waves()[0], max_len_b=3)
+
+
+def test_additions_load_over_their_base_where_it_is_now(tmp_path):
+    base = tiny_base(tmp_path / "base.pt", "s2t")
+    model = model_over(base, "s2t", lora_rank=2)
+    path = tiny_checkpoint(tmp_path / "lora.pt", "s2t", lora_rank=2, base_checkpoint="/gone/base.pt")
+    state = torch.load(path)
+    torch.save({**state, "model": model.state_dict()}, path)
+    moved = (tmp_path / "elsewhere").with_suffix(".pt")
+    base.rename(moved)
+    found = SpeechT5.from_pretrained(path, base_checkpoint=moved, device="cpu")
+    wave = waves()[0]
+    states = model.eval().encode(waveform=wave[None], sample_lengths=torch.tensor([len(wave)])).states[0]
+    assert np.allclose(found.extract_features(wave), states.detach().numpy(), atol=1e-5)
+    with pytest.raises(CheckpointError, match="base"):
+        SpeechT5.from_pretrained(path)
