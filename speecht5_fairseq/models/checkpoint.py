@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ class DictionaryFiles(NamedTuple):
 
 
 UNNAMED_FILES = DictionaryFiles()
+# How torch says that a pickle names a class or function that is not on its list.
+_WANTED = re.compile(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)")
+_ZIP = b"PK\x03\x04"  # how the files begin that torch has written since 1.6; older ones cannot stay on disk
 
 
 class Start(NamedTuple):
@@ -44,16 +48,46 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it cannot be read, or holds no model.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: no readable checkpoint ({reason}); copy it again, or give another") from error
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
+    state = read_state(path)
     if is_released(state["model"]):
         state["model"] = from_released(state["model"]).tensors
     return state
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """A checkpoint file as it stands, with the tensor names of the code that wrote it.
+
+    Raises:
+        CheckpointError: see ``read_checkpoint``.
+    """
+    state = read_tensors(path)
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
+    return state
+
+
+def read_tensors(path: str | Path) -> Any:
+    """What torch saved in a file of tensors and plain values; nothing in it is run.
+
+    Raises:
+        CheckpointError: it cannot be read, or would run code.
+    """
+    try:
+        with open(path, "rb") as file:
+            mapped = file.read(len(_ZIP)) == _ZIP
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except OSError:
+        raise
+    except Exception as error:  # of a file that is none of torch's, unpickling raises whatever it stumbles over
+        wanted = _WANTED.search(str(error))
+        if wanted:
+            raise CheckpointError(
+                f"{path}: wants to run {wanted[1]}, which loading tensors does not need, so it is not loaded; give a "
+                "checkpoint of tensors and plain values"
+            ) from error
+        told = isinstance(error, (RuntimeError, pickle.UnpicklingError)) and str(error)
+        reason = told.splitlines()[0] if told else type(error).__name__
+        raise CheckpointError(f"{path}: no readable checkpoint ({reason}); copy it again, or give another") from error
 
 
 def trained_prediction(state: dict[str, Any]) -> str:
