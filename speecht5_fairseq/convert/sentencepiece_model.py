@@ -73,7 +73,12 @@ def model_without_pieces() -> bytes:
 
 def _specials() -> dict[int, int | bytes]:
     dictionary = Dictionary()
-    places = {_UNK_ID: dictionary.unk(), _BOS_ID: dictionary.bos(), _EOS_ID: dictionary.eos(), _PAD_ID: dictionary.pad()}
+    places = {
+        _UNK_ID: dictionary.unk(),
+        _BOS_ID: dictionary.bos(),
+        _EOS_ID: dictionary.eos(),
+        _PAD_ID: dictionary.pad(),
+    }
     names = zip((_UNK_PIECE, _BOS_PIECE, _EOS_PIECE, _PAD_PIECE), places.values(), strict=True)
     return places | {field: dictionary.symbols[index].encode() for field, index in names}
 
