@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             overwrite=options.overwrite,
         )
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {' '.join(str(error).splitlines())}")
     print(f"wrote {options.out}")
     for note in notes:
         print(f"  {note}")

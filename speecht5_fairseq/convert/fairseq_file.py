@@ -31,6 +31,7 @@ PLACES = (
     "data", "label_dir", "audio_root", "save_dir", "path", "restore_file", "finetune_from_model", "results_path",
     "checkpoint_path", "text_data", "spm_model",
 )  # fmt: skip
+_HISTORY = ("criterion_name", "optimizer_name", "lr_scheduler_state", "num_updates")
 _PREFIX = "speecht5_"
 
 
@@ -50,13 +51,19 @@ def from_fairseq(state: dict[str, Any], path: Path, job: str | None) -> Portable
         job=found,
         task=without_places(task) if trained else {},
         criterion=criterion if trained and criterion else None,
-        history=list(state.get("optimizer_history") or []),
+        history=read_history(state),
         sentencepiece=_existing(task.get("spm_model")),
     )
     if not trained and found == "s2t":  # of another job, which had no such head
         model = model._replace(config=replace(model.config, no_ctc_head="ctc_head" not in nets_of(model.tensors)))
     check_whole(model)
     return model
+
+
+def read_history(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a checkpoint tells of its trainings, without the states of their optimizers."""
+    entries = state.get("optimizer_history") or []
+    return [{name: plain(entry[name]) for name in _HISTORY if name in entry} for entry in entries]
 
 
 def without_places(task: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +107,7 @@ def read_config(options: dict[str, Any], path: Path) -> SpeechT5Config:
 
 
 def write_fairseq(model: Portable, out: Path) -> None:
-    """Write ``out``, and dict.txt and spm.model into its folder where the job has them; each is complete or not there."""
+    """Write ``out``, and beside it dict.txt and spm.model where the job has them; each is complete or not there."""
     write_companions(model, out.parent)
     state = {
         "args": None,
@@ -166,7 +173,7 @@ def complete_options(model: Portable, folder: Path) -> dict[str, dict[str, Any]]
 
 
 def _filled(kind: type, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a dataclass, ``given`` or at their defaults; those borrowed from another group have its default."""
+    """The options of a dataclass, ``given`` or at their defaults; one borrowed from another group has its default."""
     return {field.name: plain(given.get(field.name, _default(field))) for field in fields(kind)}
 
 

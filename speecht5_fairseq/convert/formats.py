@@ -7,7 +7,6 @@ from typing import Any
 
 from ..generation.hifigan_checkpoint import load_hifigan
 from ..models.checkpoint import read_state
-from ..models.errors import CheckpointError
 from ..models.released_format import is_released
 from .fairseq_file import companions, from_fairseq, write_fairseq
 from .hifigan import export_huggingface, export_original
@@ -169,6 +168,3 @@ def _convert_vocoder(source: Path, out: Path, to: str, *, overwrite: bool) -> li
     generator = load_hifigan(source)
     (export_huggingface if to == HUGGINGFACE else export_original)(generator, out)
     return ["SpeechT5HifiGan" if to == HUGGINGFACE else "a HiFi-GAN in its original layout, ParallelWaveGAN's"]
-
-
-__all__ = ["LAYOUTS", "CheckpointError", "convert"]

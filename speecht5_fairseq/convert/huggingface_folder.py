@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -44,7 +44,7 @@ from .huggingface_options import (
     extractor_settings,
     generation_config,
 )
-from .huggingface_tokenizer import ADDED_FILE, MODEL_FILE, SETTINGS_FILE, ordered_pieces, tokenizer_settings
+from .huggingface_tokenizer import ADDED_FILE, MODEL_FILE, SETTINGS_FILE, ordered_pieces, symbols_of, tokenizer_settings
 from .portable import Portable, check_whole, expected_shapes
 from .sentencepiece_model import model_without_pieces, read_pieces
 
@@ -64,11 +64,11 @@ def write_folder(model: Portable, folder: Path) -> Portable:
     Raises:
         CheckpointError: `transformers` has no such model, or its tokenizer cannot say the dictionary.
     """
-    check_expressible(model.config, model.job)
+    check_expressible(model.config, model.job, str(model.path))
     split = to_huggingface(model.tensors, expected_shapes(model))
-    pieces = _sentencepiece(model)
+    tokenizer = _tokenizer(model)
     model = model.noting(*_needs(model), *_kept(split.left))
-    settings = _settings(model, split.theirs, len(read_pieces(pieces)))
+    settings = _settings(model, split.theirs, tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG, *STALE):
         (folder / name).unlink(missing_ok=True)
@@ -76,41 +76,49 @@ def write_folder(model: Portable, folder: Path) -> Portable:
     if split.left:
         write_tensors(folder / TENSORS_BESIDE, split.left, {})
     with replacing(folder / MODEL_FILE) as partial:
-        partial.write_bytes(pieces)
+        partial.write_bytes(tokenizer.sentencepiece)
     for name, content in settings.items():
         with atomic_text(folder / name) as file:
             json.dump(content, file, indent=2, ensure_ascii=False)
+            file.write("\n")
     return model
 
 
-def _settings(model: Portable, theirs: dict[str, Tensor], pieces: int) -> dict[str, dict[str, Any]]:
-    """The files of settings by name, config.json last; ``pieces`` are those of the sentencepiece model."""
-    dtype = str(theirs[_DTYPE_OF].dtype).removeprefix("torch.")
-    vocabulary = len(model.symbols) or pieces
+def _settings(model: Portable, theirs: dict[str, Tensor], tokenizer: _Tokenizer) -> dict[str, dict[str, Any]]:
+    """The files of settings by name, config.json last."""
+    dtype, vocabulary = str(theirs[_DTYPE_OF].dtype).removeprefix("torch."), len(tokenizer.symbols)
     return {
-        "generation_config.json": generation_config(model.symbols),
+        "generation_config.json": generation_config(model.job, tokenizer.symbols),
         EXTRACTOR: extractor_settings(model.config),
-        SETTINGS_FILE: tokenizer_settings(model.symbols, pieces),
+        SETTINGS_FILE: tokenizer_settings(tokenizer.symbols, len(read_pieces(tokenizer.sentencepiece))),
         OPTIONS_BESIDE: _options_beside(model, theirs),
         CONFIG: config_to_huggingface(model.config, model.job, vocabulary=vocabulary, dtype=dtype),
     }
 
 
-def _sentencepiece(model: Portable) -> bytes:
-    """The tokenizer's model file.
+class _Tokenizer(NamedTuple):
+    """All its symbols in order, and the file that makes them of text."""
 
-    Raises:
-        CheckpointError: there is none, or one of other symbols.
+    symbols: list[str]
+    sentencepiece: bytes
+
+
+def _tokenizer(model: Portable) -> _Tokenizer:
+    """Raises:
+    CheckpointError: the job has text and there is no sentencepiece model, or one of other symbols.
     """
+    place = "the sentencepiece model"
     if not model.reads_or_writes_text:
-        return model.sentencepiece or model_without_pieces()
+        pieces = model.sentencepiece or model_without_pieces()
+        symbols = symbols_of(pieces, place)
+        return _Tokenizer(symbols, ordered_pieces(pieces, symbols, place))
     for thing, option in ((model.symbols, "--dict dict.txt"), (model.sentencepiece, "--spm-model spm.model")):
         if not thing:
             raise CheckpointError(
                 f"{model.path}: the tokenizer of transformers needs the symbols and the sentencepiece model that makes "
                 f"them; give {option}"
             )
-    return ordered_pieces(model.sentencepiece, model.symbols, "the sentencepiece model")
+    return _Tokenizer(model.symbols, ordered_pieces(model.sentencepiece, model.symbols, place))
 
 
 def _needs(model: Portable) -> list[str]:

@@ -1,4 +1,4 @@
-"""Options of the SpeechT5 in `transformers` (config.json) beside ours, in both directions, and its settings of speech."""
+"""Options of the SpeechT5 in `transformers` (config.json) beside ours, in both directions; its other settings."""
 
 from __future__ import annotations
 
@@ -90,26 +90,22 @@ DEFAULTS = {
 }
 
 
-def check_expressible(config: SpeechT5Config, job: str) -> None:
+def check_expressible(config: SpeechT5Config, job: str, place: str) -> None:
     """Raises:
-    CheckpointError: `transformers` has no such model.
+    CheckpointError: `transformers` has no such model as that at ``place``.
     """
     if job not in CLASSES:
-        jobs = (
-            f"give --job {'|'.join(CLASSES)} for its nets"
-            if job.startswith("pretrain")
-            else "it has " + ", ".join(CLASSES)
-        )
-        raise CheckpointError(f"the job {job} is none that transformers has a SpeechT5 for; {jobs}")
+        some = "choose by --job, of whose nets" if job.startswith("pretrain") else "it has"
+        raise CheckpointError(f"{place}: transformers has no SpeechT5 for the job {job}; {some} {', '.join(CLASSES)}")
     if config.pre_norm:
         raise CheckpointError(
-            "--pre-norm (large): transformers builds SpeechT5 with its LayerNorms behind each part alone, so that no large "
-            "model can be converted; --to released can"
+            f"{place}: --pre-norm (large): transformers builds SpeechT5 with LayerNorm after each part alone, so no "
+            "large model can go there; --to released can hold it"
         )
     if "speech" in JOBS[job].targets and str(config.speech_prediction) != "mel":
         raise CheckpointError(
-            f"--speech-prediction {config.speech_prediction}: transformers predicts mel frames alone, and would take "
-            "what this model predicts for some; decode it with fairseq-generate"
+            f"{place}: --speech-prediction {config.speech_prediction}: transformers predicts mel frames alone; "
+            "generate with fairseq-generate"
         )
 
 
@@ -186,14 +182,14 @@ def _differs(given: Any, wanted: Any) -> bool:
     return (list(given) if isinstance(given, (list, tuple)) else given) != wanted
 
 
-def generation_config(symbols: list[str]) -> dict[str, Any]:
-    """generation_config.json: what starts and ends a text, and what no decoder produces, as in ours."""
+def generation_config(job: str, symbols: list[str]) -> dict[str, Any]:
+    """generation_config.json: what starts and ends a text and, where the job writes one, what no decoder produces."""
     dictionary = Dictionary()
     never = [dictionary.bos(), dictionary.pad()]
     never += [symbols.index(symbol) for symbol in (MASK_SYMBOL, CTC_BLANK_SYMBOL) if symbol in symbols]
     made = {"bos_token_id": dictionary.bos(), "pad_token_id": dictionary.pad(), "eos_token_id": dictionary.eos()}
     made |= {"decoder_start_token_id": dictionary.eos(), "max_length": TEXT_POSITIONS}
-    return made | ({"suppress_tokens": never} if symbols else {})
+    return made | ({"suppress_tokens": never} if "text" in JOBS[job].targets else {})
 
 
 def extractor_settings(config: SpeechT5Config) -> dict[str, Any]:

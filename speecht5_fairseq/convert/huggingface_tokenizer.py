@@ -62,6 +62,17 @@ def ordered_pieces(model: bytes, symbols: Sequence[str], place: str) -> bytes:
     return ordered
 
 
+def symbols_of(model: bytes, place: str) -> list[str]:
+    """The dictionary that `manifest_tools.vocabulary` makes of a sentencepiece model, with the symbols around it.
+
+    Raises:
+        CheckpointError: no sentencepiece model.
+    """
+    before, after = Dictionary().symbols, (MASK_SYMBOL, CTC_BLANK_SYMBOL)
+    own = [piece.text for piece in _pieces_of(model, place) if piece.kind not in (CONTROL, UNKNOWN)]
+    return [*before, *(text for text in own if text not in (*before, *after)), *after]
+
+
 def _pieces_of(model: bytes, place: str) -> list[Piece]:
     try:
         return read_pieces(model)
@@ -127,8 +138,8 @@ def read_tokenizer(folder: Path, size: int) -> Rows:
     tokens |= {int(index): token["content"] for index, token in settings.get("added_tokens_decoder", {}).items()}
     if max(tokens) >= size:
         raise CheckpointError(
-            f"{folder}: the tokenizer has a token {max(tokens)} ({tokens[max(tokens)]!r}), the model {size} rows; put the "
-            "tokenizer there that belongs to it"
+            f"{folder}: the tokenizer has a token {max(tokens)} ({tokens[max(tokens)]!r}), the model {size} rows; put "
+            "the tokenizer there that belongs to it"
         )
     return _rows(tokens, settings, size, model)
 

@@ -1,9 +1,9 @@
-"""A model between two layouts: our tensors and options, and what else belongs to it; that it is whole is checked here."""
+"""A model between two layouts: our tensors and options, and what else belongs to it; here it is checked to be whole."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ class Portable(NamedTuple):
     job: str
     task: dict[str, Any]
     criterion: dict[str, Any] | None = None
-    history: list[dict[str, Any]] = []
+    history: Sequence[dict[str, Any]] = ()
     sentencepiece: bytes | None = None
     notes: tuple[str, ...] = ()
 
@@ -173,8 +173,8 @@ def raise_unfitting(own: Mapping[str, torch.Size], wanted: Mapping[str, torch.Si
     ]
     if problems:
         raise CheckpointError(
-            f"{place}: {len(problems)} tensors do not fit {by}: {'; '.join(problems)}. Give the options and the tensors "
-            "of one model"
+            f"{place}: {len(problems)} tensors do not fit {by}: {'; '.join(problems)}. Give options and tensors of one "
+            "model"
         )
 
 
@@ -202,7 +202,7 @@ def with_dictionary(model: Portable, given: Path | None) -> Portable:
         raise ValueError(f"--dict {given}: the job {model.job} has no dictionary; leave the option out")
     if len(symbols) != rows:
         raise CheckpointError(
-            f"{given}: {len(symbols)} symbols, but {rows} rows in {model.path}; take the dict.txt that it was trained with"
+            f"{given}: {len(symbols)} symbols, but {rows} rows in {model.path}; take the dict.txt that belongs to it"
         )
     if key in model.tensors and decode(model.tensors[key]) != symbols:
         raise CheckpointError(f"{given}: not the dictionary that {model.path} holds; leave --dict out to take that")

@@ -25,7 +25,7 @@ from ..models.released_options import (
     released_from_config,
     released_preset,
 )
-from .fairseq_file import DICTIONARY, new_history, plain, without_places, write_companions
+from .fairseq_file import DICTIONARY, new_history, plain, read_history, without_places, write_companions
 from .portable import Portable, check_whole, find_job, path_nets, section, with_dictionary, without_unread
 
 # Nets that the published code builds in every job.
@@ -55,7 +55,7 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
         config=_plain_config(config_from_released(options), found, nets_of(translated.tensors)),
         job=found,
         task=without_places(task),
-        history=list(state.get("optimizer_history") or []),
+        history=read_history(state),
         notes=(f"read by nothing and left out: {listed(translated.unused)}",) if translated.unused else (),
     )
     check_whole(model)
