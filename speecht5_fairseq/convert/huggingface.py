@@ -113,8 +113,8 @@ def named_today(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def ours_named(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of theirs, whose names are all known, by our names."""
-    return {TABLE.ours(name): tensor for name, tensor in theirs.items()}
+    """A state dict of theirs by our names, of the tensors that have one."""
+    return {ours: tensor for name, tensor in theirs.items() if (ours := TABLE.ours(name)) is not None}
 
 
 def rearranged(theirs: Mapping[str, Tensor], places: list[int | None]) -> dict[str, Tensor]:

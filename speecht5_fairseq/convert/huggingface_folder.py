@@ -191,7 +191,7 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     left = read_safetensors(folder / TENSORS_BESIDE) if (folder / TENSORS_BESIDE).is_file() else {}
     model = Portable(
         path=folder,
-        tensors=left,
+        tensors={**ours_named(theirs), **left},
         config=read_config(beside["options"], folder / OPTIONS_BESIDE),
         job=beside["job"],
         task=beside["task"],
@@ -203,4 +203,4 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     kept = sorted(nets_of(left) - NO_NETS)
     if kept and digest_of({name: tensor for name, tensor in theirs.items() if name not in TIED}) != beside["digest"]:
         model = model.noting(f"{WEIGHTS} has changed since it was written here; as they were then: {', '.join(kept)}")
-    return model._replace(tensors={**ours_named(theirs), **left})
+    return model

@@ -7,7 +7,6 @@ the dictionary's order; on the way in the rows of the embedding are put in fairs
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from sentencepiece import SentencePieceProcessor
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..models.errors import CheckpointError
 from .fairseq_file import own_symbols
+from .huggingface_files import read_settings
 from .huggingface_options import TEXT_POSITIONS
 from .sentencepiece_model import CONTROL, UNKNOWN, UNUSED, Piece, read_pieces, special_pieces, with_pieces
 
@@ -132,7 +132,9 @@ def read_tokenizer(folder: Path, size: int) -> Rows:
             "there with SpeechT5Processor.save_pretrained"
         )
     model = file.read_bytes()
-    settings, added = (_read_json(folder / name) for name in (SETTINGS_FILE, ADDED_FILE))
+    there = (name for name in (SETTINGS_FILE, ADDED_FILE) if (folder / name).is_file())
+    found = {name: read_settings(folder, name) for name in there}
+    settings, added = found.get(SETTINGS_FILE, {}), found.get(ADDED_FILE, {})
     tokens = dict(enumerate(piece.text for piece in _pieces_of(model, str(file))))
     tokens |= {index: text for text, index in added.items()}
     tokens |= {int(index): token["content"] for index, token in settings.get("added_tokens_decoder", {}).items()}
@@ -157,14 +159,3 @@ def _rows(tokens: Mapping[int, str], settings: Mapping[str, Any], size: int, mod
 
 def _content(token: Any) -> str:
     return token["content"] if isinstance(token, dict) else token
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    """The settings in a file; none where there is no such file."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError as error:
-        raise CheckpointError(f"{file}: no readable settings ({error}); copy the file again") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{file}: holds no settings by name; copy the file again")
-    return found
