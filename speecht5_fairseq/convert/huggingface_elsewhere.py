@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fairseq.data import Dictionary
 from torch import Tensor
 
 from ..models.dictionary_change import SYMBOLS
@@ -37,7 +38,7 @@ def from_elsewhere(folder: Path, settings: dict[str, Any], theirs: dict[str, Ten
             f"{folder / CONFIG}: architectures is {settings.get('architectures')}, known here are "
             f"{', '.join(CLASSES.values())}; give --job {'|'.join(CLASSES)}"
         )
-    config, notes = config_from_huggingface(settings, _extractor(folder), str(folder / CONFIG))
+    config, notes = config_from_huggingface(settings, _extractor(folder), job, str(folder / CONFIG))
     model = Portable(
         path=folder,
         tensors={},
@@ -52,9 +53,9 @@ def from_elsewhere(folder: Path, settings: dict[str, Any], theirs: dict[str, Ten
     if not model.reads_or_writes_text:
         check_fit(theirs, model)
         return model._replace(tensors=ours_named(theirs))
-    size = settings.get("vocab_size", DEFAULTS["vocab_size"])
+    size, first = (settings.get(name, DEFAULTS[name]) for name in ("vocab_size", "decoder_start_token_id"))
     check_fit(theirs, model._replace(tensors={SYMBOLS: encode([str(row) for row in range(size)])}))
-    return _with_symbols(theirs, model, size)
+    return _with_symbols(theirs, model, size, first)
 
 
 def check_fit(theirs: dict[str, Tensor], model: Portable) -> None:
@@ -68,9 +69,18 @@ def check_fit(theirs: dict[str, Tensor], model: Portable) -> None:
     raise_unfitting({name: tensor.shape for name, tensor in theirs.items()}, names, str(model.path), CONFIG)
 
 
-def _with_symbols(theirs: dict[str, Tensor], model: Portable, size: int) -> Portable:
-    """The model whose embedding of ``size`` rows has fairseq's order, and its dictionary."""
-    rows = read_tokenizer(model.path, size)
+def _with_symbols(theirs: dict[str, Tensor], model: Portable, size: int, first: int) -> Portable:
+    """The model whose embedding of ``size`` rows has fairseq's order, and its dictionary.
+
+    Raises:
+        CheckpointError: no tokenizer, or texts that start with another row than that of </s>, ``first``.
+    """
+    rows, eos = read_tokenizer(model.path, size), Dictionary().eos()
+    if model.job == "s2t" and rows.places[eos] != first:
+        raise CheckpointError(
+            f"{model.path / CONFIG}: decoder_start_token_id is {first}, but {rows.symbols[eos]} is {rows.places[eos]}; "
+            "here a text is started by </s> alone"
+        )
     new = [symbol for symbol, place in zip(rows.symbols, rows.places, strict=True) if place is None]
     if new:
         model = model.noting(f"new symbols, zeros in the embedding: {', '.join(new)}")

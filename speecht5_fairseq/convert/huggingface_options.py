@@ -87,6 +87,7 @@ DEFAULTS = {
     "conv_dim": [channels for channels, _, _ in CONV_LAYERS],
     "apply_spec_augment": True,
     "vocab_size": 81,
+    "decoder_start_token_id": 2,
 }
 
 
@@ -144,7 +145,7 @@ def config_to_huggingface(config: SpeechT5Config, job: str, *, vocabulary: int, 
 
 
 def config_from_huggingface(
-    settings: Mapping[str, Any], extractor: Mapping[str, Any], place: str
+    settings: Mapping[str, Any], extractor: Mapping[str, Any], job: str, place: str
 ) -> tuple[SpeechT5Config, list[str]]:
     """Our options for their config.json, and what is to be told of them.
 
@@ -164,6 +165,11 @@ def config_from_huggingface(
     problems += [f"{one} is {given[one]}, {two} {given[two]}" for one, two in SIZES.items() if given[one] != given[two]]
     if len(set(given["conv_dim"])) != 1 or len(given["conv_dim"]) != len(CONV_LAYERS):
         problems.append(f"conv_dim is {given['conv_dim']}, built are {len(CONV_LAYERS)} layers of one width")
+    padding = settings.get("pad_token_id", Dictionary().pad())
+    if padding != Dictionary().pad() and job != "t2s":
+        problems.append(
+            f"pad_token_id is {padding}, from which positions are counted there, and {Dictionary().pad()} here"
+        )
     if problems:
         raise CheckpointError(f"{place}: {'; '.join(problems)}: this code does not build such a model")
     made = {ours: given[theirs] for theirs, ours in RENAMED.items()} | {"conv_channels": given["conv_dim"][0]}

@@ -22,7 +22,7 @@ from ..models.partial import DIGEST
 from ..models.parts import net_of, nets_of
 from ..models.vocabulary import decode, encode
 
-HEADS = {"ctc_head": "ctc", "unit_head": "units", "quantizer": "quantizer", "speaker_head": "speaker"}
+_OWN_HEADS = {"unit_head": "units", "speaker_head": "speaker"}  # that no other job has
 _TEMPORARY = ("freeze", "lr_factors", "layer_lr_decay", "freeze_encoder_updates", "freeze_decoder_updates")
 
 
@@ -83,7 +83,12 @@ def path_nets(job: str) -> set[str]:
     return nets | {f"{target}_decoder_{kind}" for target in targets for kind in ("prenet", "postnet")}
 
 
-NETS = {"encoder", "decoder", *path_nets("pretrain"), *HEADS}
+def needed_nets(job: str) -> set[str]:
+    """Those without which it is not that job: a CTC head and a quantizer may be missing, by options."""
+    return path_nets(job) | {net for net, head in _OWN_HEADS.items() if head in JOBS[job].heads}
+
+
+NETS = {"encoder", "decoder", *path_nets("pretrain"), *_OWN_HEADS, "ctc_head", "quantizer"}
 
 
 def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor], path: Path) -> str:
@@ -104,9 +109,9 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
         )
     job = given or told or _job_of(nets)
     if job is None:
-        fitting = [each for each in JOBS if path_nets(each) <= nets]
+        fitting = [each for each in JOBS if needed_nets(each) <= nets]
         raise CheckpointError(f"{path}: does not tell its job; give --job {'|'.join(fitting)}")
-    lacking = path_nets(job) - nets
+    lacking = needed_nets(job) - nets
     if lacking:
         raise CheckpointError(
             f"{path}: has no {', '.join(sorted(lacking))}, which the job {job} needs; give its own --job"
@@ -115,12 +120,10 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
 
 
 def _job_of(nets: set[str]) -> str | None:
-    """The one job with just these nets; a head that no other job has decides between two."""
+    """The one job with just these pre- and post-nets; of two, that whose head is there."""
     own = nets & path_nets("pretrain")
-    fitting = [job for job in JOBS if path_nets(job) == own]
-    headed = [job for job in fitting if any(head in nets and HEADS[head] in JOBS[job].heads for head in HEADS)]
-    found = headed or [job for job in fitting if not JOBS[job].heads - {"ctc"}]
-    return found[0] if len(found) == 1 else None
+    fitting = [job for job in JOBS if path_nets(job) == own and needed_nets(job) <= nets]
+    return max(fitting, key=lambda job: len(needed_nets(job)), default=None)
 
 
 def expected_shapes(model: Portable) -> dict[str, torch.Size]:
