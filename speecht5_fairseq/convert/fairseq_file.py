@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import Field, asdict, fields, replace
+from dataclasses import Field, asdict, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ from ..models.checkpoint import model_options
 from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
 from ..models.parts import nets_of
-from .portable import Portable, check_whole, find_job, section
+from .portable import Portable, check_whole, find_job, job_of, section
 from .sentencepiece_model import special_pieces
 
 DICTIONARY, SENTENCEPIECE = "dict.txt", "spm.model"
-# Options of the tasks that name files and folders of the machine where a model was trained: they do not travel.
+# Options of the tasks that name files and folders of one machine: they do not travel.
 PLACES = (
     "data", "label_dir", "audio_root", "save_dir", "path", "restore_file", "finetune_from_model", "results_path",
-    "checkpoint_path", "text_data", "spm_model",
+    "checkpoint_path", "text_data", "spm_model", "vocoder",
 )  # fmt: skip
 _HISTORY = ("criterion_name", "optimizer_name", "lr_scheduler_state", "num_updates")
 _PREFIX = "speecht5_"
@@ -43,19 +43,19 @@ def from_fairseq(state: dict[str, Any], path: Path, job: str | None) -> Portable
     """
     task, criterion = section(state, "task"), section(state, "criterion")
     found = find_job(job, _told_job(task), state["model"], path)
-    trained = task.get("_name") == task_name(found)
+    home = _told_job(task) or job_of(nets_of(state["model"])) or found
+    told = task.get("_name") == task_name(home)
     model = Portable(
         path=path,
         tensors=dict(state["model"]),
         config=read_config(model_options(state), path),
         job=found,
-        task=without_places(task) if trained else {},
-        criterion=criterion if trained and criterion else None,
+        home=home,
+        task=without_places(task) if told else {},
+        criterion=criterion if told and criterion else None,
         history=read_history(state),
         sentencepiece=_existing(task.get("spm_model")),
     )
-    if not trained and found == "s2t":  # of another job, which had no such head
-        model = model._replace(config=replace(model.config, no_ctc_head="ctc_head" not in nets_of(model.tensors)))
     check_whole(model)
     return model
 

@@ -44,6 +44,7 @@ def from_elsewhere(folder: Path, settings: dict[str, Any], theirs: dict[str, Ten
         tensors={},
         config=replace(config, no_ctc_head=job == "s2t"),
         job=job,
+        home=job,
         task={"text_ends": "eos"} if job == "t2s" else {},  # as the processor has them
         notes=(f"made by transformers: {CLASSES[job]}, the job {job}", *notes),
     )

@@ -124,13 +124,14 @@ def _tokenizer(model: Portable) -> _Tokenizer:
 def _needs(model: Portable) -> list[str]:
     """What one has to do in `transformers` that is done here by an option."""
     lines = [f"{CLASSES[model.job]}, for the job {model.job}"]
-    ends = model.task.get("text_ends") or "none"
-    if model.job == "t2s" and ends == "both":
+    told = model.job == "t2s" and model.job == model.home
+    ends = model.job_options.get("text_ends") or "none"
+    if told and ends == "both":
         lines.append("texts begin with <s>, which the processor does not put there: processor(text='<s>' + text)")
-    if model.job == "t2s" and ends == "none":
+    if told and ends == "none":
         lines.append("texts end without </s>: processor(text=text, add_special_tokens=False)")
-    normaliser = model.task.get("text_normaliser") or NO_NORMALISER
-    if model.job == "t2s" and normaliser != NO_NORMALISER:
+    normaliser = model.job_options.get("text_normaliser") or NO_NORMALISER
+    if told and normaliser != NO_NORMALISER:
         lines.append(f"texts are those that --text-normaliser {normaliser} makes, which the processor does not do")
     if not model.reads_or_writes_text and model.sentencepiece is None:
         lines.append("the job has no text: the tokenizer knows special symbols alone (--spm-model gives it another)")
@@ -149,6 +150,7 @@ def _options_beside(model: Portable, theirs: dict[str, Tensor]) -> dict[str, Any
     return {
         "format": _FORMAT,
         "job": model.job,
+        "home": model.home,
         "options": plain(asdict(model.config)),
         "task": plain(model.task),
         "criterion": plain(model.criterion),
@@ -194,6 +196,7 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
         tensors={**ours_named(theirs), **left},
         config=read_config(beside["options"], folder / OPTIONS_BESIDE),
         job=beside["job"],
+        home=beside["home"],
         task=beside["task"],
         criterion=beside["criterion"],
         history=beside["history"],
@@ -203,4 +206,4 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     kept = sorted(nets_of(left) - NO_NETS)
     if kept and digest_of({name: tensor for name, tensor in theirs.items() if name not in TIED}) != beside["digest"]:
         model = model.noting(f"{WEIGHTS} has changed since it was written here; as they were then: {', '.join(kept)}")
-    return model
+    return model._replace(job=model.home)

@@ -33,9 +33,10 @@ class Portable(NamedTuple):
         path: where it was read.
         tensors: by our names, of the job's nets and perhaps of others.
         config: our options of the model.
-        job: a key of ``JOBS``.
-        task: options of the task, without paths; may be empty.
-        criterion: options of the criterion; None where it is not told.
+        job: what it is converted for, a key of ``JOBS``.
+        home: the job that it was trained for: another one where a net or two of a pre-trained model go out.
+        task: options of the task at home, without paths; may be empty.
+        criterion: options of the criterion at home; None where it is not told.
         history: fairseq's ``optimizer_history``; may be empty.
         sentencepiece: the model file that makes the dictionary's symbols; None where there is none.
         notes: what to tell of the conversion, a line each.
@@ -45,6 +46,7 @@ class Portable(NamedTuple):
     tensors: dict[str, Tensor]
     config: SpeechT5Config
     job: str
+    home: str
     task: dict[str, Any]
     criterion: dict[str, Any] | None = None
     history: Sequence[dict[str, Any]] = ()
@@ -60,6 +62,11 @@ class Portable(NamedTuple):
     def classes(self) -> list[str]:
         """The speakers; empty where there are none."""
         return decode(self.tensors[CLASSES]) if CLASSES in self.tensors else []
+
+    @property
+    def job_options(self) -> dict[str, Any]:
+        """Options of the task that hold for the job; empty where it was trained for another."""
+        return self.task if self.job == self.home else {}
 
     @property
     def reads_or_writes_text(self) -> bool:
@@ -107,7 +114,7 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
             f"{path}: holds additions to a base: make one checkpoint of both with `python -m "
             f"speecht5_fairseq.convert.merge {path} --out MERGED.pt`, and give that"
         )
-    job = given or told or _job_of(nets)
+    job = given or told or job_of(nets)
     if job is None:
         fitting = [each for each in JOBS if needed_nets(each) <= nets]
         raise CheckpointError(f"{path}: does not tell its job; give --job {'|'.join(fitting)}")
@@ -119,7 +126,7 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
     return job
 
 
-def _job_of(nets: set[str]) -> str | None:
+def job_of(nets: set[str]) -> str | None:
     """The one job with just these pre- and post-nets; of two, that whose head is there."""
     own = nets & path_nets("pretrain")
     fitting = [job for job in JOBS if path_nets(job) == own and needed_nets(job) <= nets]
@@ -132,6 +139,8 @@ def expected_shapes(model: Portable) -> dict[str, torch.Size]:
     symbols = model.symbols or [str(row) for row in range(len(table))]
     rows = {name: len(model.tensors[name]) if name in model.tensors else 0 for name in (UNITS, CLASS_ROWS)}
     plain = {field.name: field.default for field in fields(SpeechT5Config) if field.name in _TEMPORARY}
+    if model.job != model.home:  # which had no such head
+        plain["no_ctc_head"] = "ctc_head" not in nets_of(model.tensors)
     with torch.device("meta"):
         built = SpeechT5Model(
             replace(model.config, **plain),

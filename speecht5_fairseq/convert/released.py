@@ -54,6 +54,7 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
         tensors=translated.tensors,
         config=_plain_config(config_from_released(options), found, nets_of(translated.tensors)),
         job=found,
+        home=found,
         task=without_places(task),
         history=read_history(state),
         notes=(f"read by nothing and left out: {listed(translated.unused)}",) if translated.unused else (),
@@ -91,9 +92,10 @@ def write_released(model: Portable, out: Path) -> Portable:
         CheckpointError: tensors that the format cannot hold.
         ValueError: an option that the published code does not have.
     """
+    state = released_state(model)
     write_companions(model, out.parent)
     with replacing(out) as partial:
-        torch.save(released_state(model), partial)
+        torch.save(state, partial)
     missing = [net for net in ALWAYS if net not in nets_of(model.tensors)]
     if missing:
         return model.noting(f"not there, though the published code builds them in every job: {', '.join(missing)}")
@@ -108,7 +110,7 @@ def released_state(model: Portable) -> dict[str, Any]:
     config = without_unread(model.config, nets, PRESETS[arch])
     if "quantizer" not in nets:  # their probability asks for one, whatever the job
         config = replace(config, codebook_prob=0.0)
-    task = {**{name: plain(value) for name, value in model.task.items()}, "_name": "speecht5"}
+    task = {**{name: plain(value) for name, value in model.job_options.items()}, "_name": "speecht5"}
     task |= {"t5_task": _PRETRAIN if pretraining else model.job, "data": ".", "normalize": config.normalize_waveform}
     return {
         "args": None,

@@ -8,6 +8,7 @@ from checkpoints import tiny_checkpoint, tiny_sentencepiece
 from helpers import SYMBOLS
 
 from speecht5_fairseq.convert.fairseq_file import complete_options, from_fairseq, read_config, write_fairseq
+from speecht5_fairseq.convert.portable import expected_shapes
 from speecht5_fairseq.models import SpeechT5LargeConfig, SpeechT5SmallConfig
 from speecht5_fairseq.models.checkpoint import read_state
 from speecht5_fairseq.models.errors import CheckpointError
@@ -37,7 +38,7 @@ def test_options_of_another_model_are_refused(options, message):
 
 
 def test_places_stay_and_the_rest_travels(tmp_path):
-    model = read(tiny_checkpoint(tmp_path / "ours.pt", "t2s", task={"text_ends": "both", "save_dir": "/gone"}))
+    model = read(tiny_checkpoint(tmp_path / "ours.pt", "t2s", task={"text_ends": "both", "vocoder": "/gone"}))
     assert model.task == {"_name": "speecht5_t2s", "seed": 3, "text_ends": "both"}
     assert model.history[0]["num_updates"] == 7 and model.sentencepiece is None
 
@@ -53,11 +54,14 @@ def test_the_sentencepiece_model_of_the_training_is_found(tmp_path):
     assert (tmp_path / "out" / "dict.txt").read_text(encoding="utf-8").split("\n")[0] == f"{SYMBOLS[0]} 1"
 
 
-def test_another_job_than_that_of_the_training_has_its_own_options(tmp_path):
+def test_another_job_than_that_of_the_training_has_options_of_its_own(tmp_path):
     source = tiny_checkpoint(tmp_path / "ours.pt", "pretrain")
     model = read(source, "s2t")
-    assert (model.task, model.criterion, model.config.no_ctc_head) == ({}, None, True)
-    assert not read(source).config.no_ctc_head and read(source).criterion
+    assert (model.job, model.home, model.job_options) == ("s2t", "pretrain", {})
+    assert model.task == read(source).job_options and model.criterion == read(source).criterion
+    assert (
+        not any(name.startswith("ctc_head") for name in expected_shapes(model)) and model.config == read(source).config
+    )
 
 
 @pytest.mark.parametrize("job", ["pretrain", "pretrain_speech", "s2t", "t2s", "s2s", "s2c"])

@@ -30,6 +30,25 @@ def test_there_and_back_is_bit_equal(tmp_path, job, layout):
     assert not changed - {"_name", *unread(job)}
 
 
+@pytest.mark.parametrize(
+    "job, options",
+    [
+        ("s2s", {"speech_prediction": "mask", "reduction_factor": 1}),
+        ("s2s", {"speech_prediction": "residual", "reduction_factor": 1}),
+        ("s2c", {"speaker_pooling": "mean", "speaker_loss": "aam"}),
+        ("s2t", {"no_ctc_head": True}),
+        ("pretrain", {"codebook_prob": 0.0}),
+    ],
+)
+def test_variants_of_jobs_come_back_too(tmp_path, job, options):
+    source = tiny_checkpoint(tmp_path / "ours.pt", job, **options)
+    convert(source, tmp_path / "there" / "released.pt", "released")
+    convert(tmp_path / "there" / "released.pt", tmp_path / "back" / "ours.pt", "fairseq")
+    after = torch.load(tmp_path / "back" / "ours.pt", weights_only=True)
+    assert_equal(after["model"], tensors_of(source))
+    assert {name: after["cfg"]["model"][name] for name in options} == options
+
+
 def unread(job: str) -> set[str]:
     """Options of nets that a job does not build: nothing in a checkpoint depends on them."""
     heads = {"unit_dim", "codebook_entries"} if not job.startswith("pretrain") else set()
@@ -125,7 +144,7 @@ def test_what_they_have_not_is_refused(tmp_path):
         ValueError, match="--speaker-pooling attentive: the published code has none such; it has mean, dec"
     ):
         convert(source, tmp_path / "there" / "released.pt", "released")
-    assert not (tmp_path / "there" / "released.pt").exists()
+    assert not (tmp_path / "there").exists()
 
 
 def test_tensors_without_their_options_are_refused(tmp_path):
