@@ -21,7 +21,6 @@ from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
 from ..models.loading import NO_NETS
 from ..models.parts import nets_of
-from .fairseq_file import plain, read_config
 from .huggingface import TIED, named_today, ours_named, to_huggingface
 from .huggingface_elsewhere import check_fit, from_elsewhere
 from .huggingface_files import (
@@ -45,6 +44,7 @@ from .huggingface_options import (
     generation_config,
 )
 from .huggingface_tokenizer import ADDED_FILE, MODEL_FILE, SETTINGS_FILE, ordered_pieces, symbols_of, tokenizer_settings
+from .options import plain, read_config
 from .portable import Portable, check_whole, expected_shapes
 from .sentencepiece_model import model_without_pieces, read_pieces
 
@@ -194,7 +194,7 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     model = Portable(
         path=folder,
         tensors={**ours_named(theirs), **left},
-        config=read_config(beside["options"], folder / OPTIONS_BESIDE),
+        config=read_config(beside["options"], folder / OPTIONS_BESIDE, beside["home"], nets_of(left)),
         job=beside["job"],
         home=beside["home"],
         task=beside["task"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from ..models.dictionary_change import SYMBOLS, TIED_EMBEDDINGS
 from ..models.errors import CheckpointError, listed
 from ..models.jobs import JOBS
 from ..models.loading import CLASS_ROWS, CLASSES, NO_NETS, UNITS
-from ..models.options import NET_OPTIONS
 from ..models.partial import DIGEST
 from ..models.parts import net_of, nets_of
 from ..models.vocabulary import decode, encode
@@ -75,12 +73,6 @@ class Portable(NamedTuple):
     def noting(self, *lines: str) -> Portable:
         """With more to tell."""
         return self._replace(notes=(*self.notes, *lines))
-
-
-def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A copy of one part of a checkpoint's options; empty where it does not tell."""
-    found = (state.get("cfg") or {}).get(name) or {}
-    return dict(vars(found) if isinstance(found, Namespace) else found)
 
 
 def path_nets(job: str) -> set[str]:
@@ -188,12 +180,6 @@ def raise_unfitting(own: Mapping[str, torch.Size], wanted: Mapping[str, torch.Si
             f"{place}: {len(problems)} tensors do not fit {by}: {'; '.join(problems)}. Give options and tensors of one "
             "model"
         )
-
-
-def without_unread(config: SpeechT5Config, nets: set[str], preset: type[SpeechT5Config]) -> SpeechT5Config:
-    """The options, those that only nets outside ``nets`` read at the defaults of ``preset``."""
-    unread = {name for net, names in NET_OPTIONS.items() if net not in nets for name in names}
-    return replace(config, **{field.name: field.default for field in fields(preset) if field.name in unread})
 
 
 def with_dictionary(model: Portable, given: Path | None) -> Portable:

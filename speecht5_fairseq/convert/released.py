@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..constants import SAMPLE_RATE
+from ..criterions.released import CTC_WEIGHT
 from ..data.atomic import replacing
-from ..models import SpeechT5Config, SpeechT5LargeConfig
 from ..models.checkpoint import model_options
 from ..models.errors import CheckpointError, listed
-from ..models.jobs import JOBS
 from ..models.parts import nets_of
 from ..models.released_format import from_released, to_released
 from ..models.released_options import (
@@ -21,16 +21,25 @@ from ..models.released_options import (
     FINE_TUNING,
     LARGE,
     PRESETS,
-    config_from_released,
     released_from_config,
     released_preset,
 )
-from .fairseq_file import DICTIONARY, new_history, plain, read_history, without_places, write_companions
-from .portable import Portable, check_whole, find_job, path_nets, section, with_dictionary, without_unread
+from ..tasks.released import FIXED_TASK, IDLE_TASK, TASK_FLAGS
+from .fairseq_file import DICTIONARY, SENTENCEPIECE, companions, new_history, read_history, write_companions
+from .options import (
+    PRETRAIN,
+    criterion_options,
+    read_config,
+    section,
+    task_options,
+    told_job,
+    without_unread,
+)
+from .portable import Portable, check_whole, find_job, path_nets, with_dictionary
 
+TASK = "speecht5"
 # Nets that the published code builds in every job.
 ALWAYS = ("decoder", *sorted(path_nets("pretrain")), "ctc_head")
-_PRETRAIN = "pretrain"  # one job there, with text or without
 
 
 def from_released_file(state: dict[str, Any], path: Path, job: str | None, dictionary: Path | None) -> Portable:
@@ -48,14 +57,15 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
             f"{path}: tensors of the published code without its options (cfg.model.arch); give another"
         )
     translated, task = from_released(state["model"]), section(state, "task")
-    found = find_job(job, _told_job(task), translated.tensors, path)
+    found = find_job(job, told_job(task), translated.tensors, path)
     model = Portable(
         path=path,
         tensors=translated.tensors,
-        config=_plain_config(config_from_released(options), found, nets_of(translated.tensors)),
+        config=read_config(options, path, found, nets_of(translated.tensors)),
         job=found,
         home=found,
-        task=without_places(task),
+        task=task_options(task, found),
+        criterion=criterion_options(section(state, "criterion"), found),
         history=read_history(state),
         notes=(f"read by nothing and left out: {listed(translated.unused)}",) if translated.unused else (),
     )
@@ -65,21 +75,6 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
         dictionary = beside
         model = model.noting(f"symbols: those of {beside}")
     return with_dictionary(model, dictionary)
-
-
-def _told_job(task: dict[str, Any]) -> str | None:
-    """The job of a task of the published code; which of ours its pre-training is, the nets tell."""
-    job = task.get("t5_task")
-    return job if job in JOBS and job != _PRETRAIN else None
-
-
-def _plain_config(config: SpeechT5Config, job: str, nets: set[str]) -> SpeechT5Config:
-    """The options as one of our own presets, without those of nets that the checkpoint does not have."""
-    kind, name = (SpeechT5LargeConfig, "speecht5_large") if config.pre_norm else (SpeechT5Config, "speecht5")
-    made = kind(**{field.name: getattr(config, field.name) for field in fields(kind)} | {"_name": name})
-    made = replace(made, no_ctc_head=job == "s2t" and "ctc_head" not in nets)
-    made = without_unread(made, nets, kind)
-    return made if "quantizer" in JOBS[job].heads else replace(made, codebook_prob=SpeechT5Config.codebook_prob)
 
 
 def write_released(model: Portable, out: Path) -> Portable:
@@ -92,7 +87,7 @@ def write_released(model: Portable, out: Path) -> Portable:
         CheckpointError: tensors that the format cannot hold.
         ValueError: an option that the published code does not have.
     """
-    state = released_state(model)
+    state = released_state(model, out.parent)
     write_companions(model, out.parent)
     with replacing(out) as partial:
         torch.save(state, partial)
@@ -102,19 +97,17 @@ def write_released(model: Portable, out: Path) -> Portable:
     return model
 
 
-def released_state(model: Portable) -> dict[str, Any]:
-    """The whole checkpoint in the published code's layout."""
+def released_state(model: Portable, folder: Path) -> dict[str, Any]:
+    """The whole checkpoint in the published code's layout; what belongs to it stands in ``folder``."""
     nets = nets_of(model.tensors)
-    pretraining = model.job.startswith(_PRETRAIN)
-    arch = LARGE if model.config.pre_norm else BASE if pretraining else FINE_TUNING
+    fine_tuned = not model.job.startswith(PRETRAIN)
+    arch = LARGE if model.config.pre_norm else FINE_TUNING if fine_tuned else BASE
     config = without_unread(model.config, nets, PRESETS[arch])
     if "quantizer" not in nets:  # their probability asks for one, whatever the job
         config = replace(config, codebook_prob=0.0)
-    task = {**{name: plain(value) for name, value in model.job_options.items()}, "_name": "speecht5"}
-    task |= {"t5_task": _PRETRAIN if pretraining else model.job, "data": ".", "normalize": config.normalize_waveform}
     return {
         "args": None,
-        "cfg": {"model": released_from_config(config, arch), "task": Namespace(**task), "criterion": None},
+        "cfg": {"model": released_from_config(config, arch), "task": _task(model, folder), "criterion": None},
         "model": to_released(model.tensors),
         "criterion": None,
         "optimizer_history": model.history or new_history(model),
@@ -122,3 +115,19 @@ def released_state(model: Portable) -> dict[str, Any]:
         "extra_state": {},
         "last_optimizer_state": None,
     }
+
+
+def _task(model: Portable, folder: Path) -> Namespace:
+    """Every flag of the published task, at its default but for what the model is; options of ours stand beside."""
+    flags = {flag.name: flag.default for flag in TASK_FLAGS} | {name: idle[0] for name, idle in IDLE_TASK.items()}
+    flags |= {name: values[0] for name, values in FIXED_TASK.items()}
+    flags |= {
+        "sample_rate": SAMPLE_RATE,
+        "normalize": model.config.normalize_waveform,
+        CTC_WEIGHT.name: CTC_WEIGHT.default,
+    }
+    job = PRETRAIN if model.job.startswith(PRETRAIN) else model.job
+    places = {"data": str(folder)}
+    if SENTENCEPIECE in companions(model):
+        places["bpe_tokenizer"] = str(folder / SENTENCEPIECE)
+    return Namespace(**{**flags, **model.job_options, **places, "task": TASK, "_name": TASK, "t5_task": job})

@@ -7,6 +7,7 @@ from typing import Any
 
 from fairseq.models import register_model, register_model_architecture
 
+from .released_flags import add_model_flags, check_model_flags
 from .released_options import PRESETS, config_from_released, released_preset
 from .speecht5 import SpeechT5Model
 
@@ -16,6 +17,11 @@ MODEL = "t5_transformer"
 @register_model(MODEL)
 class ReleasedSpeechT5Model(SpeechT5Model):
     """Our model, built of the published code's options."""
+
+    @staticmethod
+    def add_args(parser: Any) -> None:
+        """fairseq's entry: the flags of the published model."""
+        add_model_flags(parser)
 
     @classmethod
     def build_model(cls, cfg: Any, task: Any) -> SpeechT5Model:
@@ -28,6 +34,8 @@ class ReleasedSpeechT5Model(SpeechT5Model):
         Raises:
             ValueError: a value that this code does not build.
         """
+        if not task.from_checkpoint:
+            check_model_flags(vars(cfg))
         return SpeechT5Model.build_from(config_from_released(cfg), task, defaults=released_preset(cfg))
 
 

@@ -67,6 +67,11 @@ class Renamed(NamedTuple):
     value: Callable[[Any], Any]  # ours for theirs
     theirs: Callable[[Any], Any]  # theirs for ours
 
+    @property
+    def one_value(self) -> bool:
+        """Whether the value is the same on both sides."""
+        return self.value is _same
+
 
 def _same(value: Any) -> Any:
     return value

@@ -41,7 +41,8 @@ class SpeechTaskConfig(FairseqDataclass):
 
     data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
     label_dir: Optional[str] = field(
-        default=None, metadata={"help": "folder of the labels and dictionaries (default: data)"}
+        default=None,
+        metadata={"help": "folder of the labels and dictionaries (default: data; dict.txt may stay there)"},
     )
     audio_root: Optional[str] = field(
         default=None, metadata={"help": "folder of the audio, if it was moved (default: the manifest's first line)"}
@@ -132,6 +133,12 @@ class SpeechT5Task(FairseqTask):
     @property
     def label_dir(self) -> Path:
         return Path(self.cfg.label_dir or self.cfg.data)
+
+    @property
+    def dictionary_file(self) -> Path:
+        """dict.txt of the labels' folder, or of DATA where only that has one (as the published code wants it)."""
+        beside_labels, beside_manifests = (Path(folder) / "dict.txt" for folder in (self.label_dir, self.cfg.data))
+        return beside_manifests if beside_manifests.is_file() and not beside_labels.is_file() else beside_labels
 
     def build_model(self, cfg, from_checkpoint: bool = False):
         """The job's model; in fairseq-train, what it will be trained with and start from is checked at once.

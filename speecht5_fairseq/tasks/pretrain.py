@@ -65,19 +65,21 @@ class PretrainTask(SpeechT5Task):
         return task
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
-        manifest = self.open_manifest(split)
-        labels = UnitLabels.open(self.label_dir, split, rate=self.cfg.unit_rate)
+        """Open and verify a split: "NAME" of speech and of text, or "SPEECH|TEXT" where their names differ."""
+        speech_split, _, text_split = split.partition("|")
+        manifest = self.open_manifest(speech_split)
+        labels = UnitLabels.open(self.label_dir, speech_split, rate=self.cfg.unit_rate)
         self.verify(manifest, units=labels)
         speech = PretrainSpeechDataset(manifest, labels, crop_samples=self.cfg.crop_samples, **self.limits(split))
         self.datasets[split] = JointPretrainDataset(
             speech,
-            self._open_text(split),
+            self._open_text(text_split or split, training=self.is_training(split)),
             seed=self.cfg.seed,
             text_batch_ratio=self.cfg.text_batch_ratio,
             cycle_text=self.is_training(split),
         )
 
-    def _open_text(self, split: str) -> PretrainTextDataset | None:
+    def _open_text(self, split: str, *, training: bool) -> PretrainTextDataset | None:
         if self.cfg.text_data is None:
             return None
         name = f"{self.cfg.text_data}/{split}"
@@ -89,7 +91,7 @@ class PretrainTask(SpeechT5Task):
             self.text_dictionary,
             name=name,
             seed=self.cfg.seed,
-            training=self.is_training(split),
+            training=training,
             tokens_per_text_sample=self.cfg.tokens_per_text_sample,
             break_mode=str(self.cfg.text_break),
             ratio=self.cfg.infilling_ratio,

@@ -54,7 +54,7 @@ class S2CTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2CTaskConfig, **kwargs) -> "S2CTask":
         task = cls(cfg, "s2c")
-        task.dictionary_files = DictionaryFiles(classes=task.label_dir / "dict.txt")
+        task.dictionary_files = DictionaryFiles(classes=task.dictionary_file)
         task.classes = load_class_dictionary(task.dictionary_files.classes)
         return task
 

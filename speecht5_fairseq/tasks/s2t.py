@@ -43,7 +43,7 @@ class S2TTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2TTaskConfig, **kwargs) -> "S2TTask":
         task = cls(cfg, "s2t")
-        task.dictionary_files = DictionaryFiles(task.label_dir / "dict.txt")
+        task.dictionary_files = DictionaryFiles(task.dictionary_file)
         task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
         return task
 

@@ -52,7 +52,7 @@ class T2STask(SpeechTargetTask):
     @classmethod
     def setup_task(cls, cfg: T2STaskConfig, **kwargs) -> "T2STask":
         task = cls(cfg, "t2s")
-        task.dictionary_files = DictionaryFiles(task.label_dir / "dict.txt")
+        task.dictionary_files = DictionaryFiles(task.dictionary_file)
         task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
         return task
 

@@ -7,39 +7,18 @@ import torch
 from checkpoints import tiny_checkpoint, tiny_sentencepiece
 from helpers import SYMBOLS
 
-from speecht5_fairseq.convert.fairseq_file import complete_options, from_fairseq, read_config, write_fairseq
+from speecht5_fairseq.convert.fairseq_file import complete_options, from_fairseq, write_fairseq
 from speecht5_fairseq.convert.portable import expected_shapes
-from speecht5_fairseq.models import SpeechT5LargeConfig, SpeechT5SmallConfig
 from speecht5_fairseq.models.checkpoint import read_state
-from speecht5_fairseq.models.errors import CheckpointError
 
 
 def read(path, job=None):
     return from_fairseq(read_state(path), path, job)
 
 
-def test_options_of_an_older_version_are_at_their_defaults(tmp_path):
-    small = read_config({"_name": "speecht5_small", "embed_dim": 144}, tmp_path)
-    assert isinstance(small, SpeechT5SmallConfig) and (small.embed_dim, small.encoder_layers) == (144, 5)
-    assert isinstance(read_config({"_name": "speecht5_large", "arch": "x"}, tmp_path), SpeechT5LargeConfig)
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({}, "its options are those of the model None, not of SpeechT5"),
-        ({"_name": "transformer_lm"}, "its options are those of the model 'transformer_lm', not of SpeechT5"),
-        ({"_name": "speecht5", "width": 3}, "options that this version does not know: width; take a newer one"),
-    ],
-)
-def test_options_of_another_model_are_refused(options, message):
-    with pytest.raises(CheckpointError, match=f"^here: {message}"):
-        read_config(options, "here")
-
-
 def test_places_stay_and_the_rest_travels(tmp_path):
     model = read(tiny_checkpoint(tmp_path / "ours.pt", "t2s", task={"text_ends": "both", "vocoder": "/gone"}))
-    assert model.task == {"_name": "speecht5_t2s", "seed": 3, "text_ends": "both"}
+    assert model.task == {"seed": 3, "text_ends": "both"}
     assert model.history[0]["num_updates"] == 7 and model.sentencepiece is None
 
 

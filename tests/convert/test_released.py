@@ -4,7 +4,8 @@ from argparse import Namespace
 
 import pytest
 import torch
-from checkpoints import assert_equal, tensors_of, tiny_checkpoint
+from checkpoints import assert_equal, tensors_of, tiny_checkpoint, tiny_sentencepiece
+from fairseq.checkpoint_utils import load_model_ensemble_and_task
 from helpers import CLASSES, LARGE_LAYOUT, SYMBOLS, UNITS, tiny_model, write_lines
 
 from speecht5_fairseq.convert.formats import convert
@@ -76,6 +77,33 @@ def test_the_file_is_laid_out_as_theirs(tmp_path):
         "not there, though the published code builds them in every job: speech_decoder_postnet, speech_decoder_prenet, "
         "text_encoder_prenet"
     ]
+
+
+def test_it_loads_by_its_own_options_alone(tmp_path):
+    """As fairseq's own loader does it: the task, of which a flag that is not there would be missed, and the model."""
+    for job in ("s2t", "t2s", "s2s", "s2c"):
+        source = tiny_checkpoint(tmp_path / job / "ours.pt", job)
+        convert(source, tmp_path / job / "there" / "released.pt", "released")
+        (model,), _, task = load_model_ensemble_and_task([str(tmp_path / job / "there" / "released.pt")])
+        assert_equal(model.state_dict(), tensors_of(source))
+        assert type(task).__name__ == f"{job.upper()}Task"
+
+
+def test_a_checkpoint_of_the_published_lines_is_ours_with_their_options(tmp_path):
+    """Trained by this code with ``--task speecht5``: our names, the whole published command line beside."""
+    convert(tiny_checkpoint(tmp_path / "ours.pt", "t2s"), tmp_path / "there" / "released.pt", "released")
+    state = torch.load(tmp_path / "there" / "released.pt", weights_only=True)
+    spm = tiny_sentencepiece(tmp_path / "spm.model")
+    state["model"] = tensors_of(tmp_path / "ours.pt")
+    state["cfg"]["task"].bpe_tokenizer, state["cfg"]["task"].user_dir = str(spm), "/home/someone"
+    torch.save(state, tmp_path / "theirs.pt")
+    notes = convert(tmp_path / "theirs.pt", tmp_path / "hf", "hf")
+    assert "texts end without </s>" in " ".join(notes)
+    assert "someone" not in (tmp_path / "hf" / "speecht5_fairseq.json").read_text()
+    convert(tmp_path / "hf", tmp_path / "back" / "ours.pt", "fairseq")
+    assert_equal(tensors_of(tmp_path / "back" / "ours.pt"), state["model"])
+    with pytest.raises(ValueError, match="theirs.pt: is the checkpoint file of this code already"):
+        convert(tmp_path / "theirs.pt", tmp_path / "out.pt", "fairseq")
 
 
 def test_the_dictionary_stands_beside_as_theirs(tmp_path):

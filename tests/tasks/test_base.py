@@ -17,6 +17,7 @@ from helpers import (
     tiny_dictionary,
     tiny_manifest,
     tiny_model,
+    write_lines,
 )
 
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
@@ -174,6 +175,17 @@ def test_labels_stand_beside_the_data_unless_told(tmp_path):
     assert here.label_dir == tmp_path
     other = S2TTask(S2TTaskConfig(data=str(tmp_path), label_dir=str(tmp_path / "labels")), "s2t")
     assert other.label_dir == tmp_path / "labels"
+
+
+def test_the_dictionary_of_the_labels_counts_and_that_of_the_manifests_where_they_have_none(tmp_path):
+    data, labels = tmp_path / "data", tmp_path / "labels"
+    data.mkdir(), labels.mkdir()
+    task = S2TTask(S2TTaskConfig(data=str(data), label_dir=str(labels)), "s2t")
+    assert task.dictionary_file == labels / "dict.txt"  # which the error about a missing one names
+    write_lines(data / "dict.txt", ["a 1"])
+    assert task.dictionary_file == data / "dict.txt"
+    write_lines(labels / "dict.txt", ["a 1"])
+    assert task.dictionary_file == labels / "dict.txt"
 
 
 def test_audio_that_was_moved(tmp_path):

@@ -38,6 +38,17 @@ def test_speech_and_text_from_files_to_a_loss(tmp_path):
     assert log["nsentences"] == 6
 
 
+def test_speech_and_text_may_have_splits_of_different_names(tmp_path):
+    tiny_manifest(tmp_path, 3, job="pretrain", split="heard")
+    text = tiny_text_binary(tmp_path / "text", SENTENCES, split="read")
+    cfg = PretrainTaskConfig(data=str(tmp_path), seed=1, train_subset="heard|read", text_data=str(text))
+    task = PretrainTask.setup_task(cfg)
+    task.load_dataset("heard|read")
+    assert task.datasets["heard|read"].speech.training and task.datasets["heard|read"].text.training
+    _, log = losses(task, "heard|read")
+    assert log["nsentences"] == 6
+
+
 def test_without_text_only_the_speech_nets_are_built(tmp_path):
     tiny_manifest(tmp_path, 3, job="pretrain")
     task = setup(tmp_path)
