@@ -50,6 +50,8 @@ DEMO = ["G722", "num2words"]
 # Scores of generated speech (pesq and pyworld are compiled: a C++ compiler; pyworld reads its version with setuptools'
 # pkg_resources, which setuptools 82 dropped), pictures of it, and vocoders in safetensors files.
 SPEECH = ["pystoi", "pesq", "pyworld", "setuptools<82", "pocketsphinx", "matplotlib", "num2words", "safetensors"]
+# speecht5_fairseq.convert --to hf and back.
+CONVERT = ["safetensors"]
 # manifest_tools.speaker_vectors --extractor resemblyzer. Its webrtcvad is compiled: a C compiler and Python's headers.
 SPEAKERS = ["resemblyzer"]
 
@@ -69,6 +71,7 @@ setup(
         "bench": BENCH,
         "demo": DEMO + SPEECH,
         "speech": SPEECH,
+        "convert": CONVERT,
         "speakers": SPEAKERS,
     },
 )

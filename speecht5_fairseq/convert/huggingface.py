@@ -6,6 +6,11 @@ and s2s paths of a post-norm model stand here.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import torch
 from torch import Tensor
 
 from ..models.name_table import NameTable, under
@@ -64,6 +69,60 @@ TABLE = NameTable(
         **under("speech_decoder_postnet", "speech_decoder_postnet", _SPEECH_DECODER_POSTNET),
     }
 )
+
+
+# The output projection is the embedding: theirs files hold it once, and from_pretrained puts it into both places.
+TIED = {"text_decoder_postnet.lm_head.weight": f"{_PRENETS['decoder']}.embed_tokens.weight"}
+EMBEDDINGS = tuple(f"{prenet}.embed_tokens.weight" for prenet in _PRENETS.values())
+MASK_VECTOR = "speech_encoder_prenet.mask_embedding"  # theirs has none where it is told never to mask
+# Tables of positions, which older files hold though they are computed; and how older torch spells weight norm.
+_COMPUTED = re.compile(r".*\.(encode_positions\.pe|(pos_sinusoidal_embed|embed_positions)\.weights)")
+_WEIGHT_NORM = {
+    f"{_PRENETS['encoder']}.pos_conv_embed.conv.weight_{old}": (
+        f"{_PRENETS['encoder']}.pos_conv_embed.conv.parametrizations.weight.original{new}"
+    )
+    for old, new in (("g", 0), ("v", 1))
+}
+
+
+class Split(NamedTuple):
+    """Our tensors, by their names where `transformers` has them, by ours where it has not."""
+
+    theirs: dict[str, Tensor]
+    left: dict[str, Tensor]
+
+
+def to_huggingface(ours: Mapping[str, Tensor], names: Iterable[str]) -> Split:
+    """The state dict that `transformers` writes for a job of the tensors ``names``, and what it cannot hold.
+
+    All of ``ours`` that are not among ``names`` are left, whatever they are called.
+    """
+    translated = {name: TABLE.theirs(name) for name in names if name in ours}
+    theirs = {other: ours[name] for name, other in translated.items() if other and other not in TIED}
+    left = {name: tensor for name, tensor in ours.items() if not translated.get(name)}
+    return Split(theirs, left)
+
+
+def named_today(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of any of their versions as the newest has it in memory: with the tied table in both places."""
+    today = {_WEIGHT_NORM.get(name, name): tensor for name, tensor in theirs.items() if not _COMPUTED.fullmatch(name)}
+    for name, source in TIED.items():
+        if source in today:
+            today.setdefault(name, today[source])
+    return today
+
+
+def ours_named(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of theirs by our names, of the tensors that have one."""
+    return {ours: tensor for name, tensor in theirs.items() if (ours := TABLE.ours(name)) is not None}
+
+
+def rearranged(theirs: Mapping[str, Tensor], places: list[int | None]) -> dict[str, Tensor]:
+    """The state dict with row ``places[i]`` of the embedding at row i, zeros where that is None."""
+    tables = [name for name in (*EMBEDDINGS, *TIED) if name in theirs]
+    known = torch.tensor([place is not None for place in places])
+    rows = torch.tensor([place or 0 for place in places])
+    return {**theirs, **{name: theirs[name][rows] * known[:, None].to(theirs[name].dtype) for name in tables}}
 
 
 def from_huggingface(theirs: dict[str, Tensor], names: list[str]) -> dict[str, Tensor]:

@@ -166,6 +166,8 @@ def _speaker_head(cfg: SpeechT5Config, classes: int) -> SpeakerHead:
 
 def initialize(model: nn.Module) -> None:
     """BERT's initialisation (normal, 0.02) of every Linear and Embedding; the quantizer keeps wav2vec 2.0's."""
+    if next(model.parameters()).is_meta:
+        return  # built for its names and shapes: there are no values
     model.apply(init_bert_params)
     for module in model.modules():
         if isinstance(module, Quantizer):

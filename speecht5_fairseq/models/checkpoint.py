@@ -48,23 +48,40 @@ class Start(NamedTuple):
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint file, ours or the published code's, whose tensors stay on disk until they are looked at.
 
-    Nothing in a file is run: it may hold numbers, texts, lists, dicts and tensors.
+    Raises:
+        CheckpointError: see ``read_state``.
+    """
+    state = read_state(path)
+    if is_released(state["model"]):
+        state["model"] = from_released(state["model"]).tensors
+    return state
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """A checkpoint file as it stands, with the tensor names of the code that wrote it.
 
     Raises:
-        CheckpointError: it cannot be read, wants to run something, holds no model, or one of another signal.
+        CheckpointError: see ``read_tensors``; or it holds no model, or one of another signal.
+    """
+    state = read_tensors(path)
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
+    check_signal(state.get("task_state"), str(path))
+    return state
+
+
+def read_tensors(path: str | Path) -> Any:
+    """What torch saved in a file. Nothing in it is run: it may hold numbers, texts, lists, dicts and tensors.
+
+    Raises:
+        CheckpointError: it cannot be read, or wants to run something.
     """
     try:
-        state = _load(path)
+        return _load(path)
     except OSError as error:
         raise CheckpointError(f"{path}: {_not_a_file(error)}") from error
     except Exception as error:  # whatever a file that is none makes the reader of pickles trip over
         raise CheckpointError(f"{path}: {_refusal(Path(path), str(error) or type(error).__name__)}") from error
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
-    check_signal(state.get("task_state"), str(path))
-    if is_released(state["model"]):
-        state["model"] = from_released(state["model"]).tensors
-    return state
 
 
 def _load(path: str | Path) -> Any:

@@ -155,7 +155,7 @@ def _ours_shaped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_released(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published code's state dict for the nets of ``ours`` (see ``missing_released`` for what is not there).
+    """The published code's state dict for the nets of ``ours``; nets that it builds besides are not there.
 
     Rows for the special symbols among units and classes are zeros; tensors that nothing reads have the values of an
     untrained model.

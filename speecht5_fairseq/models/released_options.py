@@ -1,17 +1,18 @@
-"""Options of the published code's models, as its checkpoints hold them, in ours."""
+"""Options of the published code's models, as its checkpoints hold them, in ours, and ours in its."""
 
 from __future__ import annotations
 
 import re
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from .config import SpeechT5Config, SpeechT5LargeConfig
 
 # Layers (channels, kernel, stride) of the extractor, the way its option writes them: of one number of channels.
 EXTRACTOR = re.compile(r"\[\((\d+),10,5\)\]\+\[\(\1,3,2\)\]\*4\+\[\(\1,2,2\)\]\*2")
+EXTRACTOR_LAYERS = "[({0},10,5)] + [({0},3,2)] * 4 + [({0},2,2)] * 2"
 
 
 @dataclass
@@ -50,10 +51,11 @@ class ReleasedFineTuningConfig(ReleasedBaseConfig):
     mask_channel_prob: float = 0.5
 
 
+BASE, LARGE, FINE_TUNING = "t5_transformer_base", "t5_transformer_large", "t5_transformer_base_asr"
 PRESETS: dict[str, type[SpeechT5Config]] = {
-    "t5_transformer_base": ReleasedBaseConfig,
-    "t5_transformer_large": ReleasedLargeConfig,
-    "t5_transformer_base_asr": ReleasedFineTuningConfig,
+    BASE: ReleasedBaseConfig,
+    LARGE: ReleasedLargeConfig,
+    FINE_TUNING: ReleasedFineTuningConfig,
 }
 CODEBOOK_PROB = 0.5  # of --use-codebook without --codebook-prob
 
@@ -63,6 +65,7 @@ class Renamed(NamedTuple):
 
     ours: str
     value: Callable[[Any], Any]  # ours for theirs
+    theirs: Callable[[Any], Any]  # theirs for ours
 
     @property
     def one_value(self) -> bool:
@@ -87,17 +90,28 @@ def _one_of(name: str, values: Mapping[Any, Any]) -> Callable[[Any], Any]:
 def _channels(layers: str) -> int:
     found = EXTRACTOR.fullmatch(layers.replace(" ", ""))
     if not found:
-        wanted = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+        wanted = EXTRACTOR_LAYERS.format(512)
         raise ValueError(f"--conv-feature-layers {layers}: this code builds {wanted}, with any number for 512")
     return int(found[1])
 
 
 def _renamed(**names: str) -> dict[str, Renamed]:
-    return {theirs: Renamed(ours, _same) for theirs, ours in names.items()}
+    return {theirs: Renamed(ours, _same, _same) for theirs, ours in names.items()}
 
 
 def _chosen(name: str, ours: str, values: Mapping[Any, Any]) -> dict[str, Renamed]:
-    return {name: Renamed(ours, _one_of(name, values))}
+    names = {value: key for key, value in reversed(values.items())}  # of two with one meaning, the first
+    return {name: Renamed(ours, _one_of(name, values), _one_name(ours, names))}
+
+
+def _one_name(ours: str, names: Mapping[str, Any]) -> Callable[[Any], Any]:
+    def choose(value: Any) -> Any:
+        if str(value) not in names:
+            known = ", ".join(names)
+            raise ValueError(f"--{ours.replace('_', '-')} {value}: the published code has none such; it has {known}")
+        return names[str(value)]
+
+    return choose
 
 
 PREDICTIONS = {None: "mel", "target": "mel", "masking": "mask", "delta": "residual"}
@@ -138,7 +152,7 @@ RENAMED: dict[str, Renamed] = {
         freeze_encoder_updates="freeze_encoder_updates",
         freeze_decoder_updates="freeze_decoder_updates",
     ),
-    "conv_feature_layers": Renamed("conv_channels", _channels),
+    "conv_feature_layers": Renamed("conv_channels", _channels, EXTRACTOR_LAYERS.format),
     **_chosen("extractor_mode", "extractor_norm", {"default": "group", "layer_norm": "layer"}),
     **_chosen("se_predict", "speech_prediction", PREDICTIONS),
     **_chosen("sid_pooling_layer", "speaker_pooling", {"decoder": "decoder", "encoder": "mean"}),
@@ -183,6 +197,16 @@ PAIRS = {
 }
 
 
+# Options of ours that are made of several of theirs, see ``_made_of_several``.
+SEVERAL = ("codebook_prob", "gumbel_start", "gumbel_end", "gumbel_decay", "speaker_embedding_dim")
+# All others are ours alone. The published code does not look at them in a checkpoint; here they are read again.
+OURS_ALONE = tuple(
+    field.name
+    for field in fields(SpeechT5Config)
+    if field.name not in {"_name", *SEVERAL, *(renamed.ours for renamed in RENAMED.values())}
+)
+
+
 def released_preset(options: Any) -> type[SpeechT5Config] | None:
     """The preset that a checkpoint of the published code was trained with; None for options of ours."""
     given = vars(options) if isinstance(options, Namespace) else options
@@ -201,7 +225,33 @@ def config_from_released(options: Any) -> SpeechT5Config:
     given = vars(options) if isinstance(options, Namespace) else dict(options)
     _check_fixed(given)
     made = {RENAMED[name].ours: RENAMED[name].value(value) for name, value in given.items() if name in RENAMED}
-    return released_preset(options)(**{**made, **_made_of_several(given)})
+    own = {name: given[name] for name in OURS_ALONE if name in given}
+    return released_preset(options)(**{**made, **_made_of_several(given), **own})
+
+
+def released_from_config(config: SpeechT5Config, arch: str) -> Namespace:
+    """The way back: every option that ``config_from_released`` reads, and those of ours alone that are not defaults.
+
+    Args:
+        arch: the preset that is named with them, a key of ``PRESETS``; it has no effect where all are given.
+
+    Raises:
+        ValueError: a value that the published code does not have.
+    """
+    theirs = {name: renamed.theirs(getattr(config, renamed.ours)) for name, renamed in RENAMED.items()}
+    theirs |= {one: theirs[other] for one, other in PAIRS.items()}
+    theirs |= {name: values[0] for name, values in FIXED.items()}
+    theirs |= {
+        "use_codebook": config.codebook_prob > 0,
+        "codebook_prob": config.codebook_prob or CODEBOOK_PROB,
+        "latent_temp": (config.gumbel_start, config.gumbel_end, config.gumbel_decay),
+        "sid_no_embed_postnet": not config.speaker_embedding_dim,
+        "sid_no_pooling_bn": not config.speaker_embedding_dim,
+        "sid_embed_dim": config.speaker_embedding_dim,
+    }
+    defaults = {field.name: field.default for field in fields(SpeechT5Config)}
+    own = {name: getattr(config, name) for name in OURS_ALONE if getattr(config, name) != defaults[name]}
+    return Namespace(arch=arch, _name=arch, **theirs, **own)
 
 
 def _check_fixed(given: Mapping[str, Any]) -> None:

@@ -20,12 +20,20 @@ from transformers import SpeechT5Config as TheirConfig
 from transformers import SpeechT5ForSpeechToSpeech, SpeechT5ForSpeechToText, SpeechT5ForTextToSpeech
 
 from speecht5_fairseq.constants import CONV_LAYERS
-from speecht5_fairseq.convert.huggingface import TABLE, from_huggingface
+from speecht5_fairseq.convert.huggingface import (
+    TABLE,
+    from_huggingface,
+    named_today,
+    ours_named,
+    rearranged,
+    to_huggingface,
+)
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
 from speecht5_fairseq.models.jobs import JOBS
 
 CLASSES = {"s2t": SpeechT5ForSpeechToText, "t2s": SpeechT5ForTextToSpeech, "s2s": SpeechT5ForSpeechToSpeech}
+EMBEDDING = "speecht5.decoder.prenet.embed_tokens.weight"
 SHORT = (4000, 9117, 16000)  # samples; 12, 28 and 49 frames
 
 
@@ -241,3 +249,32 @@ def test_tiny_sizes_differ_from_each_other():
     """Equal sizes would hide a mixed-up dimension in every test above."""
     widths = [TINY_SIZES[name] for name in ("embed_dim", "ffn_dim", "conv_channels", "speech_prenet_dim")]
     assert len(set(widths)) == len(widths)
+
+
+def test_what_theirs_has_no_name_for_is_left():
+    ours = {name: torch.ones(1) for name in ("encoder.layer_norm.bias", "ctc_head.projection.bias", "unit_head.x")}
+    ours |= {
+        "text_decoder_prenet.embedding.weight": torch.ones(2),
+        "text_decoder_postnet.embedding.weight": torch.ones(2),
+    }
+    split = to_huggingface(ours, [name for name in ours if name != "unit_head.x"])
+    assert set(split.theirs) == {"speecht5.encoder.wrapped_encoder.layer_norm.bias", EMBEDDING}
+    assert set(split.left) == {"ctc_head.projection.bias", "unit_head.x"}
+    again = ours_named(named_today(split.theirs))  # the tied table stands in both places again
+    assert again.keys() | split.left.keys() == ours.keys()
+
+
+def test_names_of_older_versions_are_todays():
+    conv = "speecht5.encoder.prenet.pos_conv_embed.conv"
+    old = {f"{conv}.weight_g": 1, f"{conv}.weight_v": 2, "speecht5.decoder.prenet.encode_positions.pe": 3}
+    today = named_today({**old, "speecht5.decoder.prenet.embed_positions.weights": 4, EMBEDDING: 5})
+    weight = f"{conv}.parametrizations.weight.original"
+    assert today == {f"{weight}0": 1, f"{weight}1": 2, EMBEDDING: 5, "text_decoder_postnet.lm_head.weight": 5}
+
+
+def test_rows_are_put_where_they_belong():
+    table = torch.arange(8.0).view(4, 2)
+    found = rearranged({EMBEDDING: table, "other": table}, [2, None, 0])
+    assert found[EMBEDDING].tolist() == [[4, 5], [0, 0], [0, 1]] and found["other"] is table
+    counts = rearranged({EMBEDDING: table.half()}, [0])[EMBEDDING]
+    assert counts.dtype == torch.float16

@@ -1,12 +1,23 @@
 """Options of the published code's models in ours."""
 
 from argparse import Namespace
+from dataclasses import fields
 
 import pytest
 
 from speecht5_fairseq.models import SpeechT5Config
 from speecht5_fairseq.models.checkpoint import trained_prediction
-from speecht5_fairseq.models.released_options import PAIRS, PRESETS, RENAMED, config_from_released, released_preset
+from speecht5_fairseq.models.released_options import (
+    FIXED,
+    OURS_ALONE,
+    PAIRS,
+    PRESETS,
+    RENAMED,
+    SEVERAL,
+    config_from_released,
+    released_from_config,
+    released_preset,
+)
 
 BASE, LARGE, FINE_TUNING = PRESETS
 
@@ -85,6 +96,41 @@ def test_options_that_are_made_of_others(given, ours):
 def test_what_is_not_built_is_refused_by_its_option(given, message):
     with pytest.raises(ValueError, match=message):
         config_from_released(Namespace(arch=BASE, **given))
+
+
+@pytest.mark.parametrize("arch", PRESETS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"codebook_prob": 0.0},
+        {"codebook_prob": 0.3, "gumbel_start": 1.0, "gumbel_end": 0.1, "gumbel_decay": 0.9},
+        {"pre_norm": True, "extractor_norm": "layer", "normalize_waveform": True, "conv_channels": 96},
+        {"speaker_pooling": "mean", "speaker_loss": "aam", "speaker_embedding_dim": 32, "speaker_margin": 0.3},
+        {"speech_prediction": "residual", "reduction_factor": 1},
+        {"no_ctc_head": True, "freeze": "encoder:3", "layer_lr_decay": 0.9, "freeze_encoder_updates": 4},
+    ],
+)
+def test_options_go_there_and_back(options, arch):
+    ours = SpeechT5Config(**options)
+    back = config_from_released(released_from_config(ours, arch))
+    assert {field.name: getattr(back, field.name) for field in fields(ours)} == vars(ours)
+
+
+def test_every_option_of_ours_has_a_place_there():
+    ours = [renamed.ours for renamed in RENAMED.values()]
+    assert sorted([*ours, *SEVERAL, *OURS_ALONE, "_name"]) == sorted(field.name for field in fields(SpeechT5Config))
+    made = vars(released_from_config(SpeechT5Config(), BASE))
+    assert {*RENAMED, *PAIRS, *FIXED} <= set(made) and not set(made) & set(OURS_ALONE)
+    assert (made["arch"], made["se_predict"], made["decoder_embed_dim"]) == (BASE, None, 768)
+    assert made["conv_feature_layers"] == "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+
+
+def test_a_value_that_the_published_code_has_not_is_refused():
+    with pytest.raises(
+        ValueError, match="--speaker-pooling attentive: the published code has none such; it has mean, dec"
+    ):
+        released_from_config(SpeechT5Config(speaker_pooling="attentive"), BASE)
 
 
 def test_code_in_an_option_is_not_run():

@@ -1,0 +1,76 @@
+"""The files of a folder in the layout of `transformers`: settings as JSON, tensors as safetensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..data.atomic import replacing
+from ..models.checkpoint import read_tensors
+from ..models.errors import CheckpointError
+
+CONFIG, EXTRACTOR, PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
+WEIGHTS, PICKLED, SHARDS = "model.safetensors", "pytorch_model.bin", "model.safetensors.index.json"
+
+
+def read_settings(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """One of the folder's files of settings.
+
+    Raises:
+        CheckpointError: it is missing or not readable.
+    """
+    file = folder / name
+    if not file.is_file():
+        raise CheckpointError(
+            f"{folder}: no {name} in this folder, so it is none of transformers'; give the folder that save_pretrained "
+            "wrote, or the file of a checkpoint"
+        )
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file}: no readable settings ({error}); copy the file again") from error
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{file}: holds no settings by name; copy the file again")
+    return settings
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    if (folder / SHARDS).is_file():
+        names = sorted(set(read_settings(folder, SHARDS).get("weight_map", {}).values()))
+        return {name: tensor for shard in names for name, tensor in read_safetensors(folder / shard).items()}
+    if (folder / WEIGHTS).is_file():
+        return read_safetensors(folder / WEIGHTS)
+    if not (folder / PICKLED).is_file():
+        raise CheckpointError(f"{folder}: no {WEIGHTS} and no {PICKLED} in this folder; copy the whole folder")
+    tensors = read_tensors(folder / PICKLED)
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise CheckpointError(f"{folder / PICKLED}: holds no tensors by name; give the file that save_pretrained wrote")
+    return tensors
+
+
+def read_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(f"{file}: reading it needs safetensors; `pip install safetensors`") from error
+    try:
+        return load_file(file)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise CheckpointError(f"{file}: not readable as safetensors ({error}); copy the file again") from error
+
+
+def write_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Raises:
+    ImportError: safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise ImportError(f"writing {file.name} needs safetensors; `pip install safetensors`") from error
+    apart = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}  # it refuses shared memory
+    with replacing(file) as partial:
+        save_file(apart, partial, metadata=metadata)

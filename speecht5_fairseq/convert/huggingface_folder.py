@@ -1,0 +1,209 @@
+"""A checkpoint in the layout of `transformers`: a folder that its from_pretrained loads, written and read.
+
+What it cannot hold (heads, other nets, our options and symbols) stands beside in two files of ours, and comes back. A
+folder without those was made by `transformers` itself (`huggingface_elsewhere`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..data.atomic import atomic_text, replacing
+from ..data.text_normalisation import NO_NORMALISER
+from ..models.base_checkpoint import digest_of
+from ..models.dictionary_change import SYMBOLS
+from ..models.errors import CheckpointError
+from ..models.jobs import JOBS
+from ..models.loading import NO_NETS
+from ..models.parts import nets_of
+from .huggingface import TIED, named_today, ours_named, to_huggingface
+from .huggingface_elsewhere import check_fit, from_elsewhere
+from .huggingface_files import (
+    CONFIG,
+    EXTRACTOR,
+    PICKLED,
+    PROCESSOR,
+    SHARDS,
+    WEIGHTS,
+    read_safetensors,
+    read_settings,
+    read_weights,
+    write_tensors,
+)
+from .huggingface_options import (
+    CLASSES,
+    MODEL_TYPE,
+    check_expressible,
+    config_to_huggingface,
+    extractor_settings,
+    generation_config,
+)
+from .huggingface_tokenizer import ADDED_FILE, MODEL_FILE, SETTINGS_FILE, ordered_pieces, symbols_of, tokenizer_settings
+from .options import plain, read_config
+from .portable import Portable, check_whole, expected_shapes
+from .sentencepiece_model import model_without_pieces, read_pieces
+
+OPTIONS_BESIDE, TENSORS_BESIDE = "speecht5_fairseq.json", "speecht5_fairseq.safetensors"
+# What a folder that is written over may hold of another model.
+STALE = (PICKLED, SHARDS, PROCESSOR, OPTIONS_BESIDE, TENSORS_BESIDE, ADDED_FILE, "special_tokens_map.json")
+_FORMAT = 1  # of the files beside
+_DTYPE_OF = "speecht5.encoder.wrapped_encoder.layer_norm.weight"
+
+
+def write_folder(model: Portable, folder: Path) -> Portable:
+    """Write the folder; config.json comes last, so that one whose writing was interrupted does not load.
+
+    Returns:
+        the model, with notes of what the folder needs and of what stands beside.
+
+    Raises:
+        CheckpointError: `transformers` has no such model, or its tokenizer cannot say the dictionary.
+    """
+    check_expressible(model.config, model.job, str(model.path))
+    split = to_huggingface(model.tensors, expected_shapes(model))
+    tokenizer = _tokenizer(model)
+    model = model.noting(*_needs(model), *_kept(split.left))
+    settings = _settings(model, split.theirs, tokenizer)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (CONFIG, *STALE):
+        (folder / name).unlink(missing_ok=True)
+    write_tensors(folder / WEIGHTS, split.theirs, {"format": "pt"})
+    if split.left:
+        write_tensors(folder / TENSORS_BESIDE, split.left, {})
+    with replacing(folder / MODEL_FILE) as partial:
+        partial.write_bytes(tokenizer.sentencepiece)
+    for name, content in settings.items():
+        with atomic_text(folder / name) as file:
+            json.dump(content, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+    return model
+
+
+def _settings(model: Portable, theirs: dict[str, Tensor], tokenizer: _Tokenizer) -> dict[str, dict[str, Any]]:
+    """The files of settings by name, config.json last."""
+    dtype, vocabulary = str(theirs[_DTYPE_OF].dtype).removeprefix("torch."), len(tokenizer.symbols)
+    return {
+        "generation_config.json": generation_config(model.job, tokenizer.symbols),
+        EXTRACTOR: extractor_settings(model.config),
+        SETTINGS_FILE: tokenizer_settings(tokenizer.symbols, len(read_pieces(tokenizer.sentencepiece))),
+        OPTIONS_BESIDE: _options_beside(model, theirs),
+        CONFIG: config_to_huggingface(model.config, model.job, vocabulary=vocabulary, dtype=dtype),
+    }
+
+
+class _Tokenizer(NamedTuple):
+    """All its symbols in order, and the file that makes them of text."""
+
+    symbols: list[str]
+    sentencepiece: bytes
+
+
+def _tokenizer(model: Portable) -> _Tokenizer:
+    """Raises:
+    CheckpointError: the job has text and there is no sentencepiece model, or one of other symbols.
+    """
+    place = "the sentencepiece model"
+    if not model.reads_or_writes_text:
+        pieces = model.sentencepiece or model_without_pieces()
+        symbols = symbols_of(pieces, place)
+        return _Tokenizer(symbols, ordered_pieces(pieces, symbols, place))
+    for thing, option in ((model.symbols, "--dict dict.txt"), (model.sentencepiece, "--spm-model spm.model")):
+        if not thing:
+            raise CheckpointError(
+                f"{model.path}: the tokenizer of transformers needs the symbols and the sentencepiece model that makes "
+                f"them; give {option}"
+            )
+    return _Tokenizer(model.symbols, ordered_pieces(model.sentencepiece, model.symbols, place))
+
+
+def _needs(model: Portable) -> list[str]:
+    """What one has to do in `transformers` that is done here by an option."""
+    lines = [f"{CLASSES[model.job]}, for the job {model.job}"]
+    told = model.job == "t2s" and model.job == model.home
+    ends = model.job_options.get("text_ends") or "none"
+    if told and ends == "both":
+        lines.append("texts begin with <s>, which the processor does not put there: processor(text='<s>' + text)")
+    if told and ends == "none":
+        lines.append("texts end without </s>: processor(text=text, add_special_tokens=False)")
+    normaliser = model.job_options.get("text_normaliser") or NO_NORMALISER
+    if told and normaliser != NO_NORMALISER:
+        lines.append(f"texts are those that --text-normaliser {normaliser} makes, which the processor does not do")
+    if not model.reads_or_writes_text and model.sentencepiece is None:
+        lines.append("the job has no text: the tokenizer knows special symbols alone (--spm-model gives it another)")
+    if model.config.normalize_waveform and "speech" in JOBS[model.job].sources:
+        lines.append("the processor divides waveforms by sqrt(variance + 1e-7), this code by sqrt(variance + 1e-5)")
+    return lines
+
+
+def _kept(left: dict[str, Tensor]) -> list[str]:
+    names = [*sorted(nets_of(left) - NO_NETS), *(["the symbols"] if SYMBOLS in left else []), "our options"]
+    files = f"{OPTIONS_BESIDE}, {TENSORS_BESIDE}" if left else OPTIONS_BESIDE
+    return [f"kept beside for the way back ({files}): {', '.join(names)}"]
+
+
+def _options_beside(model: Portable, theirs: dict[str, Tensor]) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "job": model.job,
+        "home": model.home,
+        "options": plain(asdict(model.config)),
+        "task": plain(model.task),
+        "criterion": plain(model.criterion),
+        "history": plain(model.history),
+        "digest": digest_of(theirs),
+        "notes": list(model.notes),
+    }
+
+
+def read_folder(folder: Path, job: str | None) -> Portable:
+    """The model of a folder of `transformers`, with what stands beside it.
+
+    Raises:
+        CheckpointError: another model's, or one that this code does not build; files or tensors that do not fit.
+    """
+    settings = read_settings(folder)
+    kind = settings.get("model_type")
+    if kind != MODEL_TYPE:
+        raise CheckpointError(f"{folder / CONFIG}: model_type is {kind!r}, not {MODEL_TYPE!r}; give a SpeechT5")
+    theirs = named_today(read_weights(folder))
+    if (folder / OPTIONS_BESIDE).is_file():
+        model = _with_beside(folder, theirs, job)
+    else:
+        model = from_elsewhere(folder, settings, theirs, job)
+    check_whole(model)
+    return model
+
+
+def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Portable:
+    """What was once ours, with all that was kept.
+
+    Raises:
+        CheckpointError: another job than it was made for is asked for; files or tensors that do not fit.
+    """
+    beside = read_settings(folder, OPTIONS_BESIDE)
+    if beside.get("format") != _FORMAT:
+        raise CheckpointError(f"{folder / OPTIONS_BESIDE}: format {beside.get('format')!r}, known here is {_FORMAT}")
+    if job not in (None, beside["job"]):
+        raise CheckpointError(f"--job {job}: {folder} was made for {beside['job']}; leave the option out")
+    left = read_safetensors(folder / TENSORS_BESIDE) if (folder / TENSORS_BESIDE).is_file() else {}
+    model = Portable(
+        path=folder,
+        tensors={**ours_named(theirs), **left},
+        config=read_config(beside["options"], folder / OPTIONS_BESIDE, beside["home"], nets_of(left)),
+        job=beside["job"],
+        home=beside["home"],
+        task=beside["task"],
+        criterion=beside["criterion"],
+        history=beside["history"],
+        sentencepiece=(folder / MODEL_FILE).read_bytes() if (folder / MODEL_FILE).is_file() else None,
+    )
+    check_fit(theirs, model)
+    kept = sorted(nets_of(left) - NO_NETS)
+    if kept and digest_of({name: tensor for name, tensor in theirs.items() if name not in TIED}) != beside["digest"]:
+        model = model.noting(f"{WEIGHTS} has changed since it was written here; as they were then: {', '.join(kept)}")
+    return model._replace(job=model.home)

@@ -1,0 +1,161 @@
+"""The tokenizer of `transformers`' SpeechT5 and our dictionary: the same symbols at the same indices.
+
+That tokenizer takes a piece's place in the sentencepiece model for its index, and puts further tokens behind them. Ours
+is fairseq's: <s>, <pad>, </s>, <unk>, the lines of dict.txt, <mask>, <ctc_blank>. On the way out the pieces are put in
+the dictionary's order; on the way in the rows of the embedding are put in fairseq's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fairseq.data import Dictionary
+from sentencepiece import SentencePieceProcessor
+
+from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
+from ..models.errors import CheckpointError
+from .fairseq_file import own_symbols
+from .huggingface_files import read_settings
+from .huggingface_options import TEXT_POSITIONS
+from .sentencepiece_model import CONTROL, UNKNOWN, UNUSED, Piece, read_pieces, special_pieces, with_pieces
+
+MODEL_FILE, SETTINGS_FILE, ADDED_FILE = "spm_char.model", "tokenizer_config.json", "added_tokens.json"
+_FILLER = re.compile(r"madeupword\d{4}")  # what fairseq-preprocess makes a dictionary longer with; no text has it
+_ROLES = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+
+
+class Rows(NamedTuple):
+    """What the rows of an embedding of theirs stand for."""
+
+    symbols: list[str]  # our dictionary of them
+    places: list[int | None]  # the row of each symbol; None for one that it does not have
+    left: int  # rows that no symbol has
+    sentencepiece: bytes
+
+
+def ordered_pieces(model: bytes, symbols: Sequence[str], place: str) -> bytes:
+    """The sentencepiece model with its pieces at the indices of a dictionary; as it is where they are there already.
+
+    Args:
+        symbols: the whole dictionary, special symbols and appended ones included.
+        place: of the model, for messages.
+
+    Raises:
+        CheckpointError: the model cannot make a symbol, or makes one that the dictionary lacks.
+    """
+    pieces = {piece.text: piece for piece in _pieces_of(model, place)}
+    own = own_symbols(list(symbols))
+    _check_same(pieces, own, place)
+    wanted = [*special_pieces(), *(pieces.get(symbol, Piece(symbol, kind=UNUSED)) for symbol in own)]
+    ordered = model
+    if [piece.text for piece in _pieces_of(model, place)] != [piece.text for piece in wanted]:
+        ordered = with_pieces(model, wanted)
+    processor = SentencePieceProcessor(model_proto=ordered)
+    found = [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
+    if found != list(symbols[: len(found)]) or processor.unk_id() != Dictionary().unk():
+        raise CheckpointError(
+            f"{place}: its pieces do not take the dictionary's order; make another with manifest_tools"
+        )
+    return ordered
+
+
+def symbols_of(model: bytes, place: str) -> list[str]:
+    """The dictionary that `manifest_tools.vocabulary` makes of a sentencepiece model, with the symbols around it.
+
+    Raises:
+        CheckpointError: no sentencepiece model.
+    """
+    before, after = Dictionary().symbols, (MASK_SYMBOL, CTC_BLANK_SYMBOL)
+    own = [piece.text for piece in _pieces_of(model, place) if piece.kind not in (CONTROL, UNKNOWN)]
+    return [*before, *(text for text in own if text not in (*before, *after)), *after]
+
+
+def _pieces_of(model: bytes, place: str) -> list[Piece]:
+    try:
+        return read_pieces(model)
+    except ValueError as error:
+        raise CheckpointError(f"{place}: {error}") from error
+
+
+def _check_same(pieces: Mapping[str, Piece], own: Sequence[str], place: str) -> None:
+    lacking = [symbol for symbol in own if symbol not in pieces and not _FILLER.fullmatch(symbol)]
+    if lacking:
+        index = len(special_pieces()) + own.index(lacking[0])
+        raise CheckpointError(
+            f"{place}: has no piece {lacking[0]!r} (index {index} of the dictionary, the first of {len(lacking)}): "
+            "transformers would read another symbol there; give the model that dict.txt was made with (--spm-model)"
+        )
+    made = [text for text, piece in pieces.items() if piece.kind not in (CONTROL, UNKNOWN) and text not in set(own)]
+    made = [text for text in made if text not in (MASK_SYMBOL, CTC_BLANK_SYMBOL)]
+    if made:
+        raise CheckpointError(
+            f"{place}: makes the piece {made[0]!r} (the first of {len(made)}), which the dictionary lacks and fairseq "
+            "reads as <unk>; transformers' tokenizer cannot: give the model that dict.txt was made with (--spm-model), "
+            "or train with a dict.txt of all its pieces"
+        )
+
+
+def tokenizer_settings(symbols: Sequence[str], pieces: int) -> dict[str, Any]:
+    """tokenizer_config.json, in which what stands behind the ``pieces`` of the model has its index."""
+    tokens = {index: _special(text) for index, text in enumerate(Dictionary().symbols)}
+    tokens |= {index: _special(text) for index, text in enumerate(symbols) if index >= pieces}
+    roles = _ROLES | ({"mask_token": MASK_SYMBOL} if MASK_SYMBOL in symbols else {})
+    return {
+        "tokenizer_class": "SpeechT5Tokenizer",
+        "processor_class": "SpeechT5Processor",
+        **roles,
+        "added_tokens_decoder": {str(index): token for index, token in tokens.items()},
+        "model_max_length": TEXT_POSITIONS,
+        "normalize": False,
+        "sp_model_kwargs": {},
+    }
+
+
+def _special(text: str) -> dict[str, Any]:
+    flags = {"lstrip": text == MASK_SYMBOL, "rstrip": False, "single_word": False, "normalized": False}
+    return {"content": text, **flags, "special": True}
+
+
+def read_tokenizer(folder: Path, size: int) -> Rows:
+    """What the ``size`` rows of the embedding stand for by the tokenizer in ``folder``.
+
+    Raises:
+        CheckpointError: there is no tokenizer, or one that has tokens past the last row.
+    """
+    file = folder / MODEL_FILE
+    if not file.is_file():
+        raise CheckpointError(
+            f"{folder}: no tokenizer ({MODEL_FILE}), so nothing says which symbols the model reads or writes; save it "
+            "there with SpeechT5Processor.save_pretrained"
+        )
+    model = file.read_bytes()
+    there = (name for name in (SETTINGS_FILE, ADDED_FILE) if (folder / name).is_file())
+    found = {name: read_settings(folder, name) for name in there}
+    settings, added = found.get(SETTINGS_FILE, {}), found.get(ADDED_FILE, {})
+    tokens = dict(enumerate(piece.text for piece in _pieces_of(model, str(file))))
+    tokens |= {index: text for text, index in added.items()}
+    tokens |= {int(index): token["content"] for index, token in settings.get("added_tokens_decoder", {}).items()}
+    if max(tokens) >= size:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has a token {max(tokens)} ({tokens[max(tokens)]!r}), the model {size} rows; put "
+            "the tokenizer there that belongs to it"
+        )
+    return _rows(tokens, settings, size, model)
+
+
+def _rows(tokens: Mapping[int, str], settings: Mapping[str, Any], size: int, model: bytes) -> Rows:
+    roles = _ROLES | {"mask_token": MASK_SYMBOL}
+    names = {_content(settings.get(role) or symbol): symbol for role, symbol in roles.items()}
+    places: dict[str, int] = {}
+    for index in sorted(tokens):
+        places.setdefault(names.get(tokens[index], tokens[index]), index)
+    around = (*Dictionary().symbols, MASK_SYMBOL, CTC_BLANK_SYMBOL)
+    symbols = [*Dictionary().symbols, *(symbol for symbol in places if symbol not in around), *around[-2:]]
+    return Rows(symbols, [places.get(symbol) for symbol in symbols], size - len(places), model)
+
+
+def _content(token: Any) -> str:
+    return token["content"] if isinstance(token, dict) else token

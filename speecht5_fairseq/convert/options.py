@@ -1,0 +1,129 @@
+"""The options in a checkpoint, whether this code wrote them or the published one: of model, task and criterion."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import Field, fields, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
+from fairseq.dataclass.configs import FairseqConfig
+from fairseq.models import MODEL_DATACLASS_REGISTRY
+from fairseq.tasks import TASK_DATACLASS_REGISTRY
+
+from ..models import SpeechT5Config, SpeechT5LargeConfig
+from ..models.errors import CheckpointError
+from ..models.jobs import JOBS
+from ..models.options import NET_OPTIONS
+from ..models.released_options import config_from_released, released_preset
+
+# Options of the tasks that name files and folders of one machine: they do not travel.
+PLACES = {
+    "data", "label_dir", "audio_root", "save_dir", "path", "restore_file", "finetune_from_model", "results_path",
+    "checkpoint_path", "text_data", "spm_model", "vocoder",
+}  # fmt: skip
+PRETRAIN = "pretrain"  # one task, with text or without
+_PREFIX = "speecht5_"
+
+
+def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A copy of one part of a checkpoint's options; empty where it does not tell."""
+    found = (state.get("cfg") or {}).get(name) or {}
+    return dict(vars(found) if isinstance(found, Namespace) else found)
+
+
+def task_name(job: str) -> str:
+    """The registered task of a job."""
+    return _PREFIX + (PRETRAIN if job.startswith(PRETRAIN) else job)
+
+
+def criterion_name(job: str) -> str:
+    """The registered criterion of a job."""
+    return f"{_PREFIX}speech" if job in ("t2s", "s2s") else task_name(job)
+
+
+def told_job(task: Mapping[str, Any]) -> str | None:
+    """The job of a task; None where it is not told, and of pre-training, of which there are two."""
+    name = str(task.get("t5_task") or task.get("_name") or "").removeprefix(_PREFIX)
+    return name if name in JOBS and name != PRETRAIN else None
+
+
+def task_options(task: Mapping[str, Any], job: str) -> dict[str, Any]:
+    """Of a task's options those that the task of the job has here, without places.
+
+    The published code keeps the whole command line there; what has one name on both sides means the same.
+    """
+    known = {field.name for field in fields(TASK_DATACLASS_REGISTRY[task_name(job)])} - PLACES - {"_name"}
+    return {name: plain(value) for name, value in task.items() if name in known}
+
+
+def criterion_options(criterion: Mapping[str, Any], job: str) -> dict[str, Any] | None:
+    """Of a criterion's options those that the criterion of the job has here; None without any."""
+    known = {field.name for field in fields(CRITERION_DATACLASS_REGISTRY[criterion_name(job)])} - {"_name"}
+    return {name: plain(value) for name, value in criterion.items() if name in known} or None
+
+
+def read_config(options: Mapping[str, Any], path: Path, job: str, nets: set[str]) -> SpeechT5Config:
+    """Our options of the model; those that an older version did not have are at their defaults.
+
+    Args:
+        nets: that the checkpoint has; of options of the published code, those of others are not taken.
+
+    Raises:
+        CheckpointError: there are none, of another model, or of a newer version.
+        ValueError: options of the published code with a value that this code does not build.
+    """
+    if released_preset(options) is not None:
+        return _of_released(options, job, nets)
+    name = options.get("_name") or options.get("arch")
+    kind = MODEL_DATACLASS_REGISTRY.get(str(name))
+    if kind is None or not issubclass(kind, SpeechT5Config):
+        raise CheckpointError(
+            f"{path}: its options are those of the model {name!r}, not of SpeechT5 (cfg.model); give a checkpoint that "
+            "fairseq-train wrote with this user dir"
+        )
+    unknown = sorted(set(options) - {field.name for field in fields(kind)} - {"arch"})
+    if unknown:
+        raise CheckpointError(f"{path}: options that this version does not know: {', '.join(unknown)}; take a newer")
+    return kind(**{name: value for name, value in options.items() if name != "arch"} | {"_name": str(name)})
+
+
+def _of_released(options: Mapping[str, Any], job: str, nets: set[str]) -> SpeechT5Config:
+    """The options of the published code as one of our own presets."""
+    config = config_from_released(options)
+    kind, name = (SpeechT5LargeConfig, "speecht5_large") if config.pre_norm else (SpeechT5Config, "speecht5")
+    made = kind(**{field.name: getattr(config, field.name) for field in fields(kind)} | {"_name": name})
+    made = without_unread(replace(made, no_ctc_head=job == "s2t" and "ctc_head" not in nets), nets, kind)
+    return made if "quantizer" in JOBS[job].heads else replace(made, codebook_prob=SpeechT5Config.codebook_prob)
+
+
+def without_unread(config: SpeechT5Config, nets: set[str], preset: type[SpeechT5Config]) -> SpeechT5Config:
+    """The options, those that only nets outside ``nets`` read at the defaults of ``preset``."""
+    unread = {name for net, names in NET_OPTIONS.items() if net not in nets for name in names}
+    return replace(config, **{field.name: field.default for field in fields(preset) if field.name in unread})
+
+
+def filled(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a dataclass, ``given`` or at their defaults; one borrowed from another group has its default."""
+    return {field.name: plain(given.get(field.name, _default(field))) for field in fields(kind)}
+
+
+def _default(field: Field) -> Any:
+    value = field.default_factory() if field.default is NO_DEFAULT else field.default
+    if isinstance(value, str) and value.startswith("${"):
+        group, _, name = value[2:-1].partition(".")
+        return getattr(getattr(FairseqConfig(), group), name)
+    return value
+
+
+def plain(value: Any) -> Any:
+    """As a checkpoint may hold it, which torch loads with ``weights_only``."""
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
