@@ -12,7 +12,9 @@ from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..data.atomic import replacing
+from ..data.piece_model import PieceModel
 from ..models.checkpoint import model_options
+from ..models.contents import contents_of, saved_contents
 from ..models.parts import nets_of
 from .options import (
     criterion_name,
@@ -40,6 +42,8 @@ def from_fairseq(state: dict[str, Any], path: Path, job: str | None) -> Portable
     """
     task, nets = section(state, "task"), nets_of(state["model"])
     found = find_job(job, told_job(task), state["model"], path)
+    contents = contents_of(state, path)
+    inside = None if contents.pieces is None else contents.pieces.content
     home = told_job(task) or job_of(nets) or found
     model = Portable(
         path=path,
@@ -50,7 +54,8 @@ def from_fairseq(state: dict[str, Any], path: Path, job: str | None) -> Portable
         task=task_options(task, home),
         criterion=criterion_options(section(state, "criterion"), home),
         history=read_history(state),
-        sentencepiece=_existing(task.get("spm_model") or task.get("bpe_tokenizer")),
+        sentencepiece=inside or _existing(task.get("spm_model") or task.get("bpe_tokenizer")),
+        units=contents.units,
     )
     check_whole(model)
     return model
@@ -69,13 +74,15 @@ def _existing(file: Any) -> bytes | None:
 def write_fairseq(model: Portable, out: Path) -> None:
     """Write ``out``, and beside it dict.txt and spm.model where the job has them; each is complete or not there."""
     write_companions(model, out.parent)
+    pieces = companions(model).get(SENTENCEPIECE)
+    inside = None if pieces is None else PieceModel(out.parent / SENTENCEPIECE, pieces)
     state = {
         "args": None,
         "cfg": complete_options(model, out.parent),
         "model": model.tensors,
         "criterion": None,
         "optimizer_history": model.history or new_history(model),
-        "task_state": {},
+        "task_state": saved_contents(pieces=inside, units=model.units),
         "extra_state": {},
         "last_optimizer_state": None,
     }

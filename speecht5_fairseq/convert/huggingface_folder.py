@@ -155,6 +155,7 @@ def _options_beside(model: Portable, theirs: dict[str, Tensor]) -> dict[str, Any
         "task": plain(model.task),
         "criterion": plain(model.criterion),
         "history": plain(model.history),
+        "units": list(model.units),
         "digest": digest_of(theirs),
         "notes": list(model.notes),
     }
@@ -200,6 +201,7 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
         task=beside["task"],
         criterion=beside["criterion"],
         history=beside["history"],
+        units=beside.get("units", []),
         sentencepiece=(folder / MODEL_FILE).read_bytes() if (folder / MODEL_FILE).is_file() else None,
     )
     check_fit(theirs, model)

@@ -37,6 +37,7 @@ class Portable(NamedTuple):
         criterion: options of the criterion at home; None where it is not told.
         history: fairseq's ``optimizer_history``; may be empty.
         sentencepiece: the model file that makes the dictionary's symbols; None where there is none.
+        units: the symbols of the dictionary of units; empty where they are not told.
         notes: what to tell of the conversion, a line each.
     """
 
@@ -49,6 +50,7 @@ class Portable(NamedTuple):
     criterion: dict[str, Any] | None = None
     history: Sequence[dict[str, Any]] = ()
     sentencepiece: bytes | None = None
+    units: Sequence[str] = ()
     notes: tuple[str, ...] = ()
 
     @property

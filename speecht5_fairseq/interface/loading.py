@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from fairseq.data import Dictionary
+from torch import Tensor
 
+from ..convert.huggingface_folder import read_folder
 from ..data.dictionary import dictionary_of, load_class_dictionary, load_text_dictionary
 from ..data.piece_model import PieceModel, read_piece_model
 from ..models.base_checkpoint import Bases
@@ -15,7 +17,7 @@ from ..models.builder import read_base
 from ..models.checkpoint import read_checkpoint
 from ..models.config import SpeechT5Config
 from ..models.errors import CheckpointError
-from ..models.facts import Facts, read_facts
+from ..models.facts import read_facts
 from ..models.jobs import JOBS
 from ..models.loading import DictionaryFiles
 from ..models.speecht5 import SpeechT5Model
@@ -23,18 +25,35 @@ from ..models.speecht5 import SpeechT5Model
 TEXT_JOBS = ("s2t", "t2s", "pretrain")
 
 
-class Loaded(NamedTuple):
-    """A checkpoint, ready to use.
+class Source(NamedTuple):
+    """A model before it is built.
 
     Attributes:
-        facts: what the file is.
-        model: in evaluation, on its device.
-        dictionary: of the text; None in jobs without text.
-        classes: the speakers.
-        pieces: the sentencepiece model; None where texts are pieces.
+        path: of the checkpoint, or of a folder of `transformers`.
+        job: a key of ``JOBS``.
+        options: of the model, by our names.
+        task: options of the task that it was trained with.
+        tensors: by our names.
+        symbols, classes: of text and speakers, where it holds them.
+        units: their number.
+        pieces: the sentencepiece model, where it holds one.
     """
 
-    facts: Facts
+    path: Path
+    job: str
+    options: dict[str, Any]
+    task: dict[str, Any]
+    tensors: dict[str, Tensor]
+    symbols: list[str]
+    classes: list[str]
+    units: int
+    pieces: PieceModel | None
+
+
+class Loaded(NamedTuple):
+    """A model in evaluation, on its device, with the dictionary, speakers and pieces that it has."""
+
+    source: Source
     model: SpeechT5Model
     dictionary: Dictionary | None
     classes: list[str]
@@ -50,55 +69,85 @@ def load(
     base_checkpoint: str | Path | None,
 ) -> Loaded:
     """Load a checkpoint; see `SpeechT5.from_pretrained`."""
-    path = Path(path)
-    facts = read_facts(path)
-    options = facts.options | ({} if base_checkpoint is None else {"base_checkpoint": str(base_checkpoint)})
+    source = _from_folder(Path(path)) if Path(path).is_dir() else _from_file(Path(path))
+    options = source.options | ({} if base_checkpoint is None else {"base_checkpoint": str(base_checkpoint)})
     if not options:
         raise CheckpointError(f"{path}: does not tell the options of its model; give one that fairseq-train wrote")
     config = SpeechT5Config(**options)
-    symbols = _symbols(facts, dictionary)
-    classes = _classes(facts, dictionary)
-    file = path if dictionary is None else dictionary
+    symbols, classes = _symbols(source, dictionary), _classes(source, dictionary)
+    file = source.path if dictionary is None else dictionary
     model = SpeechT5Model(
         config,
-        JOBS[facts.job],
+        JOBS[source.job],
         symbols=[] if symbols is None else symbols.symbols,
         padding=0 if symbols is None else symbols.pad(),
-        units=facts.units,
+        units=source.units,
         classes=classes,
-        base=read_base(config, Bases(), [path.parent]),
+        base=read_base(config, Bases(), [source.path.parent]),
         dictionary_files=DictionaryFiles(text=file, classes=file),
     )
     model.whole = True
-    model.load_state_dict(read_checkpoint(path)["model"])
+    model.load_state_dict(source.tensors)
     model.eval().requires_grad_(False).to(device)
     if model.decoder is not None:
         model.prepare_decoding()
-    pieces = facts.contents.pieces if spm_model is None else read_piece_model(spm_model)
-    return Loaded(facts, model, symbols, classes, pieces)
+    return Loaded(source, model, symbols, classes, source.pieces if spm_model is None else read_piece_model(spm_model))
 
 
-def _symbols(facts: Facts, file: str | Path | None) -> Dictionary | None:
+def _from_file(path: Path) -> Source:
+    facts, tensors = read_facts(path), read_checkpoint(path)["model"]
+    contents = facts.contents
+    return Source(
+        path=path,
+        job=facts.job,
+        options=facts.options,
+        task=facts.task,
+        tensors=tensors,
+        symbols=contents.symbols,
+        classes=contents.classes,
+        units=facts.units,
+        pieces=contents.pieces,
+    )
+
+
+def _from_folder(folder: Path) -> Source:
+    """Of `transformers`, written by it or by ``convert --to hf``."""
+    found = read_folder(folder, None)
+    head = found.tensors.get("unit_head.embeddings")
+    return Source(
+        path=folder,
+        job=found.job,
+        options={name: value for name, value in vars(found.config).items() if name != "_name"},
+        task=found.task,
+        tensors=found.tensors,
+        symbols=found.symbols,
+        classes=found.classes,
+        units=0 if head is None else len(head),
+        pieces=None if found.sentencepiece is None else PieceModel(folder, found.sentencepiece),
+    )
+
+
+def _symbols(source: Source, file: str | Path | None) -> Dictionary | None:
     """The text dictionary: the file's, or the checkpoint's own.
 
     Raises:
         CheckpointError: it is needed, and neither has one.
     """
-    if facts.job not in TEXT_JOBS:
+    if source.job not in TEXT_JOBS:
         return None
     if file is not None:
         return load_text_dictionary(file)
-    if not facts.contents.symbols:
-        raise CheckpointError(f"{facts.path}: does not hold its symbols; give its dict.txt: dictionary='dict.txt'")
-    return dictionary_of(facts.contents.symbols[Dictionary().nspecial :])
+    if not source.symbols:
+        raise CheckpointError(f"{source.path}: does not hold its symbols; give its dict.txt: dictionary='dict.txt'")
+    return dictionary_of(source.symbols[Dictionary().nspecial :])
 
 
-def _classes(facts: Facts, file: str | Path | None) -> list[str]:
+def _classes(source: Source, file: str | Path | None) -> list[str]:
     """The speakers, as ``_symbols``."""
-    if facts.job != "s2c":
+    if source.job != "s2c":
         return []
     if file is not None:
         return load_class_dictionary(file)
-    if not facts.contents.classes:
-        raise CheckpointError(f"{facts.path}: does not hold its classes; give its dict.txt: dictionary='dict.txt'")
-    return facts.contents.classes
+    if not source.classes:
+        raise CheckpointError(f"{source.path}: does not hold its classes; give its dict.txt: dictionary='dict.txt'")
+    return source.classes

@@ -53,7 +53,7 @@ class SpeechT5:
     def __init__(self, loaded: Loaded, device: torch.device) -> None:
         self.loaded = loaded
         self.model = loaded.model
-        self.job = loaded.facts.job
+        self.job = loaded.source.job
         self.device = device
         self.voicing = Voicing(self.model, device)
 
@@ -67,10 +67,10 @@ class SpeechT5:
         spm_model: str | Path | None = None,
         base_checkpoint: str | Path | None = None,
     ) -> SpeechT5:
-        """Load a checkpoint of fairseq-train or of the published code.
+        """Load a checkpoint of fairseq-train or of the published code, or a folder of `transformers`.
 
         Args:
-            path: of the checkpoint.
+            path: of the checkpoint or folder.
             device: None for a GPU where there is one.
             dictionary, spm_model: dict.txt and sentencepiece model, of a checkpoint that does not hold them.
             base_checkpoint: where the base of a checkpoint of additions is now, if it was moved.
@@ -213,7 +213,7 @@ class SpeechT5:
             ValueError: a layer that there is not, or a model that hears no speech.
         """
         if self.model.speech_encoder_prenet is None:
-            raise ValueError(f"{self.loaded.facts.path}: a model of {self.job} hears no speech")
+            raise ValueError(f"{self.loaded.source.path}: a model of {self.job} hears no speech")
         layers = len(self.model.encoder.layers)
         if layer is not None and not 0 <= layer <= layers:
             raise ValueError(f"layer {layer}: the encoder has {layers} layers; give 0 to {layers}, or None")
@@ -229,7 +229,7 @@ class SpeechT5:
         if self.job not in JOBS[method]:
             mine = ", ".join(name for name, jobs in JOBS.items() if self.job in jobs) or "extract_features"
             raise ValueError(
-                f"{self.loaded.facts.path}: a checkpoint of {self.job}, and {method} needs one of "
+                f"{self.loaded.source.path}: a checkpoint of {self.job}, and {method} needs one of "
                 f"{' or '.join(JOBS[method])}; this one can {mine}"
             )
 

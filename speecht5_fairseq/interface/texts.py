@@ -44,7 +44,7 @@ def parts_of_texts(texts: Sequence[str], loaded: Loaded, longest: int) -> list[l
     Raises:
         ManifestError: a text that is empty, or of unknown symbols alone; names its place.
     """
-    task, raw = loaded.facts.task, loaded.pieces is not None
+    task, raw = loaded.source.task, loaded.pieces is not None
     normaliser = (task.get("text_normaliser") if raw else None) or NO_NORMALISER
     labels = TextLabels(GivenTexts(texts), loaded.dictionary, loaded.pieces, normaliser=normaliser)
     source = SourceText(labels, ends=task.get("text_ends") or "none", limit=longest if raw else None)

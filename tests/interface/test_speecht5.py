@@ -7,6 +7,7 @@ from checkpoints import tiny_checkpoint
 from helpers import CLASSES, model_over, speech_source, tiny_base, tiny_piece_model
 
 from speecht5_fairseq.constants import MEL_HOP
+from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.data.errors import ManifestError
 from speecht5_fairseq.generation.beam_search import JointBeamSearch
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
@@ -220,3 +221,21 @@ def test_additions_load_over_their_base_where_it_is_now(tmp_path):
     assert np.allclose(found.extract_features(wave), states.detach().numpy(), atol=1e-5)
     with pytest.raises(CheckpointError, match="base"):
         SpeechT5.from_pretrained(path)
+
+
+@pytest.mark.parametrize("job", ["s2t", "t2s", "s2s"])
+def test_a_folder_of_transformers_does_the_same(job, folder, spm_model, tmp_path):
+    text = {} if job == "s2s" else {"spm_model": spm_model}
+    path = tiny_checkpoint(tmp_path / "ours.pt", job, **text)
+    convert(path, tmp_path / "theirs", "hf")
+    ours, theirs = (SpeechT5.from_pretrained(file, device="cpu") for file in (path, tmp_path / "theirs"))
+    assert theirs.job == job
+    limits = {"limits": SpeechLimits(threshold=2.0, max_ratio=0.5), "vocoder": "none", "seed": None}
+    if job == "s2t":
+        assert theirs.transcribe(waves()[0], max_len_b=3) == ours.transcribe(waves()[0], max_len_b=3)
+    elif job == "t2s":
+        one, other = (model.synthesize("ABC D", VOICE, **limits | {"limits": LIMITS}) for model in (ours, theirs))
+        assert np.array_equal(one.mel, other.mel)
+    else:
+        one, other = (model.convert_voice(waves()[0], VOICE, **limits) for model in (ours, theirs))
+        assert np.array_equal(one.mel, other.mel)
