@@ -18,7 +18,7 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset, best_fitting_int_dt
 from tqdm import tqdm
 
 from speecht5_fairseq.data.atomic import replacing
-from speecht5_fairseq.data.labels import load_sentencepiece
+from speecht5_fairseq.data.piece_model import load_sentencepiece
 from speecht5_fairseq.data.text_normalisation import Normaliser
 
 from .blocks import Block

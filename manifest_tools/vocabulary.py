@@ -23,7 +23,7 @@ from typing import Any
 
 from speecht5_fairseq.constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from speecht5_fairseq.data.atomic import replacing
-from speecht5_fairseq.data.labels import load_sentencepiece
+from speecht5_fairseq.data.piece_model import load_sentencepiece
 
 from .blocks import Block, blocks_of, lines_of, processes_for
 from .command import add_jobs_option, run

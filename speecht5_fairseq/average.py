@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from .data.atomic import replacing
-from .models.checkpoint import model_options, read_checkpoint
+from .models.checkpoint import model_options, read_checkpoint, updates_of
+from .models.contents import contents_of
 from .models.dictionary_change import SYMBOLS, first_difference
 from .models.errors import CheckpointError, listed
 from .models.loading import CLASSES
@@ -98,10 +99,20 @@ def average_models(paths: Sequence[Path]) -> dict[str, Tensor]:
     return means
 
 
-def updates_of(state: State) -> int:
-    """Updates that a checkpoint was trained for; 0 where it does not say."""
-    history = state.get("optimizer_history") or [{}]
-    return int(history[-1].get("num_updates", 0))
+def _check_contents(paths: Sequence[Path], states: Sequence[State], newest: Path) -> None:
+    """What travels with the models is that of the newest: the others must have been trained with the same.
+
+    Raises:
+        CheckpointError: another sentencepiece model, or other units, in one of `paths`.
+    """
+    found = {path: contents_of(state, path) for path, state in zip(paths, states, strict=True)}
+    own = found[newest]
+    for path, other in found.items():
+        pieces = own.pieces is not None and other.pieces is not None and own.pieces.content != other.pieces.content
+        units = bool(own.units and other.units) and own.units != other.units
+        if pieces or units:
+            what = "another sentencepiece model each" if pieces else "other units each"
+            raise CheckpointError(f"{path} and {newest} were trained with {what}; average checkpoints of one run")
 
 
 def _warn_of_options(paths: Sequence[Path], states: Sequence[State], newest: State) -> None:
@@ -137,6 +148,7 @@ def average_checkpoints(inputs: Sequence[Path], output: Path) -> list[Path]:
     states = [read_checkpoint(path) for path in inputs]
     order = sorted(range(len(inputs)), key=lambda index: updates_of(states[index]))
     paths, newest = [inputs[index] for index in order], states[order[-1]]
+    _check_contents(inputs, states, paths[-1])
     _warn_of_options(inputs, states, newest)
     averaged = {
         **newest,

@@ -7,11 +7,16 @@ even the package does not import, `python speecht5_fairseq/doctor.py` does the s
 
 from __future__ import annotations
 
+import os
+import sys
+
+# As a script it has its own folder first in the path, where inspect.py is not the one that the library means.
+sys.path[:] = [place for place in sys.path if os.path.abspath(place) != os.path.dirname(os.path.abspath(__file__))]
+
 import functools
 import re
 import shutil
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple

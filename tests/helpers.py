@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import sentencepiece
 import soundfile
 import torch
 from fairseq.data import Dictionary, indexed_dataset
@@ -132,6 +133,17 @@ def tiny_pretrain_text(
     return PretrainTextDataset(binary, dictionary, seed=1, training=training, **options)
 
 
+def tiny_piece_model(path: Path, *texts: str) -> Path:
+    """Write a sentencepiece model of characters, learned from `texts` beside all of `SYMBOLS`; returns the file."""
+    lines = [SYMBOLS[1:], "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG", *texts] * 20
+    with open(path, "wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines), model_writer=file, model_type="char", vocab_size=40, hard_vocab_limit=False,
+            num_threads=1, minloglevel=2,
+        )  # fmt: skip
+    return path
+
+
 def write_lines(path: Path, lines: list[str]) -> Path:
     """Write text lines; returns the file."""
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -153,7 +165,10 @@ def tiny_config(**options: object) -> SpeechT5Config:
 
 # Options that a task borrows from fairseq's other groups, as they are in a new run of one process.
 ONE_PROCESS = {"cpu": True, "ddp_backend": "pytorch_ddp", "find_unused_parameters": False}
-NEW_RUN = {"save_dir": "nowhere", "restore_file": "checkpoint_last.pt", "finetune_from_model": None, **ONE_PROCESS}
+NEW_RUN = {
+    "save_dir": "nowhere", "restore_file": "checkpoint_last.pt", "finetune_from_model": None, "path": None,
+    **ONE_PROCESS,
+}  # fmt: skip
 
 
 def model_options(**options: object) -> DictConfig:

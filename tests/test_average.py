@@ -11,7 +11,9 @@ import torch
 from helpers import CLASSES, tiny_config, tiny_model
 
 from speecht5_fairseq.average import average_checkpoints, main
+from speecht5_fairseq.data.piece_model import PieceModel
 from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.models.contents import saved_contents
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.jobs import JOBS
 from speecht5_fairseq.models.vocabulary import encode
@@ -133,6 +135,29 @@ def test_other_dictionaries_are_refused(tmp_path):
     assert "a.pt and " in message and "b.pt have other dictionaries (5 and 5 symbols, first different at" in message
     assert "index 4: 'b' and 'c'); average checkpoints of one run" in message
     assert "(5 and 6 symbols); average" in refused(tmp_path, with_symbols("a", "b"), with_symbols("a", "b", "c"))
+
+
+def test_what_travels_is_the_newest_s_and_must_be_the_same(tmp_path):
+    one, two = (PieceModel(tmp_path / "spm.model", content) for content in (b"one", b"two"))
+    states = {
+        "one": saved_contents(pieces=one),
+        "two": saved_contents(pieces=two),
+        "old": {},
+        "units": saved_contents(units=["1", "2"]),
+        "others": saved_contents(units=["2", "1"]),
+    }
+    paths = {}
+    for number, (name, state) in enumerate(states.items()):
+        paths[name] = save(tmp_path / f"{name}.pt", tiny_model("pretrain"), updates=number)
+        torch.save({**torch.load(paths[name]), "task_state": state}, paths[name])
+    average_checkpoints([paths["one"], paths["old"]], tmp_path / "mean.pt")
+    assert torch.load(tmp_path / "mean.pt")["task_state"] == {}  # the newest tells nothing
+    average_checkpoints([paths["one"], paths["units"]], tmp_path / "mean.pt")
+    assert torch.load(tmp_path / "mean.pt")["task_state"]["units"] == ["1", "2"]
+    for names, what in ((("one", "two"), "another sentencepiece model"), (("units", "others"), "other units")):
+        message = f"{names[0]}.pt and .*{names[1]}.pt were trained with {what} each; average checkpoints of one run"
+        with pytest.raises(CheckpointError, match=message):
+            average_checkpoints([paths[name] for name in names], tmp_path / "mean.pt")
 
 
 def test_other_sizes_tensors_and_broken_values_are_refused(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from speecht5_fairseq import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "speecht5_fairseq" / "doctor.py"
 HEALTHY = {
     "torch": "2.11.0+cu130",
     "torchaudio": "2.11.0",
@@ -298,6 +299,25 @@ def test_runs_where_neither_torch_nor_fairseq_is_installed(command):
     done = subprocess.run([sys.executable, "-S", *command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stderr
     assert "make setup" in done.stdout.splitlines()[-1]
+
+
+def test_as_a_script_it_takes_the_library_s_modules_and_not_the_package_s():
+    """A script's folder comes first in Python's path, and this one has an inspect.py."""
+    code = f"""
+import runpy, sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+for name in ("inspect", "dataclasses"):
+    sys.modules.pop(name, None)
+try:
+    runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+except SystemExit:
+    pass
+import inspect
+print(inspect.__file__)
+"""
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.splitlines()[-1]).name == "inspect.py" and str(ROOT) not in done.stdout.splitlines()[-1]
 
 
 def test_a_package_that_does_not_import_sends_to_the_doctor():

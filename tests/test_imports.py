@@ -17,7 +17,7 @@ LEVELS = (
     (("models", "generation"), "together"),
     (("criterions",), "apart"),
     (("tasks",), "apart"),
-    (("scoring", "convert", "average"), "apart"),
+    (("scoring", "convert", "average", "inspect"), "apart"),
 )
 ROOMS = [room for rooms, _ in LEVELS for room in rooms]
 OUTSIDE = ("manifest_tools", "examples", "benchmarks", "tests")  # they import the package, never the other way round

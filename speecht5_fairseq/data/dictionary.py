@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,19 @@ def load_text_dictionary(path: str | Path) -> Dictionary:
     return dictionary
 
 
+def dictionary_of(symbols: Sequence[str]) -> Dictionary:
+    """A dictionary of symbols that were loaded before, without the four that stand before every file's own."""
+    dictionary = Dictionary()
+    for symbol in symbols:
+        dictionary.add_symbol(symbol, overwrite=True)  # one that comes twice has two places, as in its file
+    return dictionary
+
+
+def own_symbols(dictionary: Dictionary) -> list[str]:
+    """What `dictionary_of` makes the dictionary of."""
+    return dictionary.symbols[dictionary.nspecial :]
+
+
 def load_unit_dictionary(path: str | Path) -> Dictionary:
     """Load `dict.km.txt`. The class of a unit is its index less `dictionary.nspecial`: specials are no classes.
 
@@ -49,7 +63,7 @@ def load_unit_dictionary(path: str | Path) -> Dictionary:
 
 def unit_classes(dictionary: Dictionary) -> np.ndarray:
     """The class of each unit number: int64 (highest unit + 1,), with -1 for numbers that the dictionary lacks."""
-    symbols = dictionary.symbols[dictionary.nspecial :]
+    symbols = own_symbols(dictionary)
     units = {int(symbol): number for number, symbol in enumerate(symbols) if symbol.isascii() and symbol.isdigit()}
     classes = np.full(max(units, default=-1) + 1, -1, dtype=np.int64)
     for unit, number in units.items():
@@ -69,7 +83,7 @@ def load_class_dictionary(path: str | Path) -> list[str]:
         DictionaryError: the file is missing, breaks its format, or has fewer than two classes.
     """
     dictionary = _load(path, "write one line `NAME COUNT` for each class of the training manifest")
-    names = dictionary.symbols[dictionary.nspecial :]
+    names = own_symbols(dictionary)
     if len(names) < 2:
         mend = "write one line `NAME COUNT` for each class, two at least"
         raise DictionaryError(located(path, 1, f"one class ({names[0]!r}), so there is nothing to tell apart", mend))

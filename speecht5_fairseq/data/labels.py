@@ -14,11 +14,11 @@ from ..constants import CTC_BLANK_SYMBOL, ENCODER_FRAME_RATE, IGNORED_LABEL, MAS
 from .dictionary import load_unit_dictionary, unit_classes
 from .errors import DataError, ManifestError, located
 from .manifest import Manifest, TextLines
+from .piece_model import PieceModel, load_sentencepiece, read_piece_model
 from .text_normalisation import NO_NORMALISER, find_normaliser
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
-    from sentencepiece import SentencePieceProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +27,11 @@ class TextLabels:
     """`<labels>/<split>.txt`, one line an utterance: pieces and spaces, or raw text with a sentencepiece model.
 
     Args:
+        spm_model: the model or its file; None for labels that are pieces already.
         normaliser: what `text_normalisation.find_normaliser` finds; applied to raw text before sentencepiece.
 
     Attributes:
+        spm_model: the model, or None.
         files: what the labels were made from, for the stamp of a verification.
 
     Raises:
@@ -40,7 +42,7 @@ class TextLabels:
         self,
         lines: TextLines,
         dictionary: Dictionary,
-        spm_model: str | Path | None = None,
+        spm_model: str | Path | PieceModel | None = None,
         *,
         normaliser: str = NO_NORMALISER,
     ) -> None:
@@ -51,10 +53,10 @@ class TextLabels:
             )
         self.lines = lines
         self.dictionary = dictionary
-        self.spm_model = Path(spm_model) if spm_model else None
+        self.spm_model = read_piece_model(spm_model) if spm_model else None
         self.normaliser = normaliser
         self._normalise = find_normaliser(normaliser)
-        self.files = [lines.path] + ([self.spm_model] if self.spm_model else [])
+        self.files = [lines.path] + ([self.spm_model.file] if self.spm_model else [])
         self._encoder = load_sentencepiece(self.spm_model) if self.spm_model else None
         self._warn_of_other_pieces()
 
@@ -73,7 +75,7 @@ class TextLabels:
                 "dictionary was made with?",
                 len(others),
                 len(symbols),
-                self.spm_model,
+                self.spm_model.file,
                 others[0],
             )
 
@@ -83,7 +85,7 @@ class TextLabels:
         folder: str | Path,
         split: str,
         dictionary: Dictionary,
-        spm_model: str | Path | None = None,
+        spm_model: str | Path | PieceModel | None = None,
         *,
         normaliser: str = NO_NORMALISER,
     ) -> TextLabels:
@@ -154,21 +156,30 @@ class UnitLabels:
         self.files = [lines.path]
 
     @classmethod
-    def open(cls, folder: str | Path, split: str, *, rate: int = ENCODER_FRAME_RATE) -> UnitLabels:
-        """Open `<folder>/<split>.km` and `<folder>/dict.km.txt`.
+    def open(
+        cls,
+        folder: str | Path,
+        split: str,
+        *,
+        rate: int = ENCODER_FRAME_RATE,
+        vocabulary: tuple[Dictionary, Path] | None = None,
+    ) -> UnitLabels:
+        """Open `<folder>/<split>.km`.
+
+        Args:
+            vocabulary: the dictionary of the units and its file; None for `<folder>/dict.km.txt`.
 
         Raises:
             ManifestError: a file is missing.
             DictionaryError: dict.km.txt breaks its format.
         """
         mend = "make it with `python -m manifest_tools.units`"
-        dictionary = _existing(Path(folder) / "dict.km.txt", "dictionary of units", mend)
-        labels = cls(
-            TextLines(_existing(Path(folder) / f"{split}.km", "unit labels", mend)),
-            load_unit_dictionary(dictionary),
-            rate,
-        )
-        labels.files.append(dictionary)
+        if vocabulary is None:
+            file = _existing(Path(folder) / "dict.km.txt", "dictionary of units", mend)
+            vocabulary = load_unit_dictionary(file), file
+        dictionary, file = vocabulary
+        labels = cls(TextLines(_existing(Path(folder) / f"{split}.km", "unit labels", mend)), dictionary, rate)
+        labels.files.append(file)
         return labels
 
     @cached_property
@@ -230,26 +241,6 @@ def check_count(manifest: Manifest, labels: TextLabels | UnitLabels) -> None:
         problem = f"{len(labels)} label lines for the {len(manifest)} rows of {manifest.file}"
         mend = "label line N belongs to manifest line N + 1: write exactly one for each row"
         raise ManifestError(located(labels.lines.path, min(len(labels), len(manifest)) + 1, problem, mend))
-
-
-def load_sentencepiece(path: str | Path) -> SentencePieceProcessor:
-    """The sentencepiece processor of a model file.
-
-    Raises:
-        ManifestError: the file is missing or no sentencepiece model.
-        ImportError: sentencepiece is not installed.
-    """
-    try:
-        from sentencepiece import SentencePieceProcessor  # only jobs with raw text need it
-    except ImportError as error:
-        raise ImportError("sentencepiece is not installed: `pip install sentencepiece`") from error
-    mend = "make it with `python -m manifest_tools.vocabulary train`"
-    file = str(_existing(Path(path), "sentencepiece model", mend))
-    try:
-        return SentencePieceProcessor(model_file=file)
-    except (OSError, RuntimeError) as error:
-        problem = f"not readable as a sentencepiece model ({error})"
-        raise ManifestError(f"{file}: {problem}; copy it again, or {mend}") from error
 
 
 def _existing(path: Path, what: str, mend: str) -> Path:

@@ -35,14 +35,15 @@ def load_adapted(paths: Iterable[str | Path], overrides: Mapping[str, Any] | Non
     Args:
         paths: checkpoints of fairseq-train; whole ones (without ``--base-checkpoint``) load as ever.
         overrides: options to change in all of them, as ``--model-overrides`` does: where ``data`` or the
-            ``base_checkpoint`` stand now, say.
+            ``base_checkpoint`` stand now, say. Dictionaries that are in neither are those of the checkpoint.
 
     Raises:
         CheckpointError: a base that is missing or another one, see ``Bases.read`` and ``partial.completed``.
     """
     bases, found = Bases(), []
     for path in map(str, paths):
-        state = checkpoint_utils.load_checkpoint_to_cpu(path, dict(overrides or {}))
+        # the task looks for what its files lack in the checkpoint that --path names
+        state = checkpoint_utils.load_checkpoint_to_cpu(path, {"path": path, **(overrides or {})})
         task = tasks.setup_task(state["cfg"].task, from_checkpoint=True)
         task.bases, task.checkpoint_folders = bases, [Path(path).parent]
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)

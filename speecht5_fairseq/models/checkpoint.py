@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from .errors import CheckpointError
+from .errors import CheckpointError, listed
+from .partial import DIGEST
+from .parts import nets_of
 from .released_format import from_released, is_released
 from .released_options import config_from_released, released_preset
+from .signal_values import check_signal
+
+MARK = "encoder.relative_positions.vectors.weight"  # in every model of ours, and in no other of fairseq's
+ZIP = b"PK\x03\x04"  # how files of torch.save begin; older ones are bare pickles
 
 
 class DictionaryFiles(NamedTuple):
@@ -23,9 +29,6 @@ class DictionaryFiles(NamedTuple):
 
 
 UNNAMED_FILES = DictionaryFiles()
-# How torch says that a pickle names a class or function that is not on its list.
-_WANTED = re.compile(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)")
-_ZIP = b"PK\x03\x04"  # how the files begin that torch has written since 1.6; older ones cannot stay on disk
 
 
 class Start(NamedTuple):
@@ -45,8 +48,10 @@ class Start(NamedTuple):
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint file, ours or the published code's, whose tensors stay on disk until they are looked at.
 
+    Nothing in a file is run: it may hold numbers, texts, lists, dicts and tensors.
+
     Raises:
-        CheckpointError: it cannot be read, or holds no model.
+        CheckpointError: it cannot be read, wants to run something, holds no model, or one of another signal.
     """
     state = read_state(path)
     if is_released(state["model"]):
@@ -55,39 +60,76 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """A checkpoint file as it stands, with the tensor names of the code that wrote it.
+    """As ``read_checkpoint``, with the tensor names of the code that wrote it.
 
     Raises:
-        CheckpointError: see ``read_checkpoint``.
+        CheckpointError: see there.
     """
-    state = read_tensors(path)
+    state = read_file(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
+    check_signal(state.get("task_state"), str(path))
     return state
 
 
-def read_tensors(path: str | Path) -> Any:
-    """What torch saved in a file of tensors and plain values; nothing in it is run.
+def read_file(path: str | Path) -> Any:
+    """What torch saved in a file, whatever that is; nothing in it is run.
 
     Raises:
-        CheckpointError: it cannot be read, or would run code.
+        CheckpointError: it cannot be read, or wants to run something.
     """
     try:
-        with open(path, "rb") as file:
-            mapped = file.read(len(_ZIP)) == _ZIP
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except OSError:
-        raise
-    except Exception as error:  # of a file that is none of torch's, unpickling raises whatever it stumbles over
-        wanted = _WANTED.search(str(error))
-        if wanted:
-            raise CheckpointError(
-                f"{path}: wants to run {wanted[1]}, which loading tensors does not need, so it is not loaded; give a "
-                "checkpoint of tensors and plain values"
-            ) from error
-        told = isinstance(error, (RuntimeError, pickle.UnpicklingError)) and str(error)
-        reason = told.splitlines()[0] if told else type(error).__name__
-        raise CheckpointError(f"{path}: no readable checkpoint ({reason}); copy it again, or give another") from error
+        return _load(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {_not_a_file(error)}") from error
+    except Exception as error:  # whatever a file that is none makes the reader of pickles trip over
+        raise CheckpointError(f"{path}: {_refusal(Path(path), str(error) or type(error).__name__)}") from error
+
+
+def _load(path: str | Path) -> Any:
+    with open(path, "rb") as file:
+        zipped = file.read(len(ZIP)) == ZIP
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+
+
+def _not_a_file(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such checkpoint; correct the path"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not a checkpoint; name a file in it, checkpoint_best.pt say"
+    return f"cannot be read ({error.strerror}); give a file that can"
+
+
+def _refusal(path: Path, reason: str) -> str:
+    wanted = re.search(r"GLOBAL (\S+)", reason)
+    if wanted:
+        return (
+            f"refused, and nothing in it was run: it asks for {wanted[1]} when it is loaded, and a checkpoint holds "
+            "numbers, texts, lists, dicts and tensors alone; give one that fairseq-train wrote with this user dir"
+        )
+    with path.open("rb") as file:
+        zipped = file.read(len(ZIP)) == ZIP
+    if zipped and not zipfile.is_zipfile(path):
+        reason = f"cut off after {path.stat().st_size:,} bytes"
+    elif reason.startswith("Weights only load failed"):  # torch goes on with the advice to load it without care
+        reason = "nothing that torch.save writes of numbers, texts, lists, dicts and tensors"
+    return f"no readable checkpoint ({reason.splitlines()[0]}); copy it again, or give another"
+
+
+def check_ours(tensors: dict[str, Any], name: str) -> None:
+    """Check that these are the tensors of one of our models, or of additions to one.
+
+    Args:
+        name: says which checkpoint, in errors.
+
+    Raises:
+        CheckpointError: they are those of something else.
+    """
+    if MARK not in tensors and DIGEST not in tensors:
+        raise CheckpointError(
+            f"{name}: it is not a speecht5_fairseq model; its nets are {listed(nets_of(tensors))}. Give a checkpoint "
+            "that fairseq-train wrote with this user dir"
+        )
 
 
 def trained_prediction(state: dict[str, Any]) -> str:
@@ -102,3 +144,9 @@ def model_options(state: dict[str, Any]) -> dict[str, Any]:
     """The model's options in a checkpoint, the checkpoint's own and not a copy; none where it does not tell."""
     options = (state.get("cfg") or {}).get("model") or {}
     return options if isinstance(options, dict) else vars(options)
+
+
+def updates_of(state: dict[str, Any]) -> int:
+    """Updates that a checkpoint was trained for; 0 where it does not say."""
+    history = state.get("optimizer_history") or [{}]
+    return int(history[-1].get("num_updates", 0))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from .checkpoint import DictionaryFiles, Start
-from .errors import CheckpointError, listed, shortened
+from .errors import HELD, CheckpointError, listed, shortened
 from .vocabulary import decode
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _refusal(ours: list[str], theirs: list[str], files: DictionaryFiles, name: s
     return (
         f"{files.text}{_line(ours, place)}: the dictionary does not fit {name}: {len(ours)} symbols here, "
         f"{len(theirs)} in the checkpoint ({listed(set(ours) ^ set(theirs))} on one side only){first}. Use the "
-        f"dict.txt that the checkpoint was trained with{option}"
+        f"dict.txt that the checkpoint was trained with ({HELD}){option}"
     )
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+# The mend of a dictionary that does not fit.
+HELD = (
+    "decoding without any takes it from the checkpoint, and `python -m speecht5_fairseq.inspect CHECKPOINT --extract "
+    "FOLDER` writes it"
+)
 _LISTED = 8  # names shown in a message before "and N more"
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start, read_checkpoint, trained_prediction
+from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start, check_ours, read_checkpoint, trained_prediction
 from .dictionary_change import ROWS, SYMBOLS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
-from .errors import CheckpointError, listed
+from .errors import HELD, CheckpointError, listed
 from .partial import DIGEST, completed, whole_state
 from .parts import net_of, nets_of, prefixes, summary, within, words
 from .vocabulary import decode
@@ -51,7 +51,7 @@ def load_nets(
     own = whole_state(model)
     taken = check_nets(model, checkpoint, files, start=start)
     if whole:
-        _check_whole(own, taken)
+        _check_whole(own, taken, "the checkpoint")
     for why, names in _fresh(model, checkpoint, own, None if start is None else start.prediction).items():
         logger.warning("%s, so these are new (initial values): %s", why, ", ".join(sorted(names)))
     if start is not None and start.new_vocabulary:
@@ -81,6 +81,7 @@ def check_nets(
     checkpoint = completed(model.base, checkpoint, own, name)
     nets = nets_of(checkpoint)
     _check_body(nets, nets_of(own), name, start)
+    check_ours(checkpoint, name)
     given = {**checkpoint, **_tied_embedding(checkpoint, own)}
     wanted = _selected(given, own, start, nets & nets_of(own))
     prediction = prediction if start is None else start.prediction
@@ -99,19 +100,24 @@ def check_nets(
     return taken
 
 
-def check_file(model: nn.Module, path: str | Path, files: DictionaryFiles, start: Start | None = None) -> Start | None:
+def check_file(
+    model: nn.Module, path: str | Path, files: DictionaryFiles, start: Start | None = None, *, whole: bool = False
+) -> Start | None:
     """Check that a checkpoint file fits, without reading the values of its nets.
 
     Returns:
         ``start`` with what the file tells of the run that wrote it.
 
     Raises:
-        CheckpointError: it cannot be read, holds no model, or see ``check_nets``.
+        CheckpointError: it cannot be read, holds no model, or see ``check_nets``; or nets would be new and the
+            ``whole`` model is wanted, of a run that goes on.
     """
-    state = read_checkpoint(path)
+    state, name = read_checkpoint(path), f"the checkpoint {path}"
     if start is not None:
         start = start._replace(prediction=trained_prediction(state))
-    check_nets(model, state["model"], files, f"the checkpoint {path}", start)
+    taken = check_nets(model, state["model"], files, name, start)
+    if whole:
+        _check_whole(whole_state(model), taken, name)
     return start
 
 
@@ -190,8 +196,8 @@ def _check_classes(taken: dict[str, Tensor], own: dict[str, Tensor], files: Dict
     difference = f"{only} on one side only" if only else "in another order"
     raise CheckpointError(
         f"{files.classes}: {len(ours)} classes here, {len(theirs)} in {name} ({difference}); take the dict.txt that it "
-        f"was trained with. To learn other classes, start from a pre-trained model, or leave the head: {SELECTION} "
-        f"{','.join(sorted(nets_of(own) - _OF_CLASSES))}"
+        f"was trained with ({HELD}). To learn other classes, start from a pre-trained model, or leave the head: "
+        f"{SELECTION} {','.join(sorted(nets_of(own) - _OF_CLASSES))}"
     )
 
 
@@ -216,13 +222,12 @@ def _check_tensors(due: set[str], taken: dict[str, Tensor], own: dict[str, Tenso
         )
 
 
-def _check_whole(own: dict[str, Tensor], taken: dict[str, Tensor]) -> None:
+def _check_whole(own: dict[str, Tensor], taken: dict[str, Tensor], name: str) -> None:
     new = summary((name for name in own if name not in taken and net_of(name) not in NO_NETS), list(own))
     if new:
         raise CheckpointError(
-            f"the checkpoint has no {', '.join(new)}, which this job needs: it was trained for another job. Give the "
-            "--task and the options that it was trained with, or fine-tune it first (fairseq-train "
-            "--finetune-from-model)"
+            f"{name} has no {', '.join(new)}, which this job needs: it was trained for another job. Give the --task "
+            "and the options that it was trained with, or fine-tune it first (fairseq-train --finetune-from-model)"
         )
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
@@ -10,7 +11,6 @@ import numpy as np
 from fairseq.data import Dictionary
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask
-from fairseq.utils import split_paths
 from omegaconf import II, MISSING
 
 from ..constants import CTC_BLANK_SYMBOL
@@ -19,15 +19,19 @@ from ..data.checks import Report, verify
 from ..data.classes import ClassLabels
 from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
+from ..data.piece_model import PieceModel
 from ..models.adapters import report
 from ..models.base_checkpoint import Bases
+from ..models.contents import read_contents, saved_contents
 from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
+from ..models.signal_values import check_signal
 from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
-from .start import check_backend, is_fine_tuning, starting_checkpoint
+from .start import check_backend, checkpoint_folders, is_fine_tuning, starting_checkpoint
+from .vocabularies import check_start, decoding_contents
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +100,11 @@ class SpeechT5Task(FairseqTask):
         job: the nets that the model builds.
         columns: entry of ``JOB_COLUMNS`` for the manifests.
         text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
-        units: k-means units that the model predicts; 0 outside pre-training.
+        units: k-means units that the model predicts; 0 outside pre-training. ``unit_symbols`` are their names.
         classes: the speakers that the model tells apart; none outside identification.
         dictionary_files: where the symbols and the units were read.
+        contents: what the checkpoint to decode with holds besides weights; None in training.
+        own_options: the options came with the checkpoint, and name files of whoever trained it.
         bases: frozen base checkpoints, held once for all models that this task builds.
         checkpoint_folders: of the checkpoints to decode with, where a base may stand.
         from_checkpoint: the model came with a checkpoint: fairseq-generate and fairseq-validate, which do not train.
@@ -111,9 +117,12 @@ class SpeechT5Task(FairseqTask):
         self.job: Job = JOBS[job]
         self.text_dictionary: Dictionary | None = None
         self.units = 0
+        self.unit_symbols: list[str] = []
         self.classes: list[str] = []
         self.dictionary_files = UNNAMED_FILES
         self.from_checkpoint = False
+        self.contents = decoding_contents(cfg.path)
+        self.own_options = False
         self.bases = Bases()
         self.checkpoint_folders = checkpoint_folders(cfg.path)
 
@@ -124,6 +133,23 @@ class SpeechT5Task(FairseqTask):
     @property
     def target_dictionary(self) -> Dictionary | None:
         return self.text_dictionary
+
+    @cached_property
+    def pieces(self) -> PieceModel | None:
+        """The sentencepiece model that cuts raw text; None where labels are pieces, and in jobs without text labels."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What checkpoints hold of what this run reads, so that they travel alone; see ``models.contents``."""
+        return saved_contents(pieces=self.pieces, units=self.unit_symbols)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Called for each checkpoint to decode with, whose contents were read before (``contents``).
+
+        Raises:
+            CheckpointError: it was trained with other constants.
+        """
+        check_signal(state_dict, "the checkpoint")
 
     @property
     def ctc_blank(self) -> int:
@@ -179,7 +205,10 @@ class SpeechT5Task(FairseqTask):
             )
         if checkpoint is not None:
             fine_tuning = is_fine_tuning(checkpoint, save_dir=self.cfg.save_dir, finetune_from_model=given)
-            model.start = check_file(model, checkpoint, self.dictionary_files, start if fine_tuning else None)
+            asked = start if fine_tuning else None
+            contents, files = read_contents(checkpoint), self.dictionary_files
+            model.start = check_file(model, checkpoint, files, asked, whole=not fine_tuning)
+            check_start(contents, asked, pieces=self.pieces, units=self.unit_symbols, units_file=files.units)
 
     def open_manifest(self, split: str) -> Manifest:
         file = Path(self.cfg.data) / f"{split}.tsv"
@@ -260,11 +289,6 @@ class SpeechT5Task(FairseqTask):
     ) -> np.ndarray:
         """The data sets know their limits and report what they leave out."""
         return indices
-
-
-def checkpoint_folders(path: str | None) -> list[Path]:
-    """Folders of the checkpoints that fairseq-generate's ``--path`` names."""
-    return [Path(file).parent for file in split_paths(path)] if path else []
 
 
 def warn_of_training_limits(cfg: SpeechTaskConfig) -> None:

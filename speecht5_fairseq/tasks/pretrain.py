@@ -8,7 +8,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
 from ..constants import ENCODER_FRAME_RATE
-from ..data.dictionary import load_text_dictionary, load_unit_dictionary, unit_count
+from ..data.dictionary import own_symbols, unit_count
 from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
@@ -16,6 +16,7 @@ from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_bi
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
+from .vocabularies import Vocabulary, find_text, find_units
 
 TEXT_BREAKS = ChoiceEnum(list(BREAK_MODES))
 TEXT_OPTIONS = (
@@ -50,25 +51,27 @@ class PretrainTask(SpeechT5Task):
     """
 
     columns = "pretrain"
+    unit_vocabulary: Vocabulary
 
     @classmethod
     def setup_task(cls, cfg: PretrainTaskConfig, **kwargs) -> "PretrainTask":
         task = cls(cfg, "pretrain_speech" if cfg.text_data is None else "pretrain")
-        units = task.label_dir / "dict.km.txt"
-        task.units = unit_count(load_unit_dictionary(units))
-        task.dictionary_files = DictionaryFiles(units=units)
+        task.unit_vocabulary = find_units(task.label_dir / "dict.km.txt", task.contents)
+        task.unit_symbols = own_symbols(task.unit_vocabulary.dictionary)
+        task.units = unit_count(task.unit_vocabulary.dictionary)
+        task.dictionary_files = DictionaryFiles(units=task.unit_vocabulary.file)
         if cfg.text_data is None:
             warn_without_effect(cfg, PretrainTaskConfig, TEXT_OPTIONS, "they need --text-data")
         else:
-            task.dictionary_files = DictionaryFiles(Path(cfg.text_data) / "dict.txt", units)
-            task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
+            task.text_dictionary, file = find_text(Path(cfg.text_data) / "dict.txt", task.contents)
+            task.dictionary_files = task.dictionary_files._replace(text=file)
         return task
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
         """Open and verify a split: "NAME" of speech and of text, or "SPEECH|TEXT" where their names differ."""
         speech_split, _, text_split = split.partition("|")
         manifest = self.open_manifest(speech_split)
-        labels = UnitLabels.open(self.label_dir, speech_split, rate=self.cfg.unit_rate)
+        labels = UnitLabels.open(self.label_dir, speech_split, rate=self.cfg.unit_rate, vocabulary=self.unit_vocabulary)
         self.verify(manifest, units=labels)
         speech = PretrainSpeechDataset(manifest, labels, crop_samples=self.cfg.crop_samples, **self.limits(split))
         self.datasets[split] = JointPretrainDataset(

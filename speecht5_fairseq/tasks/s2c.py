@@ -9,7 +9,6 @@ from omegaconf import II
 
 from ..constants import SAMPLE_RATE
 from ..data.classes import ClassLabels
-from ..data.dictionary import load_class_dictionary
 from ..data.s2c import S2CDataset
 from ..generation.classes import ClassGenerator, Utterance
 from ..generation.options import reject_unsupported
@@ -18,6 +17,7 @@ from ..generation.speech_generator import ResultLines
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
+from .vocabularies import find_classes
 from .watched_epoch import WatchedEpoch
 
 CROP_SECONDS = 3.2  # the published recipe's
@@ -54,8 +54,8 @@ class S2CTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2CTaskConfig, **kwargs) -> "S2CTask":
         task = cls(cfg, "s2c")
-        task.dictionary_files = DictionaryFiles(classes=task.dictionary_file)
-        task.classes = load_class_dictionary(task.dictionary_files.classes)
+        task.classes, file = find_classes(task.dictionary_file, task.contents)
+        task.dictionary_files = DictionaryFiles(classes=file)
         return task
 
     @property

@@ -1,19 +1,21 @@
 """Task of speech to text: recognition and translation."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
-from ..data.dictionary import load_text_dictionary
 from ..data.labels import TextLabels
+from ..data.piece_model import PieceModel
 from ..data.s2t import S2TDataset
 from ..generation.beam_search import JointBeamSearch
 from ..generation.ctc_greedy import CTCGreedySearch
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
+from .vocabularies import find_pieces, find_text
 
 DECODING = ChoiceEnum(["beam", "ctc-greedy"])
 
@@ -22,7 +24,10 @@ DECODING = ChoiceEnum(["beam", "ctc-greedy"])
 class S2TTaskConfig(SpeechTaskConfig):
     spm_model: Optional[str] = field(
         default=None,
-        metadata={"help": "sentencepiece model: the label lines are raw text (default: pieces with spaces between)"},
+        metadata={
+            "help": "sentencepiece model: the label lines are raw text; none: they are pieces with spaces between "
+            "(default: in decoding what the checkpoint's run read, else none)"
+        },
     )
     unlabelled: bool = field(default=False, metadata={"help": "decode speech that has no transcripts"})
     decoding: DECODING = field(
@@ -43,9 +48,14 @@ class S2TTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2TTaskConfig, **kwargs) -> "S2TTask":
         task = cls(cfg, "s2t")
-        task.dictionary_files = DictionaryFiles(task.dictionary_file)
-        task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
+        task.own_options = kwargs.get("from_checkpoint", False)
+        task.text_dictionary, file = find_text(task.dictionary_file, task.contents)
+        task.dictionary_files = DictionaryFiles(file)
         return task
+
+    @cached_property
+    def pieces(self) -> PieceModel | None:
+        return find_pieces(self.cfg.spm_model, self.contents, own_options=self.own_options)
 
     def build_model(self, cfg, from_checkpoint: bool = False):
         if not from_checkpoint:
@@ -70,7 +80,7 @@ class S2TTask(SpeechT5Task):
         if self.cfg.unlabelled:
             warn_without_effect(self.cfg, S2TTaskConfig, ["spm_model"], "--unlabelled reads no transcripts")
         else:
-            labels = TextLabels.open(self.label_dir, split, self.text_dictionary, self.cfg.spm_model)
+            labels = TextLabels.open(self.label_dir, split, self.text_dictionary, self.pieces)
         self.verify(manifest, text=labels)
         self.datasets[split] = S2TDataset(manifest, labels, self.text_dictionary, **self.limits(split))
 

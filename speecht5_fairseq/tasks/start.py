@@ -1,6 +1,8 @@
-"""What can be known of a run of fairseq-train before its trainer exists."""
+"""What can be known of a run of fairseq's commands before its trainer or its model exists."""
 
 from pathlib import Path
+
+from fairseq.utils import split_paths
 
 from ..models.freezing import OPTIONS as FREEZING_OPTIONS
 from ..models.speecht5 import SpeechT5Model
@@ -22,6 +24,11 @@ def starting_checkpoint(*, save_dir: str, restore_file: str, finetune_from_model
 def is_fine_tuning(checkpoint: Path | None, *, save_dir: str, finetune_from_model: str | None) -> bool:
     """Whether what ``starting_checkpoint`` found is that of ``--finetune-from-model``, not one of the run itself."""
     return None not in (checkpoint, finetune_from_model) and checkpoint != Path(save_dir) / LAST
+
+
+def checkpoint_folders(path: str | None) -> list[Path]:
+    """Folders of the checkpoints that fairseq-generate's ``--path`` names."""
+    return [Path(file).parent for file in split_paths(path)] if path else []
 
 
 def check_backend(model: SpeechT5Model, backend: str, *, find_unused: bool, cpu: bool, processes: int) -> None:

@@ -1,27 +1,32 @@
 """Task of text to speech: synthesis."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Optional
 
 from fairseq.tasks import register_task
 
-from ..data.dictionary import load_text_dictionary
 from ..data.errors import ManifestError
 from ..data.labels import TextLabels
 from ..data.manifest import Manifest
+from ..data.piece_model import PieceModel
 from ..data.source_text import TEXT_ENDS, SourceText
 from ..data.speech_target import TargetOptions
 from ..data.t2s import T2SDataset
 from ..data.text_normalisation import NO_NORMALISER
 from ..models.loading import DictionaryFiles
 from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line
+from .vocabularies import find_pieces, find_text
 
 
 @dataclass
 class T2STaskConfig(SpeechTargetTaskConfig):
     spm_model: Optional[str] = field(
         default=None,
-        metadata={"help": "sentencepiece model: the label lines are raw text (default: pieces with spaces between)"},
+        metadata={
+            "help": "sentencepiece model: the label lines are raw text; none: they are pieces with spaces between "
+            "(default: in decoding what the checkpoint's run read, else none)"
+        },
     )
     text_ends: Optional[str] = field(
         default=None,
@@ -52,13 +57,18 @@ class T2STask(SpeechTargetTask):
     @classmethod
     def setup_task(cls, cfg: T2STaskConfig, **kwargs) -> "T2STask":
         task = cls(cfg, "t2s")
-        task.dictionary_files = DictionaryFiles(task.dictionary_file)
-        task.text_dictionary = load_text_dictionary(task.dictionary_files.text)
+        task.own_options = kwargs.get("from_checkpoint", False)
+        task.text_dictionary, file = find_text(task.dictionary_file, task.contents)
+        task.dictionary_files = DictionaryFiles(file)
         return task
+
+    @cached_property
+    def pieces(self) -> PieceModel | None:
+        return find_pieces(self.cfg.spm_model, self.contents, own_options=self.own_options)
 
     def open_text(self, split: str, saved: Any) -> TextLabels:
         normaliser = travelled(self.cfg.text_normaliser, saved, "text_normaliser", NO_NORMALISER)
-        return TextLabels.open(self.label_dir, split, self.text_dictionary, self.cfg.spm_model, normaliser=normaliser)
+        return TextLabels.open(self.label_dir, split, self.text_dictionary, self.pieces, normaliser=normaliser)
 
     def build_dataset(self, manifest: Manifest, text: TextLabels, saved: Any, options: TargetOptions) -> T2SDataset:
         limit = self.cfg.max_text_symbols if self.is_generating else None
@@ -67,7 +77,9 @@ class T2STask(SpeechTargetTask):
 
     def settings(self, manifest: Manifest, text: TextLabels) -> dict:
         names = ("text_ends", "text_normaliser", "max_text_symbols")
-        return super().settings(manifest, text) | {name: getattr(self.cfg, name) for name in names}
+        pieces = None if self.pieces is None else self.pieces.digest
+        options = {name: getattr(self.cfg, name) for name in names}
+        return super().settings(manifest, text) | options | {"sentencepiece": pieces}
 
     def describe(self, row: int) -> dict[str, object]:
         labels = self.datasets[self.cfg.gen_subset].text.labels

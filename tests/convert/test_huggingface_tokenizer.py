@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from checkpoints import SENTENCES, tiny_sentencepiece
+from conversions import SENTENCES, tiny_sentencepiece
 from helpers import SYMBOLS, tiny_dictionary, write_lines
 from sentencepiece import SentencePieceProcessor
 from transformers import AddedToken, SpeechT5Tokenizer
@@ -85,6 +85,12 @@ def test_the_first_piece_that_the_dictionary_lacks_is_named(tmp_path):
         CheckpointError, match=r"^m: makes the piece '2' \(the first of 1\), which the dictionary lacks"
     ):
         ordered_pieces(model, symbols(), "m")
+
+
+def test_a_symbol_with_two_indices_is_named(tmp_path):
+    model = tiny_sentencepiece(tmp_path / "spm.model").read_bytes()
+    with pytest.raises(CheckpointError, match="the dictionary has 'B' twice"):
+        ordered_pieces(model, [*symbols()[:9], "B", *symbols()[9:]], "m")
 
 
 def test_fillers_of_fairseq_preprocess_keep_their_places(tmp_path):

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from checkpoints import tiny_checkpoint, tiny_sentencepiece
+from conversions import tiny_checkpoint, tiny_sentencepiece
 
 from speecht5_fairseq.convert.__main__ import main
 

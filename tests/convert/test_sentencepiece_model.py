@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from checkpoints import SENTENCES, tiny_sentencepiece
+from conversions import SENTENCES, tiny_sentencepiece
 from helpers import SYMBOLS
 from sentencepiece import SentencePieceProcessor
 

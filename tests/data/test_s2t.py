@@ -10,7 +10,7 @@ from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.collate import shift_right
 from speecht5_fairseq.data.dictionary import load_text_dictionary
 from speecht5_fairseq.data.errors import DataError, ManifestError
-from speecht5_fairseq.data.labels import TextLabels, load_sentencepiece
+from speecht5_fairseq.data.labels import TextLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.s2t import S2TDataset
 from speecht5_fairseq.data.seeding import utterance_seed
@@ -77,15 +77,6 @@ def test_sentencepiece_model_encodes_raw_text(tmp_path, caplog):
     assert not caplog.messages
     with pytest.raises(ManifestError, match="no.model: no sentencepiece model; make it"):
         TextLabels.open(tmp_path, "train", dictionary, tmp_path / "no.model")
-
-
-@pytest.mark.parametrize("content", [b"", b"junk", bytes(range(256)) * 4])
-def test_a_broken_sentencepiece_model_is_named_with_its_mend(tmp_path, content):
-    pytest.importorskip("sentencepiece")
-    (tmp_path / "spm.model").write_bytes(content)
-    message = r"spm.model: not readable as a sentencepiece model .*copy it again, or make"
-    with pytest.raises(ManifestError, match=message):
-        load_sentencepiece(tmp_path / "spm.model")
 
 
 def test_label_count_and_empty_text(tmp_path):

@@ -1,8 +1,7 @@
 """Source texts: their ends, what no dictionary knows, and long ones."""
 
 import pytest
-import sentencepiece
-from helpers import SYMBOLS, tiny_dictionary, write_lines
+from helpers import SYMBOLS, tiny_dictionary, tiny_piece_model, write_lines
 
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.data.labels import TextLabels
@@ -20,12 +19,7 @@ def pieces(tmp_path, *lines, **options):
 @pytest.fixture(scope="module")
 def spm_model(tmp_path_factory):
     """Characters of upper-case text."""
-    folder = tmp_path_factory.mktemp("spm")
-    text = write_lines(folder / "text", [SYMBOLS[1:], "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"] * 20)
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(folder / "spm"), model_type="char", vocab_size=32, hard_vocab_limit=False
-    )
-    return folder / "spm.model"
+    return tiny_piece_model(tmp_path_factory.mktemp("spm") / "spm.model")
 
 
 def raw(tmp_path, spm_model, *lines, normaliser="none", **options):

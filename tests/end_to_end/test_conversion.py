@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from checkpoints import tiny_sentencepiece
 from commands import USER_DIR, generation, hypotheses, run
+from conversions import tiny_sentencepiece
 from transformers import SpeechT5ForSpeechToText, SpeechT5Processor
 
 from speecht5_fairseq.convert.formats import convert

@@ -9,7 +9,7 @@ from manifest_tools import blocks, vocabulary
 from manifest_tools.vocabulary import encode, train_vocabulary
 from speecht5_fairseq.data.dictionary import load_text_dictionary
 from speecht5_fairseq.data.errors import ManifestError
-from speecht5_fairseq.data.labels import load_sentencepiece
+from speecht5_fairseq.data.piece_model import load_sentencepiece
 
 SENTENCES = [
     "the cat sat on the mat",

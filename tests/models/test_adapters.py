@@ -21,7 +21,7 @@ def base(tmp_path):
 
 
 def build(base=None, **options):
-    task = S2TTask(S2TTaskConfig(data="."), "s2t")
+    task = S2TTask(S2TTaskConfig(data=".", path=None), "s2t")
     task.text_dictionary = tiny_dictionary()
     task.checkpoint_folders = []
     return SpeechT5Model.build_model(

@@ -1,12 +1,12 @@
 """What is read of a checkpoint before it is loaded."""
 
 import argparse
-import os
 
 import pytest
 import torch
+from checkpoints import Intruder, bad_checkpoints
 
-from speecht5_fairseq.models.checkpoint import read_checkpoint, read_state, trained_prediction
+from speecht5_fairseq.models.checkpoint import read_checkpoint, trained_prediction, updates_of
 from speecht5_fairseq.models.errors import CheckpointError
 
 
@@ -34,30 +34,40 @@ def test_a_file_is_read_or_refused_by_its_name(tmp_path):
         read_checkpoint(path)
 
 
-class Runs:
-    """Something that unpickling would call."""
-
-    def __reduce__(self):
-        return os.mkdir, ("it_ran",)
-
-
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
-def test_what_a_file_would_run_is_named_and_not_run(tmp_path, monkeypatch, zipped):
-    monkeypatch.chdir(tmp_path)
-    torch.save({"model": {"encoder.x": Runs()}}, tmp_path / "bad.pt", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match="bad.pt: wants to run .*mkdir, which loading tensors does not need"):
-        read_state(tmp_path / "bad.pt")
-    assert not (tmp_path / "it_ran").exists()
+@pytest.mark.parametrize("kind", ["cut off", "text", "function", "command", "other signal", "no model"])
+def test_a_file_that_is_no_checkpoint_is_refused_and_nothing_in_it_is_run(tmp_path, kind):
+    path, said = bad_checkpoints(tmp_path)[kind]
+    with pytest.raises(CheckpointError, match=f"^{path}: {said}") as error:
+        read_checkpoint(path)
+    assert "weights_only" not in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "intruded").exists()
 
 
-def test_files_of_older_torch_and_no_files_of_torch(tmp_path):
-    torch.save({"model": {"x": torch.ones(2)}}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    assert torch.equal(read_state(tmp_path / "old.pt")["model"]["x"], torch.ones(2))
-    for content in (b"", b"text", b"PK\x03\x04", b"\x80\x02}"):
-        (tmp_path / "none.pt").write_bytes(content)
-        with pytest.raises(
-            CheckpointError, match="none.pt: no readable checkpoint .*; copy it again, or give another$"
-        ):
-            read_state(tmp_path / "none.pt")
-    with pytest.raises(FileNotFoundError):
-        read_state(tmp_path / "missing.pt")
+def test_what_an_intruder_would_do_without_care(tmp_path):
+    """The test above would pass with an intruder that does nothing."""
+    for kind in ("function", "command"):
+        torch.load(bad_checkpoints(tmp_path)[kind][0], weights_only=False)
+        (tmp_path / "intruded").unlink()
+
+
+def test_a_path_without_a_file_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/gone.pt: no such checkpoint; correct the path"):
+        read_checkpoint(tmp_path / "gone.pt")
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}: a folder, not a checkpoint; name a file in it"):
+        read_checkpoint(tmp_path)
+
+
+def test_the_format_of_older_torch_is_read_as_carefully(tmp_path):
+    path = tmp_path / "old.pt"
+    torch.save({"model": {"encoder.x": torch.ones(2)}}, path, _use_new_zipfile_serialization=False)
+    assert torch.equal(read_checkpoint(path)["model"]["encoder.x"], torch.ones(2))
+    state = {"model": {}, "extra_state": Intruder(tmp_path / "intruded", command=True)}
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match="refused, and nothing in it was run: it asks for"):
+        read_checkpoint(path)
+    assert not (tmp_path / "intruded").exists()
+
+
+def test_updates_are_those_of_the_last_optimizer():
+    assert updates_of({"optimizer_history": [{"num_updates": 3}, {"num_updates": 5}]}) == 5
+    assert updates_of({}) == updates_of({"optimizer_history": []}) == 0

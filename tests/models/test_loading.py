@@ -12,6 +12,7 @@ from speecht5_fairseq.models.checkpoint import DictionaryFiles, Start
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.jobs import JOBS
 from speecht5_fairseq.models.loading import check_file, load_nets
+from speecht5_fairseq.models.parts import net_of
 from speecht5_fairseq.models.vocabulary import decode, encode
 
 TABLES = ("text_encoder_prenet", "text_decoder_prenet", "text_decoder_postnet")
@@ -61,6 +62,42 @@ def test_decoding_needs_every_net(caplog):
     model.load_state_dict({name: value for name, value in whole.items() if name != "vocabulary.symbols"})
     with pytest.raises(CheckpointError, match="the checkpoint has no ctc_head, which this job needs"):
         model.load_state_dict(tiny_model("pretrain").state_dict())
+
+
+# The pre-net of recognition is the tied embedding and nothing else, which its post-net has too.
+NETS = sorted({(job, net_of(name)) for job in JOBS for name, _ in tiny_model(job).named_parameters()})
+NETS.remove(("s2t", "text_decoder_prenet"))
+
+
+@pytest.mark.parametrize("job, net", NETS)
+def test_every_net_of_every_job_is_needed(job, net, tmp_path):
+    """In decoding, and where a run goes on."""
+    model = tiny_model(job)
+    rest = {name: value for name, value in model.state_dict().items() if net_of(name) != net}
+    model.whole = True
+    with pytest.raises(CheckpointError, match=f"has no .*{net}"):
+        model.load_state_dict(rest)
+    torch.save({"model": rest}, tmp_path / "rest.pt")
+    with pytest.raises(CheckpointError, match=f"^the checkpoint {tmp_path}/rest.pt has no .*{net}"):
+        check_file(model, tmp_path / "rest.pt", DictionaryFiles(), whole=True)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_tensor_of_every_job_is_needed(job):
+    """At a start of fine-tuning too: a net is taken whole or is new whole. Names that travel may be absent."""
+    model = tiny_model(job)
+    whole = model.state_dict()
+    tied = {f"{table}.embedding.weight" for table in TABLES} & whole.keys()
+    spare = {"vocabulary.symbols", "classes.symbols"} | (tied if len(tied) > 1 else set())
+    for start in (None, Start()):
+        model.whole, model.start = start is None, start
+        for name in whole.keys() - spare:
+            rest = {other: value for other, value in whole.items() if other != name}
+            net = net_of(name)
+            if start is not None and not any(net_of(other) == net for other in rest):
+                continue  # the whole net is new, and said to be
+            with pytest.raises(CheckpointError, match=name.split(".")[0]):
+                model.load_state_dict(rest)
 
 
 @pytest.mark.parametrize("there, here", [("t2s", "s2t"), ("s2t", "t2s"), ("pretrain", "t2s")])

@@ -1,8 +1,6 @@
 """What the tasks share: training steps on joint samples, limits of a split."""
 
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +21,6 @@ from helpers import (
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.collate import shift_right
 from speecht5_fairseq.models.checkpoint import Start
-from speecht5_fairseq.tasks.base import checkpoint_folders
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -49,7 +46,7 @@ class PlainOptimizer:
 
 
 def pretrain_task():
-    task = PretrainTask(PretrainTaskConfig(data="."), "pretrain")
+    task = PretrainTask(PretrainTaskConfig(data=".", path=None), "pretrain")
     task.text_dictionary = tiny_dictionary()
     return task
 
@@ -153,7 +150,7 @@ def test_training_says_what_waits_for_parts_that_never_learn(tmp_path, caplog):
 
 
 def test_only_training_leaves_rows_out_for_their_length():
-    cfg = S2TTaskConfig(data=".", seed=3, train_subset="train", min_speech_samples=5, max_speech_samples=9)
+    cfg = S2TTaskConfig(data=".", path=None, seed=3, train_subset="train", min_speech_samples=5, max_speech_samples=9)
     task = S2TTask(cfg, "s2t")
     assert task.limits("train") == {
         "seed": 3, "training": True, "min_samples": 5, "max_samples": 9, "allow_left_out": False, "resample": True,
@@ -164,23 +161,18 @@ def test_only_training_leaves_rows_out_for_their_length():
     }  # fmt: skip
 
 
-def test_a_base_is_looked_for_beside_each_checkpoint_to_decode_with():
-    assert checkpoint_folders(None) == []
-    assert checkpoint_folders(os.pathsep.join(["a/b/best.pt", "last.pt"])) == [Path("a/b"), Path(".")]
-
-
 def test_labels_stand_beside_the_data_unless_told(tmp_path):
     tiny_manifest(tmp_path)
-    here = S2TTask(S2TTaskConfig(data=str(tmp_path)), "s2t")
+    here = S2TTask(S2TTaskConfig(data=str(tmp_path), path=None), "s2t")
     assert here.label_dir == tmp_path
-    other = S2TTask(S2TTaskConfig(data=str(tmp_path), label_dir=str(tmp_path / "labels")), "s2t")
+    other = S2TTask(S2TTaskConfig(data=str(tmp_path), path=None, label_dir=str(tmp_path / "labels")), "s2t")
     assert other.label_dir == tmp_path / "labels"
 
 
 def test_the_dictionary_of_the_labels_counts_and_that_of_the_manifests_where_they_have_none(tmp_path):
     data, labels = tmp_path / "data", tmp_path / "labels"
     data.mkdir(), labels.mkdir()
-    task = S2TTask(S2TTaskConfig(data=str(data), label_dir=str(labels)), "s2t")
+    task = S2TTask(S2TTaskConfig(data=str(data), path=None, label_dir=str(labels)), "s2t")
     assert task.dictionary_file == labels / "dict.txt"  # which the error about a missing one names
     write_lines(data / "dict.txt", ["a 1"])
     assert task.dictionary_file == data / "dict.txt"
@@ -191,9 +183,9 @@ def test_the_dictionary_of_the_labels_counts_and_that_of_the_manifests_where_the
 def test_audio_that_was_moved(tmp_path):
     tiny_manifest(tmp_path)
     (tmp_path / "audio_train").rename(tmp_path / "moved")
+    options = {"data": str(tmp_path), "path": None, "seed": 1, "train_subset": "train"}
     with pytest.raises(ValueError, match="the audio root is no folder .*--audio-root"):
-        S2TTask.setup_task(S2TTaskConfig(data=str(tmp_path), seed=1, train_subset="train")).load_dataset("train")
-    cfg = S2TTaskConfig(data=str(tmp_path), audio_root=str(tmp_path / "moved"), seed=1, train_subset="train")
-    task = S2TTask.setup_task(cfg)
+        S2TTask.setup_task(S2TTaskConfig(**options)).load_dataset("train")
+    task = S2TTask.setup_task(S2TTaskConfig(**options, audio_root=str(tmp_path / "moved")))
     task.load_dataset("train")
     assert len(task.datasets["train"][0].waveform) == task.datasets["train"].manifest.samples[0]

@@ -13,7 +13,7 @@ SENTENCES = [[5, 6, 7, 8], [9, 10, 11], [12, 13, 14, 15, 16]]
 
 
 def setup(folder, **options):
-    cfg = PretrainTaskConfig(data=str(folder), seed=1, train_subset="train", **options)
+    cfg = PretrainTaskConfig(data=str(folder), path=None, seed=1, train_subset="train", **options)
     return PretrainTask.setup_task(cfg)
 
 
@@ -41,7 +41,7 @@ def test_speech_and_text_from_files_to_a_loss(tmp_path):
 def test_speech_and_text_may_have_splits_of_different_names(tmp_path):
     tiny_manifest(tmp_path, 3, job="pretrain", split="heard")
     text = tiny_text_binary(tmp_path / "text", SENTENCES, split="read")
-    cfg = PretrainTaskConfig(data=str(tmp_path), seed=1, train_subset="heard|read", text_data=str(text))
+    cfg = PretrainTaskConfig(data=str(tmp_path), path=None, seed=1, train_subset="heard|read", text_data=str(text))
     task = PretrainTask.setup_task(cfg)
     task.load_dataset("heard|read")
     assert task.datasets["heard|read"].speech.training and task.datasets["heard|read"].text.training

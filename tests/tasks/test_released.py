@@ -5,6 +5,7 @@ from argparse import Namespace
 from types import SimpleNamespace
 
 import pytest
+from checkpoints import tiny_checkpoint
 from fairseq import criterions, options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from helpers import CLASSES, tiny_manifest, tiny_text_binary
@@ -40,7 +41,8 @@ def decoding(data, job: str, *more: str):
     """The task of fairseq-generate."""
     parser = options.get_generation_parser()
     parser.add_argument("--arch", "-a", default="wav2vec2")  # as fairseq-generate does
-    line = [str(data), "--task", "speecht5", "--t5-task", job, "--path", "none.pt", "--sample-rate", "16000", *more]
+    path = tiny_checkpoint(data / "checkpoint.pt", job)
+    line = [str(data), "--task", "speecht5", "--t5-task", job, "--path", str(path), "--sample-rate", "16000", *more]
     return tasks.setup_task(convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, line)).task)
 
 
@@ -115,7 +117,11 @@ def test_the_options_of_identification(tmp_path):
 
 def test_decoding_has_its_own_ctc_weight_and_no_limits(data):
     task = decoding(data, "s2t", "--ctc-weight", "0.4", "--bpe-tokenizer", "spm.model", "--hubert-label-dir", str(data))
-    assert (task.cfg.ctc_decoding_weight, task.cfg.max_speech_samples, task.cfg.path) == (0.4, None, "none.pt")
+    assert (task.cfg.ctc_decoding_weight, task.cfg.max_speech_samples, task.cfg.path) == (
+        0.4,
+        None,
+        str(data / "checkpoint.pt"),
+    )
 
 
 def test_parts_of_a_checkpoint_by_their_published_names(data):

@@ -13,7 +13,7 @@ from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
 
 def setup(folder, **options):
-    cfg = S2TTaskConfig(**{"data": str(folder), "seed": 1, "train_subset": "train", **options})
+    cfg = S2TTaskConfig(**{"data": str(folder), "path": None, "seed": 1, "train_subset": "train", **options})
     return S2TTask.setup_task(cfg)
 
 

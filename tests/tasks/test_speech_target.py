@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fairseq.dataclass.configs import GenerationConfig
-from helpers import NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_model, write_lines
+from helpers import NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_model, tiny_piece_model, write_lines
 
 from speecht5_fairseq.criterions.speech import SpeechCriterion, SpeechCriterionConfig
 from speecht5_fairseq.data.errors import DataError
@@ -105,6 +105,9 @@ def test_other_text_options_do_not_mix_with_results(tmp_path):
     run(*generating("t2s", tmp_path, max_length_ratio=2.0))
     with pytest.raises(ValueError, match="results of another run .other: text_ends."):
         generating("t2s", tmp_path, max_length_ratio=2.0, text_ends="both")
+    spm_model = str(tiny_piece_model(tmp_path / "spm.model"))
+    with pytest.raises(ValueError, match="results of another run .other: sentencepiece."):
+        generating("t2s", tmp_path, max_length_ratio=2.0, spm_model=spm_model)
 
 
 def test_a_line_that_is_not_utf8_is_written_down_too(tmp_path):

@@ -1,9 +1,18 @@
 """What fairseq-train starts from, found by fairseq's own rule, and which data parallel backend can train a model."""
 
+import os
+from pathlib import Path
+
 import pytest
 from helpers import model_over, tiny_base, tiny_model
 
-from speecht5_fairseq.tasks.start import check_backend, is_fine_tuning, starting_checkpoint, without_gradient
+from speecht5_fairseq.tasks.start import (
+    check_backend,
+    checkpoint_folders,
+    is_fine_tuning,
+    starting_checkpoint,
+    without_gradient,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +36,11 @@ def test_the_checkpoint_that_a_run_starts_from(tmp_path, monkeypatch, present, r
     assert found is None if expected is None else str(found) == expected
     expected_start = expected is not None and expected == finetune
     assert is_fine_tuning(found, save_dir="out", finetune_from_model=finetune) == expected_start
+
+
+def test_a_base_is_looked_for_beside_each_checkpoint_to_decode_with():
+    assert checkpoint_folders(None) == []
+    assert checkpoint_folders(os.pathsep.join(["a/b/best.pt", "last.pt"])) == [Path("a/b"), Path(".")]
 
 
 FROZEN = ["frozen updates (--freeze-encoder-updates, --freeze-decoder-updates, --freeze)"]

@@ -1,0 +1,57 @@
+"""What the tests of conversion share: checkpoints with all that travels, sentencepiece models, comparisons."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import checkpoints
+import torch
+from helpers import SYMBOLS
+from sentencepiece import SentencePieceTrainer
+from torch import Tensor
+
+SENTENCES = [
+    "THE QUICK BROWN FOX",
+    "JUMPS OVER IT'S LAZY DOG",
+    "HELLO",
+    "WALTZ BAD NYMPH FOR QUICK JIGS VEX",
+    "Ünknown ß",
+]
+CRITERIONS = {"t2s": "speecht5_speech", "s2s": "speecht5_speech", "pretrain_speech": "speecht5_pretrain"}
+
+
+def tiny_checkpoint(path: Path, job: str, *, task: dict | None = None, **options: object) -> Path:
+    """`checkpoints.tiny_checkpoint` of the weights of `tiny_model(job)`, with more options of a task and criterion."""
+    checkpoints.tiny_checkpoint(path, job, seed=0, **options)
+    state = torch.load(path)
+    cfg = state["cfg"]
+    cfg["task"] |= {"data": "/gone", "save_dir": "/gone", "seed": 3, **(task or {})}
+    cfg["criterion"] = {"_name": CRITERIONS.get(job, cfg["task"]["_name"]), "sentence_avg": True}
+    state["optimizer_history"][0] |= {"criterion_name": "X", "optimizer_name": "FairseqAdam", "lr_scheduler_state": {}}
+    state["last_optimizer_state"] = {"state": {}, "param_groups": []}
+    torch.save(state, path)
+    return path
+
+
+def tensors_of(path: Path) -> dict[str, Tensor]:
+    """The model in a checkpoint file."""
+    return torch.load(path)["model"]
+
+
+def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """The same names, types and bits."""
+    assert found.keys() == expected.keys()
+    unlike = [name for name in found if found[name].dtype != expected[name].dtype]
+    assert not unlike + [name for name in found if not torch.equal(found[name], expected[name])]
+
+
+def tiny_sentencepiece(path: Path, symbols: str = SYMBOLS, **options: object) -> Path:
+    """Write a sentencepiece model of these characters, by default in another order than `tiny_dictionary`'s."""
+    model = io.BytesIO()
+    lines = ["".join(symbols[1:])] + ["".join(symbols[number:]) for number in range(2, len(symbols), 5)]
+    settings = {"model_type": "char", "vocab_size": 1000, "hard_vocab_limit": False, "minloglevel": 2} | options
+    SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.getvalue())
+    return path
