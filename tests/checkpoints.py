@@ -12,7 +12,13 @@ from speecht5_fairseq.models.signal_values import SIGNAL
 
 
 def tiny_checkpoint(
-    path: Path, job: str, *, spm_model: Path | None = None, units: list[str] | None = None, **options: object
+    path: Path,
+    job: str,
+    *,
+    spm_model: Path | None = None,
+    units: list[str] | None = None,
+    seed: int = 1,
+    **options: object,
 ) -> Path:
     """Write what fairseq-train would of a `tiny_model`; returns the file."""
     model = {**vars(tiny_config(**options)), "_name": "speecht5"}
@@ -23,7 +29,7 @@ def tiny_checkpoint(
     run = {"best_checkpoint_metric": "loss", "finetune_from_model": None}
     state = {
         "cfg": {"model": model, "task": task, "checkpoint": run},
-        "model": tiny_model(job, seed=1, **options).state_dict(),
+        "model": tiny_model(job, seed=seed, **options).state_dict(),
         "optimizer_history": [{"num_updates": 1200}],
         "extra_state": {"train_iterator": {"epoch": 7}, "best": 0.25},
         "task_state": saved_contents(pieces=spm_model and read_piece_model(spm_model), units=units or ()),

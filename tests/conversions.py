@@ -1,13 +1,13 @@
-"""Checkpoint files of tiny models, as fairseq-train writes them, and a sentencepiece model for their dictionary."""
+"""What the tests of conversion share: checkpoints with all that travels, sentencepiece models, comparisons."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import asdict
 from pathlib import Path
 
+import checkpoints
 import torch
-from helpers import SYMBOLS, tiny_config, tiny_model
+from helpers import SYMBOLS
 from sentencepiece import SentencePieceTrainer
 from torch import Tensor
 
@@ -18,39 +18,25 @@ SENTENCES = [
     "WALTZ BAD NYMPH FOR QUICK JIGS VEX",
     "Ünknown ß",
 ]
-TASKS = {"pretrain_speech": "speecht5_pretrain"}
 CRITERIONS = {"t2s": "speecht5_speech", "s2s": "speecht5_speech", "pretrain_speech": "speecht5_pretrain"}
 
 
-def tiny_checkpoint(path: Path, job: str, *, task: dict | None = None, seed: int = 0, **options: object) -> Path:
-    """Write the checkpoint of a `tiny_model`; returns the file. `task`: options of the task besides its name."""
-    config = asdict(tiny_config(_name="speecht5", **options))
-    own = {"_name": TASKS.get(job, f"speecht5_{job}"), "data": "/gone", "spm_model": "/gone/spm.model", "seed": 3}
-    criterion = {"_name": CRITERIONS.get(job, own["_name"]), "sentence_avg": True}
-    entry = {"criterion_name": "X", "optimizer_name": "FairseqAdam", "lr_scheduler_state": {"best": None}}
-    state = {
-        "args": None,
-        "cfg": {
-            "model": config,
-            "task": {**own, **(task or {})},
-            "criterion": criterion,
-            "common": {"user_dir": "/home"},
-        },
-        "model": tiny_model(job, seed=seed, **options).state_dict(),
-        "criterion": None,
-        "optimizer_history": [{**entry, "num_updates": 7}],
-        "task_state": {},
-        "extra_state": {"train_iterator": {"epoch": 2}},
-        "last_optimizer_state": {"state": {}, "param_groups": []},
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
+def tiny_checkpoint(path: Path, job: str, *, task: dict | None = None, **options: object) -> Path:
+    """`checkpoints.tiny_checkpoint` of the weights of `tiny_model(job)`, with more options of a task and criterion."""
+    checkpoints.tiny_checkpoint(path, job, seed=0, **options)
+    state = torch.load(path)
+    cfg = state["cfg"]
+    cfg["task"] |= {"data": "/gone", "save_dir": "/gone", "seed": 3, **(task or {})}
+    cfg["criterion"] = {"_name": CRITERIONS.get(job, cfg["task"]["_name"]), "sentence_avg": True}
+    state["optimizer_history"][0] |= {"criterion_name": "X", "optimizer_name": "FairseqAdam", "lr_scheduler_state": {}}
+    state["last_optimizer_state"] = {"state": {}, "param_groups": []}
     torch.save(state, path)
     return path
 
 
 def tensors_of(path: Path) -> dict[str, Tensor]:
     """The model in a checkpoint file."""
-    return torch.load(path, weights_only=True)["model"]
+    return torch.load(path)["model"]
 
 
 def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

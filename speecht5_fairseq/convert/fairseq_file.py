@@ -10,11 +10,10 @@ import torch
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
-from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..data.atomic import replacing
 from ..data.piece_model import PieceModel
 from ..models.checkpoint import model_options
-from ..models.contents import contents_of, saved_contents
+from ..models.contents import Contents, contents_of, files_of, saved_contents
 from ..models.parts import nets_of
 from .options import (
     criterion_name,
@@ -27,8 +26,7 @@ from .options import (
     task_options,
     told_job,
 )
-from .portable import Portable, check_whole, find_job, job_of
-from .sentencepiece_model import special_pieces
+from .portable import Portable, check_whole, find_job, job_of_nets
 
 DICTIONARY, SENTENCEPIECE = "dict.txt", "spm.model"
 _HISTORY = ("criterion_name", "optimizer_name", "lr_scheduler_state", "num_updates")
@@ -41,10 +39,9 @@ def from_fairseq(state: dict[str, Any], path: Path, job: str | None) -> Portable
         CheckpointError: another model's, without its options, or not whole.
     """
     task, nets = section(state, "task"), nets_of(state["model"])
-    found = find_job(job, told_job(task), state["model"], path)
     contents = contents_of(state, path)
-    inside = None if contents.pieces is None else contents.pieces.content
-    home = told_job(task) or job_of(nets) or found
+    found = find_job(job, told_job(task), state["model"], path)
+    home = told_job(task) or job_of_nets(nets) or found
     model = Portable(
         path=path,
         tensors=dict(state["model"]),
@@ -54,8 +51,8 @@ def from_fairseq(state: dict[str, Any], path: Path, job: str | None) -> Portable
         task=task_options(task, home),
         criterion=criterion_options(section(state, "criterion"), home),
         history=read_history(state),
-        sentencepiece=inside or _existing(task.get("spm_model") or task.get("bpe_tokenizer")),
-        units=contents.units,
+        sentencepiece=read_sentencepiece(contents, task),
+        units=tuple(contents.units),
     )
     check_whole(model)
     return model
@@ -67,22 +64,24 @@ def read_history(state: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: plain(entry[name]) for name in _HISTORY if name in entry} for entry in entries]
 
 
-def _existing(file: Any) -> bytes | None:
+def read_sentencepiece(contents: Contents, task: dict[str, Any]) -> bytes | None:
+    """The sentencepiece model in a checkpoint, or in the file that its task names, where that still is; else None."""
+    if contents.pieces is not None:
+        return contents.pieces.content
+    file = task.get("spm_model") or task.get("bpe_tokenizer")
     return Path(file).read_bytes() if file and Path(file).is_file() else None
 
 
 def write_fairseq(model: Portable, out: Path) -> None:
     """Write ``out``, and beside it dict.txt and spm.model where the job has them; each is complete or not there."""
     write_companions(model, out.parent)
-    pieces = companions(model).get(SENTENCEPIECE)
-    inside = None if pieces is None else PieceModel(out.parent / SENTENCEPIECE, pieces)
     state = {
         "args": None,
         "cfg": complete_options(model, out.parent),
         "model": model.tensors,
         "criterion": None,
         "optimizer_history": model.history or new_history(model),
-        "task_state": saved_contents(pieces=inside, units=model.units),
+        "task_state": task_state(model),
         "extra_state": {},
         "last_optimizer_state": None,
     }
@@ -96,21 +95,22 @@ def new_history(model: Portable) -> list[dict[str, Any]]:
     return [{"criterion_name": name, "optimizer_name": "none", "lr_scheduler_state": {}, "num_updates": 0}]
 
 
+def piece_model(model: Portable) -> PieceModel | None:
+    """The sentencepiece model of a job with text, by the name of the file that is written."""
+    if model.sentencepiece is None or not model.reads_or_writes_text:
+        return None
+    return PieceModel(Path(SENTENCEPIECE), model.sentencepiece)
+
+
+def task_state(model: Portable) -> dict[str, Any]:
+    """What a checkpoint holds besides weights and options, see ``models.contents``."""
+    return saved_contents(pieces=piece_model(model), units=model.units)
+
+
 def companions(model: Portable) -> dict[str, bytes]:
-    """What stands beside a checkpoint file, by file name."""
-    files = {}
-    symbols = model.classes or own_symbols(model.symbols)
-    if symbols:
-        files[DICTIONARY] = "".join(f"{symbol} 1\n" for symbol in symbols).encode()
-    if model.sentencepiece is not None and model.reads_or_writes_text:
-        files[SENTENCEPIECE] = model.sentencepiece
-    return files
-
-
-def own_symbols(symbols: list[str]) -> list[str]:
-    """A dictionary's symbols without those that loading adds: the special ones before them and the two behind."""
-    before, after = len(special_pieces()), (MASK_SYMBOL, CTC_BLANK_SYMBOL)
-    return [symbol for symbol in symbols[before:] if symbol not in after]
+    """What stands beside a checkpoint file, by file name: what ``inspect --extract`` would write of it."""
+    contents = {"symbols": model.symbols, "classes": model.classes, "units": list(model.units)}
+    return files_of(Contents(model.path, **contents, pieces=piece_model(model), piece_file=SENTENCEPIECE, signal={}))
 
 
 def write_companions(model: Portable, folder: Path) -> None:

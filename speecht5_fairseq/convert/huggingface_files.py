@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..data.atomic import replacing
-from ..models.checkpoint import read_tensors
+from ..models.checkpoint import read_file
 from ..models.errors import CheckpointError
 
 CONFIG, EXTRACTOR, PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
@@ -45,7 +45,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         return read_safetensors(folder / WEIGHTS)
     if not (folder / PICKLED).is_file():
         raise CheckpointError(f"{folder}: no {WEIGHTS} and no {PICKLED} in this folder; copy the whole folder")
-    tensors = read_tensors(folder / PICKLED)
+    tensors = read_file(folder / PICKLED)
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise CheckpointError(f"{folder / PICKLED}: holds no tensors by name; give the file that save_pretrained wrote")
     return tensors

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..data.atomic import atomic_text, replacing
@@ -48,6 +49,7 @@ from .options import plain, read_config
 from .portable import Portable, check_whole, expected_shapes
 from .sentencepiece_model import model_without_pieces, read_pieces
 
+SENTENCEPIECE_BESIDE = "sentencepiece.model"  # name of its bytes among the tensors
 OPTIONS_BESIDE, TENSORS_BESIDE = "speecht5_fairseq.json", "speecht5_fairseq.safetensors"
 # What a folder that is written over may hold of another model.
 STALE = (PICKLED, SHARDS, PROCESSOR, OPTIONS_BESIDE, TENSORS_BESIDE, ADDED_FILE, "special_tokens_map.json")
@@ -73,8 +75,9 @@ def write_folder(model: Portable, folder: Path) -> Portable:
     for name in (CONFIG, *STALE):
         (folder / name).unlink(missing_ok=True)
     write_tensors(folder / WEIGHTS, split.theirs, {"format": "pt"})
-    if split.left:
-        write_tensors(folder / TENSORS_BESIDE, split.left, {})
+    beside = {**split.left, **_sentencepiece_beside(model, tokenizer)}
+    if beside:
+        write_tensors(folder / TENSORS_BESIDE, beside, {})
     with replacing(folder / MODEL_FILE) as partial:
         partial.write_bytes(tokenizer.sentencepiece)
     for name, content in settings.items():
@@ -94,6 +97,13 @@ def _settings(model: Portable, theirs: dict[str, Tensor], tokenizer: _Tokenizer)
         OPTIONS_BESIDE: _options_beside(model, theirs),
         CONFIG: config_to_huggingface(model.config, model.job, vocabulary=vocabulary, dtype=dtype),
     }
+
+
+def _sentencepiece_beside(model: Portable, tokenizer: _Tokenizer) -> dict[str, Tensor]:
+    """The sentencepiece model as it was, where the tokenizer has it in another order."""
+    if model.sentencepiece in (None, tokenizer.sentencepiece):
+        return {}
+    return {SENTENCEPIECE_BESIDE: torch.frombuffer(bytearray(model.sentencepiece), dtype=torch.uint8)}
 
 
 class _Tokenizer(NamedTuple):
@@ -192,6 +202,7 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     if job not in (None, beside["job"]):
         raise CheckpointError(f"--job {job}: {folder} was made for {beside['job']}; leave the option out")
     left = read_safetensors(folder / TENSORS_BESIDE) if (folder / TENSORS_BESIDE).is_file() else {}
+    pieces = left.pop(SENTENCEPIECE_BESIDE, None)
     model = Portable(
         path=folder,
         tensors={**ours_named(theirs), **left},
@@ -201,11 +212,17 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
         task=beside["task"],
         criterion=beside["criterion"],
         history=beside["history"],
-        units=beside.get("units", []),
-        sentencepiece=(folder / MODEL_FILE).read_bytes() if (folder / MODEL_FILE).is_file() else None,
+        sentencepiece=_read_sentencepiece(folder, pieces),
+        units=tuple(beside["units"]),
     )
     check_fit(theirs, model)
     kept = sorted(nets_of(left) - NO_NETS)
     if kept and digest_of({name: tensor for name, tensor in theirs.items() if name not in TIED}) != beside["digest"]:
         model = model.noting(f"{WEIGHTS} has changed since it was written here; as they were then: {', '.join(kept)}")
     return model._replace(job=model.home)
+
+
+def _read_sentencepiece(folder: Path, kept: Tensor | None) -> bytes | None:
+    if kept is not None:
+        return kept.numpy().tobytes()
+    return (folder / MODEL_FILE).read_bytes() if (folder / MODEL_FILE).is_file() else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fairseq.data import Dictionary
@@ -88,7 +88,11 @@ DEFAULTS = {
     "apply_spec_augment": True,
     "vocab_size": 81,
     "decoder_start_token_id": 2,
+    "pad_token_id": 1,
 }
+
+
+_MEL = ("num_mel_bins", "hop_length", "win_length", "win_function", "fmin", "fmax", "mel_floor")
 
 
 def check_expressible(config: SpeechT5Config, job: str, place: str) -> None:
@@ -154,22 +158,12 @@ def config_from_huggingface(
         place: of config.json.
 
     Raises:
-        CheckpointError: a value that this code does not build.
+        CheckpointError: a value that this code does not build, or another signal.
     """
     ours = {ours: getattr(SpeechT5Config, ours) for ours in RENAMED.values()}
     given = {theirs: ours[name] for theirs, name in RENAMED.items()} | FIXED | DEFAULTS
     given |= {one: given[other] for one, other in SIZES.items()} | dict(settings)
-    problems = [
-        f"{name} is {given[name]}, built is {value}" for name, value in FIXED.items() if _differs(given[name], value)
-    ]
-    problems += [f"{one} is {given[one]}, {two} {given[two]}" for one, two in SIZES.items() if given[one] != given[two]]
-    if len(set(given["conv_dim"])) != 1 or len(given["conv_dim"]) != len(CONV_LAYERS):
-        problems.append(f"conv_dim is {given['conv_dim']}, built are {len(CONV_LAYERS)} layers of one width")
-    padding = settings.get("pad_token_id", Dictionary().pad())
-    if padding != Dictionary().pad() and job != "t2s":
-        problems.append(
-            f"pad_token_id is {padding}, from which positions are counted there, and {Dictionary().pad()} here"
-        )
+    problems = [*_other_sizes(given), *_other_signal(extractor, job), *_other_padding(given, job)]
     if problems:
         raise CheckpointError(f"{place}: {'; '.join(problems)}: this code does not build such a model")
     made = {ours: given[theirs] for theirs, ours in RENAMED.items()} | {"conv_channels": given["conv_dim"][0]}
@@ -184,8 +178,30 @@ def config_from_huggingface(
     return SpeechT5Config(**made, _name="speecht5"), notes
 
 
-def _differs(given: Any, wanted: Any) -> bool:
-    return (list(given) if isinstance(given, (list, tuple)) else given) != wanted
+def _other_sizes(given: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in FIXED.items():
+        if (list(given[name]) if isinstance(value, list) else given[name]) != value:
+            yield f"{name} is {given[name]}, built is {value}"
+    for one, other in SIZES.items():
+        if given[one] != given[other]:
+            yield f"{one} is {given[one]}, {other} {given[other]}"
+    if len(set(given["conv_dim"])) != 1 or len(given["conv_dim"]) != len(CONV_LAYERS):
+        yield f"conv_dim is {given['conv_dim']}, built are {len(CONV_LAYERS)} layers of one width"
+
+
+def _other_signal(extractor: Mapping[str, Any], job: str) -> Iterator[str]:
+    """Settings of the feature extractor with which a model would hear, or speak, something else."""
+    ours = extractor_settings(SpeechT5Config())
+    for name in ("sampling_rate", *(_MEL if "speech" in JOBS[job].targets else ())):
+        if extractor.get(name, ours[name]) != ours[name]:
+            yield f"{name} of the feature extractor is {extractor[name]}, here {ours[name]}"
+
+
+def _other_padding(given: Mapping[str, Any], job: str) -> Iterator[str]:
+    """Positions of speech that is heard and of text that is written are counted from the padding's index."""
+    padding = Dictionary().pad()
+    if given["pad_token_id"] != padding and job != "t2s":
+        yield f"pad_token_id is {given['pad_token_id']}, from which positions are counted there, and {padding} here"
 
 
 def generation_config(job: str, symbols: list[str]) -> dict[str, Any]:

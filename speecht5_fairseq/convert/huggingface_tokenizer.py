@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairseq.data import Dictionary
-from sentencepiece import SentencePieceProcessor
 
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
+from ..data.piece_model import PieceModel, load_sentencepiece
+from ..models.contents import without_special
 from ..models.errors import CheckpointError
-from .fairseq_file import own_symbols
 from .huggingface_files import read_settings
 from .huggingface_options import TEXT_POSITIONS
 from .sentencepiece_model import CONTROL, UNKNOWN, UNUSED, Piece, read_pieces, special_pieces, with_pieces
@@ -47,13 +47,13 @@ def ordered_pieces(model: bytes, symbols: Sequence[str], place: str) -> bytes:
         CheckpointError: the model cannot make a symbol, or makes one that the dictionary lacks.
     """
     pieces = {piece.text: piece for piece in _pieces_of(model, place)}
-    own = own_symbols(list(symbols))
+    own = without_special(symbols)
     _check_same(pieces, own, place)
     wanted = [*special_pieces(), *(pieces.get(symbol, Piece(symbol, kind=UNUSED)) for symbol in own)]
     ordered = model
     if [piece.text for piece in _pieces_of(model, place)] != [piece.text for piece in wanted]:
         ordered = with_pieces(model, wanted)
-    processor = SentencePieceProcessor(model_proto=ordered)
+    processor = load_sentencepiece(PieceModel(Path(place), ordered))
     found = [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
     if found != list(symbols[: len(found)]) or processor.unk_id() != Dictionary().unk():
         raise CheckpointError(
@@ -81,6 +81,9 @@ def _pieces_of(model: bytes, place: str) -> list[Piece]:
 
 
 def _check_same(pieces: Mapping[str, Piece], own: Sequence[str], place: str) -> None:
+    twice = next((symbol for symbol in own if own.count(symbol) > 1), None)
+    if twice is not None:
+        raise CheckpointError(f"the dictionary has {twice!r} twice, which the tokenizer of transformers cannot have")
     lacking = [symbol for symbol in own if symbol not in pieces and not _FILLER.fullmatch(symbol)]
     if lacking:
         index = len(special_pieces()) + own.index(lacking[0])

@@ -12,11 +12,11 @@ from typing import Any
 
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.dataclass.configs import FairseqConfig
-from fairseq.models import MODEL_DATACLASS_REGISTRY
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from ..models import SpeechT5Config, SpeechT5LargeConfig
 from ..models.errors import CheckpointError
+from ..models.facts import PRESETS
 from ..models.jobs import JOBS
 from ..models.options import NET_OPTIONS
 from ..models.released_options import config_from_released, released_preset
@@ -80,8 +80,8 @@ def read_config(options: Mapping[str, Any], path: Path, job: str, nets: set[str]
     if released_preset(options) is not None:
         return _of_released(options, job, nets)
     name = options.get("_name") or options.get("arch")
-    kind = MODEL_DATACLASS_REGISTRY.get(str(name))
-    if kind is None or not issubclass(kind, SpeechT5Config):
+    kind = PRESETS.get(str(name))
+    if kind is None:
         raise CheckpointError(
             f"{path}: its options are those of the model {name!r}, not of SpeechT5 (cfg.model); give a checkpoint that "
             "fairseq-train wrote with this user dir"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.dictionary import load_class_dictionary, load_text_dictionary
 from ..models import SpeechT5Config, SpeechT5Model
+from ..models.checkpoint import check_ours
 from ..models.dictionary_change import SYMBOLS, TIED_EMBEDDINGS
 from ..models.errors import CheckpointError, listed
 from ..models.jobs import JOBS
@@ -37,7 +38,7 @@ class Portable(NamedTuple):
         criterion: options of the criterion at home; None where it is not told.
         history: fairseq's ``optimizer_history``; may be empty.
         sentencepiece: the model file that makes the dictionary's symbols; None where there is none.
-        units: the symbols of the dictionary of units; empty where they are not told.
+        units: the symbols of dict.km.txt, where they are told.
         notes: what to tell of the conversion, a line each.
     """
 
@@ -98,17 +99,17 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
     Raises:
         CheckpointError: its nets are those of another model, not those of the job, or those of several.
     """
+    check_ours(tensors, str(path))
     nets = nets_of(tensors)
     foreign = nets - NETS - NO_NETS - {net_of(DIGEST)}
-    if foreign or "encoder" not in nets:
-        why = f"has no encoder but {listed(nets)}" if "encoder" not in nets else f"has the nets {listed(foreign)}"
-        raise CheckpointError(f"{path}: no checkpoint of SpeechT5: it {why}; give one of this user dir")
+    if foreign:
+        raise CheckpointError(f"{path}: nets that this version does not know: {listed(foreign)}; take a newer one")
     if DIGEST in tensors:
         raise CheckpointError(
             f"{path}: holds additions to a base: make one checkpoint of both with `python -m "
             f"speecht5_fairseq.convert.merge {path} --out MERGED.pt`, and give that"
         )
-    job = given or told or job_of(nets)
+    job = given or told or job_of_nets(nets)
     if job is None:
         fitting = [each for each in JOBS if needed_nets(each) <= nets]
         raise CheckpointError(f"{path}: does not tell its job; give --job {'|'.join(fitting)}")
@@ -120,7 +121,7 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
     return job
 
 
-def job_of(nets: set[str]) -> str | None:
+def job_of_nets(nets: set[str]) -> str | None:
     """The one job with just these pre- and post-nets; of two, that whose head is there."""
     own = nets & path_nets("pretrain")
     fitting = [job for job in JOBS if path_nets(job) == own and needed_nets(job) <= nets]

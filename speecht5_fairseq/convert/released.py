@@ -13,6 +13,7 @@ from ..constants import SAMPLE_RATE
 from ..criterions.released import CTC_WEIGHT
 from ..data.atomic import replacing
 from ..models.checkpoint import model_options
+from ..models.contents import contents_of
 from ..models.errors import CheckpointError, listed
 from ..models.parts import nets_of
 from ..models.released_format import from_released, to_released
@@ -25,7 +26,16 @@ from ..models.released_options import (
     released_preset,
 )
 from ..tasks.released import FIXED_TASK, IDLE_TASK, TASK_FLAGS
-from .fairseq_file import DICTIONARY, SENTENCEPIECE, companions, new_history, read_history, write_companions
+from .fairseq_file import (
+    DICTIONARY,
+    SENTENCEPIECE,
+    companions,
+    new_history,
+    read_history,
+    read_sentencepiece,
+    task_state,
+    write_companions,
+)
 from .options import (
     PRETRAIN,
     criterion_options,
@@ -56,6 +66,7 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
         raise CheckpointError(
             f"{path}: tensors of the published code without its options (cfg.model.arch); give another"
         )
+    contents = contents_of(state, path)
     translated, task = from_released(state["model"]), section(state, "task")
     found = find_job(job, told_job(task), translated.tensors, path)
     model = Portable(
@@ -67,6 +78,8 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
         task=task_options(task, found),
         criterion=criterion_options(section(state, "criterion"), found),
         history=read_history(state),
+        sentencepiece=read_sentencepiece(contents, task),
+        units=tuple(contents.units),
         notes=(f"read by nothing and left out: {listed(translated.unused)}",) if translated.unused else (),
     )
     check_whole(model)
@@ -111,7 +124,7 @@ def released_state(model: Portable, folder: Path) -> dict[str, Any]:
         "model": to_released(model.tensors),
         "criterion": None,
         "optimizer_history": model.history or new_history(model),
-        "task_state": {},
+        "task_state": task_state(model),
         "extra_state": {},
         "last_optimizer_state": None,
     }

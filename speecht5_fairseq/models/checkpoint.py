@@ -48,8 +48,10 @@ class Start(NamedTuple):
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint file, ours or the published code's, whose tensors stay on disk until they are looked at.
 
+    Nothing in a file is run: it may hold numbers, texts, lists, dicts and tensors.
+
     Raises:
-        CheckpointError: see ``read_state``.
+        CheckpointError: it cannot be read, wants to run something, holds no model, or one of another signal.
     """
     state = read_state(path)
     if is_released(state["model"]):
@@ -58,20 +60,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """A checkpoint file as it stands, with the tensor names of the code that wrote it.
+    """As ``read_checkpoint``, with the tensor names of the code that wrote it.
 
     Raises:
-        CheckpointError: see ``read_tensors``; or it holds no model, or one of another signal.
+        CheckpointError: see there.
     """
-    state = read_tensors(path)
+    state = read_file(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
     check_signal(state.get("task_state"), str(path))
     return state
 
 
-def read_tensors(path: str | Path) -> Any:
-    """What torch saved in a file. Nothing in it is run: it may hold numbers, texts, lists, dicts and tensors.
+def read_file(path: str | Path) -> Any:
+    """What torch saved in a file, whatever that is; nothing in it is run.
 
     Raises:
         CheckpointError: it cannot be read, or wants to run something.

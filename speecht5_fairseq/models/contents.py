@@ -113,22 +113,22 @@ def _check_rows(model: dict[str, torch.Tensor], symbols: list[str], path: str | 
 
 def own_symbols(contents: Contents) -> list[str]:
     """Of dict.txt: without the four before it and the two that loading appends."""
-    inner = contents.symbols[Dictionary().nspecial :]
+    return without_special(contents.symbols)
+
+
+def without_special(symbols: Sequence[str]) -> list[str]:
+    """A dictionary's symbols but for the four before those of its file, and the two that loading appends."""
+    inner = symbols[Dictionary().nspecial :]
     return [symbol for symbol in inner if symbol not in (MASK_SYMBOL, CTC_BLANK_SYMBOL)]
 
 
 def extract(contents: Contents, folder: Path) -> list[Path]:
-    """Write the files that the contents were read from: ``dict.txt``, ``spm.model``, ``dict.km.txt``.
-
-    The dictionaries' counts, which nothing reads, are 1.
+    """Write the files that the contents were read from, see ``files_of``.
 
     Raises:
         ValueError: there is nothing inside, or a file of that name has another content.
     """
-    texts = {"dict.txt": own_symbols(contents) or contents.classes, "dict.km.txt": contents.units}
-    files = {name: _dictionary(symbols).encode() for name, symbols in texts.items() if symbols}
-    if contents.pieces is not None:
-        files["spm.model"] = contents.pieces.content
+    files = files_of(contents)
     if not files:
         raise ValueError(f"{contents.path}: holds no dictionary and no sentencepiece model: nothing to extract")
     others = [name for name, content in files.items() if _has_other(folder / name, content)]
@@ -139,6 +139,18 @@ def extract(contents: Contents, folder: Path) -> list[Path]:
         with replacing(folder / name) as partial:
             partial.write_bytes(content)
     return [folder / name for name in files]
+
+
+def files_of(contents: Contents) -> dict[str, bytes]:
+    """``dict.txt``, ``spm.model`` and ``dict.km.txt`` by name, where there is something inside of them.
+
+    The dictionaries' counts, which nothing reads, are 1.
+    """
+    texts = {"dict.txt": own_symbols(contents) or contents.classes, "dict.km.txt": contents.units}
+    files = {name: _dictionary(symbols).encode() for name, symbols in texts.items() if symbols}
+    if contents.pieces is not None:
+        files["spm.model"] = contents.pieces.content
+    return files
 
 
 def _dictionary(symbols: Sequence[str]) -> str:

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from conversions import tiny_checkpoint, tiny_sentencepiece
-from helpers import SYMBOLS
+from helpers import SYMBOLS, UNITS
 
 from speecht5_fairseq.convert.fairseq_file import complete_options, from_fairseq, write_fairseq
 from speecht5_fairseq.convert.portable import expected_shapes
 from speecht5_fairseq.models.checkpoint import read_state
+from speecht5_fairseq.models.contents import read_contents
+from speecht5_fairseq.models.signal_values import SIGNAL
 
 
 def read(path, job=None):
@@ -19,7 +21,7 @@ def read(path, job=None):
 def test_places_stay_and_the_rest_travels(tmp_path):
     model = read(tiny_checkpoint(tmp_path / "ours.pt", "t2s", task={"text_ends": "both", "vocoder": "/gone"}))
     assert model.task == {"seed": 3, "text_ends": "both"}
-    assert model.history[0]["num_updates"] == 7 and model.sentencepiece is None
+    assert model.history[0]["num_updates"] == 1200 and model.sentencepiece is None
 
 
 def test_the_sentencepiece_model_of_the_training_is_found(tmp_path):
@@ -31,6 +33,21 @@ def test_the_sentencepiece_model_of_the_training_is_found(tmp_path):
     cfg = torch.load(tmp_path / "out" / "again.pt", weights_only=True)["cfg"]
     assert cfg["task"]["spm_model"] == str(tmp_path / "out" / "spm.model")
     assert (tmp_path / "out" / "dict.txt").read_text(encoding="utf-8").split("\n")[0] == f"{SYMBOLS[0]} 1"
+
+
+def test_what_a_checkpoint_holds_besides_is_held_again(tmp_path):
+    spm = tiny_sentencepiece(tmp_path / "spm.model")
+    source = tiny_checkpoint(tmp_path / "ours.pt", "t2s", spm_model=spm)
+    spm.unlink()
+    write_fairseq(read(source), tmp_path / "out" / "again.pt")
+    before, after = (read_contents(path) for path in (source, tmp_path / "out" / "again.pt"))
+    assert after.pieces.content == before.pieces.content and after.signal == before.signal == SIGNAL
+    assert after.piece_file == "spm.model" and after.symbols == before.symbols
+    units = [str(unit) for unit in reversed(range(UNITS))]
+    source = tiny_checkpoint(tmp_path / "units.pt", "pretrain", units=units)
+    write_fairseq(read(source), tmp_path / "units" / "again.pt")
+    assert read_contents(tmp_path / "units" / "again.pt").units == units
+    assert (tmp_path / "units" / "dict.km.txt").read_text().split("\n")[0] == f"{UNITS - 1} 1"
 
 
 def test_another_job_than_that_of_the_training_has_options_of_its_own(tmp_path):

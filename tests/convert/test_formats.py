@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from checkpoints import Intruder, bad_checkpoints
 from conversions import tensors_of, tiny_checkpoint, tiny_sentencepiece
 from helpers import SYMBOLS, tiny_model, write_lines
 
@@ -87,13 +88,6 @@ def test_what_is_in_that_layout_already_is_refused(tmp_path, ours):
             convert(path, tmp_path / "out", to)
 
 
-class Runs:
-    """Something that unpickling would call."""
-
-    def __reduce__(self):
-        return os.mkdir, ("it_ran",)
-
-
 def test_files_that_are_no_checkpoints_are_named(tmp_path, ours, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
@@ -101,9 +95,7 @@ def test_files_that_are_no_checkpoints_are_named(tmp_path, ours, monkeypatch):
         convert(tmp_path.relative_to(tmp_path) / "nothing", out, "hf")
     half = tmp_path / "half.pt"
     half.write_bytes(ours.read_bytes()[: ours.stat().st_size // 2])
-    with pytest.raises(
-        CheckpointError, match=f"^{half}: no readable checkpoint .cut off after .* bytes.; copy it again"
-    ):
+    with pytest.raises(CheckpointError, match=rf"^{half}: no readable checkpoint \(cut off after [\d,]+ bytes\); copy"):
         convert(half, out, "hf")
     for content in (b"", b"some text", b"\x80\x02."):
         half.write_bytes(content)
@@ -114,8 +106,9 @@ def test_files_that_are_no_checkpoints_are_named(tmp_path, ours, monkeypatch):
         with pytest.raises(CheckpointError, match=f"^{half}: holds no model"):
             convert(half, out, "hf")
     for zipped in (True, False):
-        torch.save({"model": {"encoder.x": Runs()}}, half, _use_new_zipfile_serialization=zipped)
-        with pytest.raises(CheckpointError, match=f"^{half}: refused, and nothing in it was run: it asks for .*mkdir"):
+        intruder = Intruder(tmp_path / "it_ran", command=True)
+        torch.save({"model": {"encoder.x": intruder}}, half, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(CheckpointError, match=f"^{half}: refused, and nothing in it was run: it asks for .*system"):
             convert(half, out, "hf")
     assert not (tmp_path / "it_ran").exists() and not out.exists()
 
@@ -138,11 +131,10 @@ def test_folders_that_are_no_checkpoints_are_named(tmp_path, ours):
     with pytest.raises(CheckpointError, match="model.safetensors: not readable as safetensors"):
         convert(folder, out, "fairseq")
     (folder / "model.safetensors").unlink()
-    torch.save({"a": Runs()}, folder / "pytorch_model.bin")
-    with pytest.raises(
-        CheckpointError, match="pytorch_model.bin: refused, and nothing in it was run: it asks for .*mkdir"
-    ):
+    torch.save({"a": Intruder(tmp_path / "it_ran", command=False)}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="pytorch_model.bin: refused, and nothing in it was run"):
         convert(folder, out, "fairseq")
+    assert not (tmp_path / "it_ran").exists()
     torch.save({"a": 1}, folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="pytorch_model.bin: holds no tensors by name"):
         convert(folder, out, "fairseq")
@@ -153,8 +145,14 @@ def test_folders_that_are_no_checkpoints_are_named(tmp_path, ours):
 def test_another_models_checkpoint_is_named(tmp_path):
     path = tmp_path / "lm.pt"
     torch.save({"model": {"decoder.embed_tokens.weight": torch.ones(3, 2)}, "cfg": {"model": {"_name": "lm"}}}, path)
-    with pytest.raises(CheckpointError, match=f"^{path}: no checkpoint of SpeechT5: it has no encoder but decoder"):
+    with pytest.raises(CheckpointError, match=f"^{path}: it is not a speecht5_fairseq model; its nets are decoder"):
         convert(path, tmp_path / "hf", "hf")
+    for kind in ("other model", "other signal", "rows"):
+        bad, said = bad_checkpoints(tmp_path / "bad")[kind]
+        with pytest.raises(
+            CheckpointError, match=f"^{bad}: {said if kind != 'rows' else '.*ctc_head.projection.bias'}"
+        ):
+            convert(bad, tmp_path / "hf", "hf")
     torch.save({"model": tiny_model("s2t").state_dict()}, path)
     with pytest.raises(CheckpointError, match=f"^{path}: its options are those of the model None"):
         convert(path, tmp_path / "hf", "hf")

@@ -203,6 +203,26 @@ def test_what_does_not_fit_is_named(tmp_path, settings, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_another_signal_is_refused(tmp_path):
+    """Mels that are made otherwise would be voiced as ours."""
+    made(tmp_path / "hf", "t2s")
+    file = tmp_path / "hf" / "processor_config.json"
+    config = json.loads(file.read_text())
+    config["feature_extractor"] |= {"hop_length": 20, "fmax": 8000}
+    file.write_text(json.dumps(config))
+    with pytest.raises(
+        CheckpointError, match="hop_length of the feature extractor is 20, here 16; fmax .* 8000, here 7600"
+    ):
+        convert(tmp_path / "hf", tmp_path / "out" / "voice.pt", "fairseq")
+    made(tmp_path / "s2t", "s2t")
+    (tmp_path / "s2t" / "processor_config.json").write_text(json.dumps(config))
+    convert(tmp_path / "s2t", tmp_path / "out" / "asr.pt", "fairseq")  # which makes no mels
+    config["feature_extractor"]["sampling_rate"] = 8000
+    (tmp_path / "s2t" / "processor_config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="sampling_rate of the feature extractor is 8000, here 16000"):
+        convert(tmp_path / "s2t", tmp_path / "out2" / "asr.pt", "fairseq")
+
+
 def test_a_model_without_its_tokenizer_is_refused(tmp_path):
     made(tmp_path / "hf", "t2s", processor=False)
     with pytest.raises(CheckpointError, match="no tokenizer .spm_char.model.*SpeechT5Processor.save_pretrained"):

@@ -18,6 +18,7 @@ from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.convert.huggingface_folder import OPTIONS_BESIDE, STALE, TENSORS_BESIDE
 from speecht5_fairseq.data.audio import log_mel
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
+from speecht5_fairseq.models.contents import read_contents
 from speecht5_fairseq.models.errors import CheckpointError
 
 CLASSES = {"s2t": SpeechT5ForSpeechToText, "t2s": SpeechT5ForTextToSpeech, "s2s": SpeechT5ForSpeechToSpeech}
@@ -132,6 +133,19 @@ def test_there_and_back_is_bit_equal(tmp_path, job):
     if job == "t2s":
         assert after["cfg"]["task"]["text_ends"] == "eos"
     assert (tmp_path / "back" / "dict.txt").is_file() == (job != "s2s")
+
+
+def test_the_sentencepiece_model_inside_goes_and_comes_back_as_it_was(tmp_path):
+    """Of a checkpoint that holds it, far from its file; there its pieces stand in the dictionary's order."""
+    spm = tiny_sentencepiece(tmp_path / "spm.model")
+    source, content = tiny_checkpoint(tmp_path / "ours.pt", "s2t", spm_model=spm), spm.read_bytes()
+    spm.unlink()
+    convert(source, tmp_path / "hf", "hf")
+    assert (tmp_path / "hf" / "spm_char.model").read_bytes() != content
+    convert(tmp_path / "hf", tmp_path / "back" / "again.pt", "fairseq")
+    assert read_contents(tmp_path / "back" / "again.pt").pieces.content == content
+    assert (tmp_path / "back" / "spm.model").read_bytes() == content
+    assert_equal(tensors_of(tmp_path / "back" / "again.pt"), tensors_of(source))
 
 
 @pytest.mark.parametrize("job", CLASSES)

@@ -25,7 +25,7 @@ from speecht5_fairseq.models import SpeechT5Config, SpeechT5SmallConfig
 OTHERS = {
     "max_text_positions", "max_speech_positions", "initializer_range", "use_guided_attention_loss",
     "guided_attention_loss_num_heads", "guided_attention_loss_sigma", "guided_attention_loss_scale", "use_cache",
-    "is_encoder_decoder", "tie_word_embeddings", "pad_token_id", "bos_token_id", "eos_token_id",
+    "is_encoder_decoder", "tie_word_embeddings", "bos_token_id", "eos_token_id",
 }  # fmt: skip
 KNOWN = {*RENAMED, *SIZES, *DROPOUTS, *FIXED, *DEFAULTS}
 

@@ -87,6 +87,12 @@ def test_the_first_piece_that_the_dictionary_lacks_is_named(tmp_path):
         ordered_pieces(model, symbols(), "m")
 
 
+def test_a_symbol_with_two_indices_is_named(tmp_path):
+    model = tiny_sentencepiece(tmp_path / "spm.model").read_bytes()
+    with pytest.raises(CheckpointError, match="the dictionary has 'B' twice"):
+        ordered_pieces(model, [*symbols()[:9], "B", *symbols()[9:]], "m")
+
+
 def test_fillers_of_fairseq_preprocess_keep_their_places(tmp_path):
     filled = [*symbols()[:6], "madeupword0000", *symbols()[6:]]
     theirs = exported(tmp_path / "hf", tiny_sentencepiece(tmp_path / "spm.model").read_bytes(), filled)

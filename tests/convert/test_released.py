@@ -10,6 +10,7 @@ from helpers import CLASSES, LARGE_LAYOUT, SYMBOLS, UNITS, tiny_model, write_lin
 
 from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.data.dictionary import load_class_dictionary, load_text_dictionary
+from speecht5_fairseq.models.contents import read_contents
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.released_format import is_released, to_released
 
@@ -29,6 +30,20 @@ def test_there_and_back_is_bit_equal(tmp_path, job, layout):
     assert after["cfg"]["model"]["_name"] == ("speecht5_large" if layout == "large" else "speecht5")
     changed = {name for name, value in before["cfg"]["model"].items() if after["cfg"]["model"][name] != value}
     assert not changed - {"_name", *unread(job)}
+
+
+def test_what_a_checkpoint_holds_besides_comes_back(tmp_path):
+    units = [str(unit) for unit in reversed(range(UNITS))]
+    for job, more in (
+        ("s2t", {"spm_model": tiny_sentencepiece(tmp_path / "spm.model")}),
+        ("pretrain", {"units": units}),
+    ):
+        source = tiny_checkpoint(tmp_path / job / "ours.pt", job, **more)
+        convert(source, tmp_path / job / "there" / "released.pt", "released")
+        convert(tmp_path / job / "there" / "released.pt", tmp_path / job / "back" / "ours.pt", "fairseq")
+        before, after = (read_contents(path) for path in (source, tmp_path / job / "back" / "ours.pt"))
+        assert after.symbols == before.symbols and after.units == before.units == more.get("units", [])
+        assert (after.pieces and after.pieces.content) == (before.pieces and before.pieces.content)
 
 
 @pytest.mark.parametrize(
