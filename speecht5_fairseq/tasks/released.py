@@ -75,6 +75,7 @@ TASK_FLAGS = (
     Flag("batch_ratio", None, "as --text-batch-ratio: '[1,RATIO]'", PRETRAIN, BATCH_RATIO),
     Flag("finetune_from_modules", None, "as --finetune-nets, with '-' between the nets"),
 )
+NEW_NETS = Flag("new_nets", "", "this code's --new-nets: nets to start from initial values")  # no published flag
 # Flags of the task that have one value here.
 FIXED_TASK: Fixed = {
     "insert": (0.0,),
@@ -112,6 +113,7 @@ class ReleasedTask(FairseqTask):
         parser.add_argument("--t5-task", choices=list(TASKS), required=True, help="the job")
         add_flags(parser, TASK_FLAGS, FIXED_TASK, IDLE_TASK)
         add_flag(parser, CTC_WEIGHT)
+        add_flag(parser, NEW_NETS)
 
     @classmethod
     def setup_task(cls, cfg: Namespace, **kwargs: Any) -> SpeechT5Task:
@@ -123,7 +125,7 @@ class ReleasedTask(FairseqTask):
         decodes = _decodes(cfg)
         if not decodes:  # fairseq-generate reads none of these, and has its own
             check_flags(cfg, FIXED_TASK, IDLE_TASK)
-        flags = (*TASK_FLAGS, CTC_WEIGHT) if decodes else TASK_FLAGS  # in training it is the criterion's
+        flags = (*TASK_FLAGS, NEW_NETS, *([CTC_WEIGHT] if decodes else []))  # which in training is the criterion's
         args = read_flags(cfg, flags, cfg.t5_task, decodes=decodes, quiet=kwargs.get("from_checkpoint", False))
         task, config = TASKS[cfg.t5_task]
         options = {**_borrowed(args, config), **_common(args), **JOB_OPTIONS[cfg.t5_task](args)}
@@ -154,6 +156,7 @@ def _common(args: Namespace) -> dict[str, Any]:
         "min_speech_samples": args.min_speech_sample_size,
         "max_speech_samples": None if _decodes(args) else _longest(args),
         "finetune_nets": ",".join(NETS.get(net, net) for net in nets),
+        "new_nets": args.new_nets,
     }
 
 

@@ -128,6 +128,8 @@ def test_parts_of_a_checkpoint_by_their_published_names(data):
     nets = "speech_encoder_prenet-encoder-decoder-speaker_decoder_postnet"
     _, task = trained(data, "s2t", "--finetune-from-modules", nets)
     assert task.cfg.finetune_nets == "speech_encoder_prenet,encoder,decoder,speaker_head"
+    _, task = trained(data, "s2t", "--new-nets", "ctc_head")  # ours, because the published code never asks
+    assert task.cfg.new_nets == "ctc_head"
 
 
 def test_a_flag_that_does_nothing_gets_one_line(data, caplog):
