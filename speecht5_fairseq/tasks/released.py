@@ -75,7 +75,13 @@ TASK_FLAGS = (
     Flag("batch_ratio", None, "as --text-batch-ratio: '[1,RATIO]'", PRETRAIN, BATCH_RATIO),
     Flag("finetune_from_modules", None, "as --finetune-nets, with '-' between the nets"),
 )
-NEW_NETS = Flag("new_nets", "", "this code's --new-nets: nets to start from initial values")  # no published flag
+# Options of ours: what the published code does at a start in silence, or for another dictionary by other means.
+OWN_FLAGS = (
+    Flag(
+        "new_vocabulary", False, "this code's: take a checkpoint of another dict.txt, the rows of its symbols by name"
+    ),
+    Flag("new_nets", "", "this code's: nets to start from initial values"),
+)
 # Flags of the task that have one value here.
 FIXED_TASK: Fixed = {
     "insert": (0.0,),
@@ -113,7 +119,8 @@ class ReleasedTask(FairseqTask):
         parser.add_argument("--t5-task", choices=list(TASKS), required=True, help="the job")
         add_flags(parser, TASK_FLAGS, FIXED_TASK, IDLE_TASK)
         add_flag(parser, CTC_WEIGHT)
-        add_flag(parser, NEW_NETS)
+        for flag in OWN_FLAGS:
+            add_flag(parser, flag)
 
     @classmethod
     def setup_task(cls, cfg: Namespace, **kwargs: Any) -> SpeechT5Task:
@@ -125,7 +132,7 @@ class ReleasedTask(FairseqTask):
         decodes = _decodes(cfg)
         if not decodes:  # fairseq-generate reads none of these, and has its own
             check_flags(cfg, FIXED_TASK, IDLE_TASK)
-        flags = (*TASK_FLAGS, NEW_NETS, *([CTC_WEIGHT] if decodes else []))  # which in training is the criterion's
+        flags = (*TASK_FLAGS, *OWN_FLAGS, *([CTC_WEIGHT] if decodes else []))  # which in training is the criterion's
         args = read_flags(cfg, flags, cfg.t5_task, decodes=decodes, quiet=kwargs.get("from_checkpoint", False))
         task, config = TASKS[cfg.t5_task]
         options = {**_borrowed(args, config), **_common(args), **JOB_OPTIONS[cfg.t5_task](args)}
@@ -156,6 +163,7 @@ def _common(args: Namespace) -> dict[str, Any]:
         "min_speech_samples": args.min_speech_sample_size,
         "max_speech_samples": None if _decodes(args) else _longest(args),
         "finetune_nets": ",".join(NETS.get(net, net) for net in nets),
+        "new_vocabulary": args.new_vocabulary,
         "new_nets": args.new_nets,
     }
 

@@ -9,7 +9,7 @@ from checkpoints import tiny_checkpoint
 from fairseq import criterions, options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from helpers import CLASSES, tiny_manifest, tiny_text_binary
-from published_lines import TRAINING, training_line
+from published_lines import GENERATION, JOBS, TRAINING, generation_line, training_line
 
 from speecht5_fairseq.models.released_options import config_from_released
 from speecht5_fairseq.tasks.pretrain import PretrainTask
@@ -18,7 +18,7 @@ from speecht5_fairseq.tasks.s2s import S2STask
 from speecht5_fairseq.tasks.s2t import S2TTask
 from speecht5_fairseq.tasks.t2s import T2STask
 
-TASKS = {"pretrain": PretrainTask, "s2t": S2TTask, "t2s": T2STask, "s2s": S2STask, "s2c": S2CTask}
+TASKS = {"pretrain": PretrainTask, "s2t": S2TTask, "st": S2TTask, "t2s": T2STask, "s2s": S2STask, "s2c": S2CTask}
 
 
 @pytest.fixture
@@ -55,6 +55,20 @@ def test_a_published_line_sets_up_the_job(data, job):
     assert config_from_released(cfg.model).embed_dim == 768
 
 
+@pytest.mark.parametrize("job", GENERATION)
+def test_a_published_line_of_generation_sets_up_the_job(data, job, caplog):
+    """All that it says beside is that a limit of training's has no effect."""
+    parser = options.get_generation_parser()
+    parser.add_argument("--arch", "-a", default="wav2vec2")
+    path = tiny_checkpoint(data / "checkpoint.pt", JOBS.get(job, job))
+    args = options.parse_args_and_arch(parser, [str(data), "--path", str(path), *generation_line(job)])
+    with caplog.at_level(logging.WARNING):
+        task = tasks.setup_task(convert_namespace_to_omegaconf(args).task)
+    assert type(task) is TASKS[job] and task.cfg.max_speech_samples is None
+    limits = {"st": ["--min-speech-sample-size"], "s2c": ["--max-speech-positions"]}
+    assert [line.split()[2] for line in told(caplog)] == limits.get(job, [])
+
+
 def test_the_options_of_pre_training(data):
     cfg, task = trained(data, "pretrain")
     found = task.cfg
@@ -81,6 +95,13 @@ def test_the_options_of_recognition(data):
     criterion = criterions.build_criterion(cfg.criterion, task)
     assert (criterion.ce_weight, criterion.ctc_weight, criterion.label_smoothing) == (0.5, 0.5, 0.0)
     assert criterion.sentence_avg and criterion.zero_infinity
+
+
+def test_the_options_of_translation(data):
+    cfg, task = trained(data, "st")
+    criterion = criterions.build_criterion(cfg.criterion, task)
+    assert (criterion.ce_weight, criterion.ctc_weight, criterion.label_smoothing) == (1.0, 0.0, 0.1)
+    assert config_from_released(cfg.model).mask_prob == 0.5
 
 
 def test_a_loss_alone_has_no_weight(data):
@@ -128,8 +149,14 @@ def test_parts_of_a_checkpoint_by_their_published_names(data):
     nets = "speech_encoder_prenet-encoder-decoder-speaker_decoder_postnet"
     _, task = trained(data, "s2t", "--finetune-from-modules", nets)
     assert task.cfg.finetune_nets == "speech_encoder_prenet,encoder,decoder,speaker_head"
-    _, task = trained(data, "s2t", "--new-nets", "ctc_head")  # ours, because the published code never asks
-    assert task.cfg.new_nets == "ctc_head"
+
+
+def test_options_of_ours_for_a_start(data):
+    """The published code never asks, and takes another dictionary with a random table."""
+    _, task = trained(data, "s2t", "--new-nets", "ctc_head", "--new-vocabulary")
+    assert task.cfg.new_nets == "ctc_head" and task.cfg.new_vocabulary
+    _, task = trained(data, "s2t")
+    assert task.cfg.new_nets == "" and not task.cfg.new_vocabulary
 
 
 def test_a_flag_that_does_nothing_gets_one_line(data, caplog):
