@@ -105,6 +105,7 @@ def whole_lines(job: str) -> list[list[str]]:
     lines = [["fairseq-train", "DATA", *user_dir, *out, *_READ[job], *start, "--fp16", *training_line(job)]]
     if job in GENERATION:
         made = ["--results-path", "RESULTS"] if job in ("t2s", "s2s", "s2c") else []
-        read = ["--path", "OUT/checkpoint_best.pt", "--gen-subset", "test", *_READ[job], *made]
+        path = "OUT/average.pt" if job == "st" else "OUT/checkpoint_best.pt"
+        read = ["--path", path, "--gen-subset", "test", *_READ[job], *made]
         lines.append(["fairseq-generate", "DATA", *user_dir, *read, *generation_line(job)])
     return lines
