@@ -126,6 +126,7 @@ class SpeechT5:
         seed: int | None = 1,
         limits: SpeechLimits | None = None,
         longest_text: int = LONGEST_TEXT,
+        normaliser: str | None = None,
     ) -> Speech | list[Speech]:
         """Speak texts.
 
@@ -135,6 +136,8 @@ class SpeechT5:
             seed: of the pre-net's dropout, which stays on as in the published code; None switches it off.
             limits: when an utterance ends; None for the defaults.
             longest_text: symbols; longer texts are cut at sentence ends, and their speech joined with short pauses.
+            normaliser: from written to spoken text: a language, "none", or "module:function"; None for that of the
+                training, unless that is a function: what a checkpoint names is not run.
 
         Raises:
             ValueError: another job's checkpoint, or a vocoder that is not there.
@@ -143,7 +146,7 @@ class SpeechT5:
         """
         self._require("synthesize")
         given = [texts] if isinstance(texts, str) else list(texts)
-        parts = parts_of_texts(given, self.loaded, longest_text)
+        parts = parts_of_texts(given, self.loaded, longest_text, normaliser)
         voices = speaker_vectors(speaker, len(given)).to(self.device)
         spoken = self._spoken(parts, voices, seed, limits or SpeechLimits())
         results = [self.voicing.speech(join([part.mel for part in of_one]), of_one, vocoder) for of_one in spoken]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.labels import TextLabels
 from ..data.source_text import SourceText
-from ..data.text_normalisation import NO_NORMALISER
+from ..data.text_normalisation import travelled_normaliser
 from .loading import Loaded
 
 WORD_START = "\u2581"  # sentencepiece's mark of a space
@@ -36,16 +36,20 @@ class GivenTexts:
         return index + 1
 
 
-def parts_of_texts(texts: Sequence[str], loaded: Loaded, longest: int) -> list[list[Tensor]]:
+def parts_of_texts(
+    texts: Sequence[str], loaded: Loaded, longest: int, normaliser: str | None = None
+) -> list[list[Tensor]]:
     """Tokens (L,) of each text, of several parts where it has more than ``longest`` symbols.
 
-    Normaliser and ends are those of the training.
+    The ends are those of the training, and so is the normaliser where none is given.
 
     Raises:
+        DataError: a normaliser for a model that reads pieces, or one that the checkpoint may not name.
         ManifestError: a text that is empty, or of unknown symbols alone; names its place.
     """
     task, raw = loaded.source.task, loaded.pieces is not None
-    normaliser = (task.get("text_normaliser") if raw else None) or NO_NORMALISER
+    saved = task.get("text_normaliser") if raw else None
+    normaliser = travelled_normaliser(normaliser, saved, loaded.source.path)
     labels = TextLabels(GivenTexts(texts), loaded.dictionary, loaded.pieces, normaliser=normaliser)
     source = SourceText(labels, ends=task.get("text_ends") or "none", limit=longest if raw else None)
     return [source.tokens(number) for number in range(len(texts))]

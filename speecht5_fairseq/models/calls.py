@@ -1,0 +1,86 @@
+"""No option of a checkpoint is run: those that Python would call something for, and models that are not ours.
+
+Some of fairseq's own models hand options, which they take of the checkpoint, to Python's `eval` (the layers of a
+convolutional language model, the cutoffs of an adaptive softmax): a file without pickled code may still run some.
+"""
+
+from __future__ import annotations
+
+import ast
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+
+from .checkpoint import read_file
+from .errors import CheckpointError
+from .speecht5 import SpeechT5Model
+
+PLACES = ("data", "save_dir", "path")  # names of files and folders, which nothing evaluates
+
+
+def check_model(options: Any) -> None:
+    """Check that a model which fairseq is about to build is one of ours.
+
+    Args:
+        options: of the model, of the command line or of a checkpoint.
+
+    Raises:
+        CheckpointError: another model's: its name, and what to give.
+    """
+    name = getattr(options, "_name", None) or getattr(options, "arch", None)
+    kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
+    if kind is None or not issubclass(kind, SpeechT5Model):
+        raise CheckpointError(
+            f"the model {name!r} (--arch, or cfg.model of the checkpoint) is not SpeechT5: this task builds speecht5, "
+            "speecht5_small, speecht5_large and the published t5_transformer_* alone"
+        )
+
+
+def check_language_model(path: str | Path) -> None:
+    """Check the options of a language model's checkpoint before fairseq builds it.
+
+    Raises:
+        CheckpointError: it cannot be read, wants to run something, or see ``check_options``.
+    """
+    state = read_file(path)
+    check_options(state if isinstance(state, dict) else {}, path)
+
+
+def check_options(state: Mapping[str, Any], path: str | Path) -> None:
+    """Check that no option of model and task in a checkpoint would call something if it were evaluated.
+
+    Raises:
+        CheckpointError: one would; names it.
+    """
+    cfg = state.get("cfg") or {}
+    for section in (cfg.get("model"), cfg.get("task"), state.get("args")):
+        for name, value in _texts(section):
+            if name not in PLACES and _calls(value):
+                raise CheckpointError(
+                    f"{path}: refused, and nothing in it was run: its option {name} is {value[:80]!r}, which fairseq "
+                    "might evaluate; a checkpoint holds plain values: give one that fairseq-train wrote"
+                )
+
+
+def _texts(options: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Every string among options, with the name of its option."""
+    if isinstance(options, str):
+        yield name, options
+    elif isinstance(options, (Mapping, Namespace)):
+        for key, value in (vars(options) if isinstance(options, Namespace) else options).items():
+            yield from _texts(value, str(key))
+    elif isinstance(options, (list, tuple)):
+        for value in options:
+            yield from _texts(value, name)
+
+
+def _calls(text: str) -> bool:
+    """Whether evaluating a text would call something."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # which eval refuses as well
+        return False
+    return any(isinstance(node, ast.Call) for node in ast.walk(tree))
