@@ -16,6 +16,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 
 from .checkpoint import read_file
 from .errors import CheckpointError
+from .facts import PRESETS, checked_preset
 from .speecht5 import SpeechT5Model
 
 PLACES = ("data", "save_dir", "path")  # names of files and folders, which nothing evaluates
@@ -25,10 +26,10 @@ def check_model(options: Any) -> None:
     """Check that a model which fairseq is about to build is one of ours.
 
     Args:
-        options: of the model, of the command line or of a checkpoint.
+        options: of the model, of the command line or of a checkpoint, whose newer options fairseq would leave out.
 
     Raises:
-        CheckpointError: another model's: its name, and what to give.
+        CheckpointError: another model's, or one of a newer version.
     """
     name = getattr(options, "_name", None) or getattr(options, "arch", None)
     kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
@@ -37,6 +38,8 @@ def check_model(options: Any) -> None:
             f"the model {name!r} (--arch, or cfg.model of the checkpoint) is not SpeechT5: this task builds speecht5, "
             "speecht5_small, speecht5_large and the published t5_transformer_* alone"
         )
+    if isinstance(options, Mapping) and name in PRESETS:
+        checked_preset(options, "the checkpoint")
 
 
 def check_language_model(path: str | Path) -> None:
