@@ -32,6 +32,13 @@ def test_our_models_are_built_and_no_others():
             check_model(options)
 
 
+def test_options_of_a_newer_version_are_not_left_out():
+    """fairseq drops options of a checkpoint that the installed model does not have."""
+    check_model(OmegaConf.create({"_name": "speecht5", "embed_dim": 24}))
+    with pytest.raises(CheckpointError, match="the checkpoint: options that this version does not know: rotary"):
+        check_model(OmegaConf.create({"_name": "speecht5", "rotary": True}))
+
+
 def test_a_checkpoint_that_names_a_model_which_evaluates_its_options_is_not_built(tmp_path):
     """wav2vec2 of fairseq evaluates conv_feature_layers; our tensors stand beside."""
     tiny_manifest(tmp_path)
