@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from .base_checkpoint import Bases
-from .calls import check_options
+from .calls import check_task
 from .checkpoint import read_checkpoint
 from .partial import BaseReference
 from .parts import net_of
@@ -46,7 +46,7 @@ def load_adapted(paths: Iterable[str | Path], overrides: Mapping[str, Any] | Non
     bases, found = Bases(), []
     for path in map(str, paths):
         # the task looks for what its files lack in the checkpoint that --path names
-        check_options(read_checkpoint(path), path)
+        check_task(read_checkpoint(path), path)
         state = checkpoint_utils.load_checkpoint_to_cpu(path, {"path": path, **(overrides or {})})
         task = tasks.setup_task(state["cfg"].task, from_checkpoint=True)
         task.bases, task.checkpoint_folders = bases, [Path(path).parent]

@@ -19,7 +19,8 @@ from .errors import CheckpointError
 from .facts import PRESETS, checked_preset
 from .speecht5 import SpeechT5Model
 
-PLACES = ("data", "save_dir", "path")  # names of files and folders, which nothing evaluates
+OUR_TASKS = "speecht5"  # how the names of all our tasks begin, and of none of fairseq's
+PLACES = ("data", "path", "save_dir", "finetune_from_model", "restore_file")  # files and folders, which none evaluates
 
 
 def check_model(options: Any) -> None:
@@ -40,6 +41,22 @@ def check_model(options: Any) -> None:
         )
     if isinstance(options, Mapping) and name in PRESETS:
         checked_preset(options, "the checkpoint")
+
+
+def check_task(state: Mapping[str, Any], path: str | Path) -> None:
+    """Check that the task which a checkpoint names, and fairseq is about to set up, is one of ours.
+
+    Raises:
+        CheckpointError: another's.
+    """
+    found = (state.get("cfg") or {}).get("task") or state.get("args") or {}
+    options = found if isinstance(found, Mapping) else vars(found)
+    names = [str(options[key]) for key in ("task", "_name") if options.get(key)]  # fairseq's rule: the first, if there
+    if not names or not all(name.startswith(OUR_TASKS) for name in names):
+        raise CheckpointError(
+            f"{path}: its task is {' or '.join(names) or 'not told'}, not one of SpeechT5 (cfg.task); give a checkpoint "
+            "that fairseq-train wrote with this user dir"
+        )
 
 
 def check_language_model(path: str | Path) -> None:

@@ -9,7 +9,7 @@ from helpers import model_options, tiny_manifest
 from omegaconf import OmegaConf
 
 from speecht5_fairseq.models.adapters import load_adapted
-from speecht5_fairseq.models.calls import check_language_model, check_model, check_options
+from speecht5_fairseq.models.calls import check_language_model, check_model, check_options, check_task
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -88,7 +88,11 @@ def test_a_language_model_is_looked_at_before_fairseq_builds_it(tmp_path):
 
 
 def test_adapted_models_are_looked_at_before_fairseq_builds_them(tmp_path):
-    options = {"text_normaliser": TOUCH.format(tmp_path / "intruded")}
-    path = tiny_checkpoint(tmp_path / "a.pt", "t2s", task_options=options)
-    with pytest.raises(CheckpointError, match="a.pt: refused, .* its option text_normaliser is"):
-        load_adapted([path])
+    for options in ({"_name": "audio_pretraining"}, {"task": "audio_pretraining"}, {"_name": None}):
+        path = tiny_checkpoint(tmp_path / "a.pt", "t2s", task_options=options)
+        with pytest.raises(
+            CheckpointError, match="a.pt: its task is (.*audio_pretraining|not told).*, not one of Speech"
+        ):
+            load_adapted([path])
+    check_task({"args": argparse.Namespace(task="speecht5")}, "a.pt")
+    check_task({"cfg": {"task": argparse.Namespace(_name="speecht5_t2s")}}, "a.pt")
