@@ -54,7 +54,7 @@ def check_task(state: Mapping[str, Any], path: str | Path) -> None:
     names = [str(options[key]) for key in ("task", "_name") if options.get(key)]  # fairseq's rule: the first, if there
     if not names or not all(name.startswith(OUR_TASKS) for name in names):
         raise CheckpointError(
-            f"{path}: its task is {' or '.join(names) or 'not told'}, not one of SpeechT5 (cfg.task); give a checkpoint "
+            f"{path}: its task is {' or '.join(names) or 'not told'}, not one of SpeechT5 (cfg.task); give one "
             "that fairseq-train wrote with this user dir"
         )
 
