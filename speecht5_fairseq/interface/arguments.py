@@ -54,6 +54,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
 
 def _command(commands: Any, name: str, help_line: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=help_line, description=help_line)
+    command.set_defaults(dictionary=None, spm_model=None, out=None, one_file=False)  # of commands that take none
     command.add_argument(
         "-m", "--model", type=Path, required=True, metavar="CHECKPOINT", help="of fairseq-train, or a converted folder"
     )
@@ -122,7 +123,7 @@ def complete(args: argparse.Namespace) -> None:
         if args.vocoder == NO_VOCODER:
             raise ValueError(f"--vocoder {NO_VOCODER}: makes no waveform, and the command writes one; give another")
         args.one_file = _is_file(args.out, len(args.texts if args.command == "say" else args.recordings))
-    if hasattr(args, "out") and not getattr(args, "one_file", False):
+    if args.out is not None and not args.one_file:
         _check_folder(args.out)
 
 

@@ -106,9 +106,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.getLogger().setLevel(logging.WARNING)
     try:
         complete(args)
-        names = ("device", "dictionary", "spm_model", "base_checkpoint")
-        files = _given(**{name: getattr(args, name, None) for name in names})
-        RUN[args.command](SpeechT5.from_pretrained(args.model, **files), args)
+        model = SpeechT5.from_pretrained(
+            args.model,
+            device=args.device,
+            dictionary=args.dictionary,
+            spm_model=args.spm_model,
+            base_checkpoint=args.base_checkpoint,
+        )
+        RUN[args.command](model, args)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
 
