@@ -20,7 +20,7 @@ from ..models.base_checkpoint import digest_of
 from ..models.dictionary_change import SYMBOLS
 from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
-from ..models.loading import NO_NETS
+from ..models.new_nets import NO_NETS
 from ..models.parts import nets_of
 from .huggingface import TIED, named_today, ours_named, to_huggingface
 from .huggingface_elsewhere import check_fit, from_elsewhere

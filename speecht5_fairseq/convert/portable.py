@@ -16,7 +16,8 @@ from ..models.checkpoint import check_ours
 from ..models.dictionary_change import SYMBOLS, TIED_EMBEDDINGS
 from ..models.errors import CheckpointError, listed
 from ..models.jobs import JOBS
-from ..models.loading import CLASS_ROWS, CLASSES, NO_NETS, UNITS
+from ..models.loading import CLASS_ROWS, CLASSES, UNITS
+from ..models.new_nets import NO_NETS
 from ..models.partial import DIGEST
 from ..models.parts import net_of, nets_of
 from ..models.vocabulary import decode, encode
