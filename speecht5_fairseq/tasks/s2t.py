@@ -6,12 +6,14 @@ from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
+from omegaconf import II
 
 from ..data.labels import TextLabels
 from ..data.piece_model import PieceModel
 from ..data.s2t import S2TDataset
 from ..generation.beam_search import JointBeamSearch
 from ..generation.ctc_greedy import CTCGreedySearch
+from ..models.calls import check_language_model
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
@@ -37,6 +39,7 @@ class S2TTaskConfig(SpeechTaskConfig):
         default=0.0,
         metadata={"help": "weight w of the CTC prefix score in beam search, beside 1 - w of the decoder; 1: CTC alone"},
     )
+    lm_path: Optional[str] = II("generation.lm_path")
 
 
 @register_task("speecht5_s2t", dataclass=S2TTaskConfig)
@@ -48,6 +51,8 @@ class S2TTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2TTaskConfig, **kwargs) -> "S2TTask":
         task = cls(cfg, "s2t")
+        if cfg.lm_path is not None:  # here, for fairseq builds it before it asks for a generator
+            check_language_model(cfg.lm_path)
         task.own_options = kwargs.get("from_checkpoint", False)
         task.text_dictionary, file = find_text(task.dictionary_file, task.contents)
         task.dictionary_files = DictionaryFiles(file)

@@ -232,7 +232,8 @@ class SpeechTargetTask(SpeechT5Task):
         if self.cfg.vocoder == NO_VOCODER:
             return None
         if self.cfg.vocoder != SOURCE_PHASES:
-            return load_vocoder(self.cfg.vocoder, next(model.parameters()).device)
+            device = next(model.parameters()).device
+            return load_vocoder(self.cfg.vocoder, device, functions=not self.own_options)
         if model.speech_decoder_postnet.prediction == "mel":
             raise ValueError(
                 "--vocoder source scales the source, frame by frame, which needs a model trained with "

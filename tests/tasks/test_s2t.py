@@ -13,7 +13,8 @@ from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
 
 def setup(folder, **options):
-    cfg = S2TTaskConfig(**{"data": str(folder), "path": None, "seed": 1, "train_subset": "train", **options})
+    options = {"path": None, "seed": 1, "train_subset": "train", "lm_path": None, **options}
+    cfg = S2TTaskConfig(data=str(folder), **options)
     return S2TTask.setup_task(cfg)
 
 
