@@ -39,11 +39,24 @@ class Encoding:
     ) -> EncoderOutput:
         """Encode speech (waveform (B, S), sample_lengths (B,)) or text (source_tokens (B, L)).
 
+        In evaluation the products have the precision of ``prepare_decoding``.
+
         Args:
             seeds: (B,) of the utterances; None draws some.
             mask: apply the span masks.
             layer: stop after so many layers; None runs all.
         """
+        if self.products is not None and not (self.training or torch.is_autocast_enabled(self.device_type)):
+            with torch.autocast(self.device_type, dtype=self.products):
+                encoded = self.encode(
+                    waveform=waveform,
+                    sample_lengths=sample_lengths,
+                    source_tokens=source_tokens,
+                    seeds=seeds,
+                    mask=mask,
+                    layer=layer,
+                )
+            return encoded._replace(states=encoded.states.float())
         if waveform is None:
             return self._through_encoder(self.text_encoder_prenet(source_tokens), layer)
 
@@ -55,6 +68,10 @@ class Encoding:
         if waveform.device.type == "cpu" and not (self.training or torch.is_grad_enabled()):
             return encode_by_length(speech, waveform, sample_lengths, seeds)
         return speech(waveform, sample_lengths, seeds)
+
+    @property
+    def device_type(self) -> str:
+        return next(self.parameters()).device.type
 
     def _through_encoder(self, inputs: EncoderOutput, layer: int | None) -> EncoderOutput:
         return inputs._replace(states=self.encoder(inputs.states, inputs.padding_mask, layer=layer))

@@ -67,3 +67,19 @@ def test_one_group_is_handed_on_as_it_is():
     given = batch()
     found = encode_by_length(lambda *inputs: inputs, given["waveform"], given["sample_lengths"], given["seeds"])
     assert found[0] is given["waveform"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("job", ["s2t", "t2s"])
+def test_products_of_another_precision_give_states_of_the_models_own(job):
+    model = tiny_model(job).eval()
+    inputs = batch() if job == "s2t" else {"source_tokens": torch.tensor([[4, 9, 6, 2], [5, 2, 1, 1]])}
+    exact = model.encode(**inputs)
+    model.prepare_decoding(torch.bfloat16)
+    near = model.encode(**inputs)
+    assert near.states.dtype == torch.float32 and torch.equal(near.lengths, exact.lengths)
+    for row, frames in enumerate(exact.lengths.tolist()):
+        difference = (near.states[row, :frames] - exact.states[row, :frames]).abs().max()
+        assert 0 < difference < 0.1
+    model.prepare_decoding()
+    assert torch.equal(model.encode(**inputs).states, exact.states)
