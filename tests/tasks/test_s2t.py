@@ -14,7 +14,7 @@ from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
 
 def setup(folder, **options):
-    options = {"path": None, "seed": 1, "train_subset": "train", "lm_path": None, **options}
+    options = {"path": None, "seed": 1, "train_subset": "train", "lm_path": None, "fp16": False, **options}
     cfg = S2TTaskConfig(data=str(folder), **options)
     return S2TTask.setup_task(cfg)
 
