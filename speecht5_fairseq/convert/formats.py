@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..generation.hifigan_checkpoint import load_hifigan
+from ..generation.hifigan_checkpoint import ORIGINAL_CONFIG, load_hifigan
 from ..models.checkpoint import read_state
 from ..models.released_format import is_released
 from .fairseq_file import companions, from_fairseq, write_fairseq
@@ -138,19 +138,22 @@ def is_vocoder(source: Path) -> bool:
         CheckpointError: a folder that is neither a vocoder's nor one of `transformers`.
     """
     if source.is_dir():
-        if (source / CONFIG).is_file() or not (source / "config.yml").is_file():
+        if (source / CONFIG).is_file() or not (source / ORIGINAL_CONFIG).is_file():
             return read_settings(source).get("model_type") == VOCODER_TYPE
         return True
     if source.suffix in _VOCODER_SUFFIXES:
         return True
-    if source.suffix == ".pt" and source.with_name("config.yml").is_file():
+    if source.suffix == ".pt" and source.with_name(ORIGINAL_CONFIG).is_file():
         return "generator" in read_state(source)["model"]
     return False
 
 
 def _convert_vocoder(source: Path, out: Path, to: str, *, overwrite: bool) -> list[str]:
-    """Raises:
-    ValueError: it is in that layout already, there is no such layout, or ``out`` is there. VocoderError: not readable.
+    """Write a HiFi-GAN in its other layout; a vocoder that is at ``out`` goes, whichever its layout.
+
+    Raises:
+        ValueError: it is in that layout already, there is no such layout, ``out`` is there, or holds a checkpoint
+            besides. VocoderError: it is not readable.
     """
     theirs = source.is_dir() and (source / CONFIG).is_file()
     if to == FAIRSEQ:

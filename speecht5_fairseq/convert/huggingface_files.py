@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from ..data.atomic import replacing
 from ..models.checkpoint import read_file
 from ..models.errors import CheckpointError
 
@@ -38,6 +37,12 @@ def read_settings(folder: Path, name: str = CONFIG) -> dict[str, Any]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder: of its shards, or of its one file.
+
+    Raises:
+        CheckpointError: there is none, or it is not readable.
+        ImportError: safetensors is needed and not installed.
+    """
     if (folder / SHARDS).is_file():
         names = sorted(set(read_settings(folder, SHARDS).get("weight_map", {}).values()))
         return {name: tensor for shard in names for name, tensor in read_safetensors(folder / shard).items()}
@@ -52,6 +57,12 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def read_safetensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        CheckpointError: it is not there or not readable.
+        ImportError: safetensors is not installed.
+    """
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -64,13 +75,22 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Raises:
-    ImportError: safetensors is not installed.
+    """Write tensors as safetensors.
+
+    Args:
+        metadata: texts of the file by name.
+
+    Raises:
+        ImportError: safetensors is not installed.
     """
     try:
         from safetensors.torch import save_file
     except ImportError as error:
         raise ImportError(f"writing {file.name} needs safetensors; `pip install safetensors`") from error
     apart = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}  # it refuses shared memory
-    with replacing(file) as partial:
-        save_file(apart, partial, metadata=metadata)
+    save_file(apart, file, metadata=metadata)
+
+
+def write_settings(file: Path, settings: dict[str, Any]) -> None:
+    """Settings as JSON, to be read by people too."""
+    file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

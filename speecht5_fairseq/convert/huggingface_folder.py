@@ -6,7 +6,6 @@ folder without those was made by `transformers` itself (`huggingface_elsewhere`)
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..data.atomic import atomic_text, replacing
+from ..data.atomic import replacing_files
 from ..data.text_normalisation import NO_NORMALISER
 from ..models.base_checkpoint import digest_of
 from ..models.dictionary_change import SYMBOLS
@@ -34,6 +33,7 @@ from .huggingface_files import (
     read_safetensors,
     read_settings,
     read_weights,
+    write_settings,
     write_tensors,
 )
 from .huggingface_options import (
@@ -58,37 +58,33 @@ _DTYPE_OF = "speecht5.encoder.wrapped_encoder.layer_norm.weight"
 
 
 def write_folder(model: Portable, folder: Path) -> Portable:
-    """Write the folder; config.json comes last, so that one whose writing was interrupted does not load.
+    """Write the folder; what was there is replaced when all of the new is written, config.json last.
 
     Returns:
         the model, with notes of what the folder needs and of what stands beside.
 
     Raises:
         CheckpointError: `transformers` has no such model, or its tokenizer cannot say the dictionary.
+        ImportError: safetensors is not installed.
     """
     check_expressible(model.config, model.job, str(model.path))
     split = to_huggingface(model.tensors, expected_shapes(model))
     tokenizer = _tokenizer(model)
     model = model.noting(*_needs(model), *_kept(split.left))
     settings = _settings(model, split.theirs, tokenizer)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (CONFIG, *STALE):
-        (folder / name).unlink(missing_ok=True)
-    write_tensors(folder / WEIGHTS, split.theirs, {"format": "pt"})
     beside = {**split.left, **_sentencepiece_beside(model, tokenizer)}
-    if beside:
-        write_tensors(folder / TENSORS_BESIDE, beside, {})
-    with replacing(folder / MODEL_FILE) as partial:
-        partial.write_bytes(tokenizer.sentencepiece)
-    for name, content in settings.items():
-        with atomic_text(folder / name) as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+    with replacing_files(folder, last=CONFIG, stale=STALE) as partial:
+        write_tensors(partial / WEIGHTS, split.theirs, {"format": "pt"})
+        if beside:
+            write_tensors(partial / TENSORS_BESIDE, beside, {})
+        (partial / MODEL_FILE).write_bytes(tokenizer.sentencepiece)
+        for name, content in settings.items():
+            write_settings(partial / name, content)
     return model
 
 
 def _settings(model: Portable, theirs: dict[str, Tensor], tokenizer: _Tokenizer) -> dict[str, dict[str, Any]]:
-    """The files of settings by name, config.json last."""
+    """The files of settings by name."""
     dtype, vocabulary = str(theirs[_DTYPE_OF].dtype).removeprefix("torch."), len(tokenizer.symbols)
     return {
         "generation_config.json": generation_config(model.job, tokenizer.symbols),

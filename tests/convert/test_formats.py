@@ -191,6 +191,32 @@ def test_a_vocoder_goes_from_one_layout_to_the_other(tmp_path, vocoder, first, t
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("before", [export_huggingface, export_original])
+@pytest.mark.parametrize("first, to", [(export_original, "hf"), (export_huggingface, "released")])
+def test_the_vocoder_of_before_is_in_force_no_more(tmp_path, vocoder, before, first, to):
+    """Whichever its layout; a file of the user's stays."""
+    before(vocoder, tmp_path / "out")
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    vocoder.output_conv.bias += 1
+    first(vocoder, tmp_path / "one")
+    convert(tmp_path / "one", tmp_path / "out", to, overwrite=True)
+    assert torch.equal(load_hifigan(tmp_path / "out").output_conv.bias, vocoder.output_conv.bias)
+    own = {"hf": {"config.json", "model.safetensors"}, "released": {"checkpoint.pkl", "config.yml", "stats.npy"}}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*own[to], "mine.txt"}
+
+
+@pytest.mark.parametrize("first, to", [(export_original, "hf"), (export_huggingface, "released")])
+def test_a_checkpoint_that_nobody_knows_of_stops_a_vocoder(tmp_path, vocoder, first, to):
+    first(vocoder, tmp_path / "one")
+    export_original(vocoder, tmp_path / "out")
+    os.rename(tmp_path / "out" / "checkpoint.pkl", tmp_path / "out" / "other.pkl")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(ValueError, match=r"out: holds other\.pkl, a checkpoint .*; give another OUT, or move it away"):
+        convert(tmp_path / "one", tmp_path / "out", to, overwrite=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+@torch.no_grad()
 def test_a_vocoder_is_known_by_its_file_too(tmp_path, vocoder):
     export_original(vocoder, tmp_path / "one")
     assert convert(tmp_path / "one" / "checkpoint.pkl", tmp_path / "hf", "hf") == ["SpeechT5HifiGan"]

@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from speecht5_fairseq.convert.formats import convert
+from speecht5_fairseq.convert.huggingface_files import write_tensors
 from speecht5_fairseq.convert.huggingface_folder import OPTIONS_BESIDE, STALE, TENSORS_BESIDE
 from speecht5_fairseq.data.audio import log_mel
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
@@ -212,16 +213,24 @@ def test_writing_over_a_folder_leaves_nothing_of_the_model_before(tmp_path):
     loaded(folder, "s2s")
 
 
-def test_an_interrupted_export_does_not_load(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("disk full"), ImportError("writing needs safetensors")])
+def test_an_export_that_fails_loses_nothing(tmp_path, monkeypatch, error):
     folder, _, source = exported(tmp_path, "s2t")
+    (folder / "pytorch_model.bin").write_text("also there")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
 
-    def broken(*arguments, **options):
-        raise OSError("disk full")
+    def broken(file, tensors, metadata):
+        if file.name == TENSORS_BESIDE:
+            raise error
+        write_tensors(file, tensors, metadata)
 
     monkeypatch.setattr("speecht5_fairseq.convert.huggingface_folder.write_tensors", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(type(error), match=str(error)):
         convert(source, folder, "hf", spm_model=tmp_path / "spm.model", overwrite=True)
-    assert not (folder / "config.json").exists()
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    with pytest.raises(type(error), match=str(error)):
+        convert(source, tmp_path / "new", "hf", spm_model=tmp_path / "spm.model")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
