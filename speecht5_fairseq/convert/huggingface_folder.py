@@ -44,8 +44,9 @@ from .huggingface_options import (
     extractor_settings,
     generation_config,
 )
-from .huggingface_tokenizer import ADDED_FILE, MODEL_FILE, SETTINGS_FILE, ordered_pieces, symbols_of, tokenizer_settings
+from .huggingface_tokenizer import ADDED_FILE, MODEL_FILE, SETTINGS_FILE, ordered_pieces, tokenizer_settings
 from .options import plain, read_config
+from .pieces import symbols_of
 from .portable import Portable, check_whole, expected_shapes
 from .sentencepiece_model import model_without_pieces, read_pieces
 
@@ -110,8 +111,10 @@ class _Tokenizer(NamedTuple):
 
 
 def _tokenizer(model: Portable) -> _Tokenizer:
-    """Raises:
-    CheckpointError: the job has text and there is no sentencepiece model, or one of other symbols.
+    """Of the dictionary and the sentencepiece model, or of special symbols alone where the job has no text.
+
+    Raises:
+        CheckpointError: the job has text and there is no sentencepiece model, or one of other symbols.
     """
     place = "the sentencepiece model"
     if not model.reads_or_writes_text:

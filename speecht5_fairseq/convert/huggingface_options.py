@@ -96,8 +96,10 @@ _MEL = ("num_mel_bins", "hop_length", "win_length", "win_function", "fmin", "fma
 
 
 def check_expressible(config: SpeechT5Config, job: str, place: str) -> None:
-    """Raises:
-    CheckpointError: `transformers` has no such model as that at ``place``.
+    """Check that `transformers` has such a model as that at ``place``.
+
+    Raises:
+        CheckpointError: it has not; where it can go instead is said.
     """
     if job not in CLASSES:
         some = "choose by --job, of whose nets" if job.startswith("pretrain") else "it has"

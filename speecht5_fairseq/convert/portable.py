@@ -38,6 +38,7 @@ class Portable(NamedTuple):
         criterion: options of the criterion at home; None where it is not told.
         history: fairseq's ``optimizer_history``; may be empty.
         sentencepiece: the model file that makes the dictionary's symbols; None where there is none.
+        cuts_text: whether texts are cut by such a model, there or not, see ``contents.cuts_text``.
         units: the symbols of dict.km.txt, where they are told.
         notes: what to tell of the conversion, a line each.
     """
@@ -51,6 +52,7 @@ class Portable(NamedTuple):
     criterion: dict[str, Any] | None = None
     history: Sequence[dict[str, Any]] = ()
     sentencepiece: bytes | None = None
+    cuts_text: bool = False
     units: Sequence[str] = ()
     notes: tuple[str, ...] = ()
 
@@ -168,8 +170,10 @@ def check_whole(model: Portable) -> None:
 
 
 def raise_unfitting(own: Mapping[str, torch.Size], wanted: Mapping[str, torch.Size], place: str, by: str) -> None:
-    """Raises:
-    CheckpointError: the tensors ``own`` at ``place`` are not those that are ``wanted`` according to ``by``.
+    """Hold that the tensors ``own`` at ``place`` are those that are ``wanted`` according to ``by``.
+
+    Raises:
+        CheckpointError: some are missing, extra or of another shape; all are named.
     """
     problems = [f"{name} is missing" for name in wanted if name not in own]
     problems += [f"{name} is extra" for name in own if name not in wanted]

@@ -13,7 +13,7 @@ from ..constants import SAMPLE_RATE
 from ..criterions.released import CTC_WEIGHT
 from ..data.atomic import replacing
 from ..models.checkpoint import model_options
-from ..models.contents import contents_of
+from ..models.contents import contents_of, cuts_text
 from ..models.errors import CheckpointError, listed
 from ..models.parts import nets_of
 from ..models.released_format import from_released, to_released
@@ -29,7 +29,7 @@ from ..tasks.released import FIXED_TASK, IDLE_TASK, TASK_FLAGS
 from .fairseq_file import (
     DICTIONARY,
     SENTENCEPIECE,
-    companions,
+    names_sentencepiece,
     new_history,
     read_history,
     read_sentencepiece,
@@ -79,6 +79,7 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
         criterion=criterion_options(section(state, "criterion"), found),
         history=read_history(state),
         sentencepiece=read_sentencepiece(contents, task),
+        cuts_text=cuts_text(contents, task, published=True),
         units=tuple(contents.units),
         notes=(f"read by nothing and left out: {listed(translated.unused)}",) if translated.unused else (),
     )
@@ -141,6 +142,6 @@ def _task(model: Portable, folder: Path) -> Namespace:
     }
     job = PRETRAIN if model.job.startswith(PRETRAIN) else model.job
     places = {"data": str(folder)}
-    if SENTENCEPIECE in companions(model):
+    if names_sentencepiece(model):
         places["bpe_tokenizer"] = str(folder / SENTENCEPIECE)
     return Namespace(**{**flags, **model.job_options, **places, "task": TASK, "_name": TASK, "t5_task": job})

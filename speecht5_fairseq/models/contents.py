@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from fairseq.data import Dictionary
 
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..data.atomic import replacing
-from ..data.piece_model import PieceModel
+from ..data.piece_model import NO_PIECES, PieceModel
 from .checkpoint import check_ours, read_checkpoint
 from .dictionary_change import ROWS, SYMBOLS
 from .errors import CheckpointError
@@ -99,6 +99,18 @@ def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
         "" if pieces is None else str(pieces["file"]),
         dict(told.get(SIGNAL_KEY) or {}),
     )
+
+
+def cuts_text(contents: Contents, task: Mapping[str, Any], *, published: bool) -> bool:
+    """Whether a run cut raw text into pieces: its checkpoint holds a sentencepiece model, or its options name one.
+
+    Args:
+        task: the task's options.
+        published: the published code wrote it, all of whose recipes do, though not all of its checkpoints tell.
+    """
+    named = task.get("spm_model") or task.get("bpe_tokenizer")
+    told = contents.pieces is not None or named not in (None, NO_PIECES)
+    return told or (published and not contents.signal)
 
 
 def _check_rows(model: dict[str, torch.Tensor], symbols: list[str], path: str | Path) -> None:

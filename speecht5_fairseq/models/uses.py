@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..data.piece_model import NO_PIECES
 from .config import SpeechT5LargeConfig
+from .contents import cuts_text
 from .facts import PRESETS, RELEASED, Facts, changed
 from .released_options import PRESETS as RELEASED_PRESETS
 
@@ -99,9 +99,8 @@ def missing_files(facts: Facts) -> list[str]:
     contents, missing = facts.contents, []
     if (facts.job in ("s2t", "t2s") and not contents.symbols) or (facts.job == "s2c" and not contents.classes):
         missing.append("dict.txt")
-    released = facts.origin.writer == RELEASED and facts.job in ("s2t", "t2s")  # which may have read pieces
-    reads_raw_text = released or facts.task.get("spm_model") not in (None, NO_PIECES)
-    if reads_raw_text and not contents.signal and contents.pieces is None:
+    cuts = cuts_text(contents, facts.task, published=facts.origin.writer == RELEASED)
+    if facts.job in ("s2t", "t2s") and cuts and contents.pieces is None:
         missing.append("spm.model")
     return missing
 
