@@ -7,7 +7,7 @@ from typing import Any
 
 from ..data.piece_model import PieceModel, load_sentencepiece, read_piece_model
 from ..generation.hifigan_checkpoint import ORIGINAL_CONFIG, load_hifigan
-from ..models.checkpoint import read_state
+from ..models.checkpoint import read_file, read_state
 from ..models.contents import without_special
 from ..models.errors import listed
 from ..models.released_format import is_released
@@ -177,7 +177,9 @@ def is_vocoder(source: Path) -> bool:
     if source.suffix in _VOCODER_SUFFIXES:
         return True
     if source.suffix == ".pt" and source.with_name(ORIGINAL_CONFIG).is_file():
-        return "generator" in read_state(source)["model"]
+        found = read_file(source)
+        model = found.get("model") if isinstance(found, dict) else None
+        return isinstance(model, dict) and "generator" in model
     return False
 
 

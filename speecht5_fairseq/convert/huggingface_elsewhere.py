@@ -10,10 +10,9 @@ import torch
 from fairseq.data import Dictionary
 from torch import Tensor
 
-from ..models.dictionary_change import SYMBOLS
 from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
-from ..models.vocabulary import encode
+from ..models.vocabulary import SYMBOLS, encode
 from .huggingface import MASK_VECTOR, TABLE, ours_named, rearranged
 from .huggingface_files import CONFIG, EXTRACTOR, PROCESSOR, read_settings
 from .huggingface_options import CLASSES, DEFAULTS, config_from_huggingface

@@ -16,11 +16,11 @@ from torch import Tensor
 from ..data.atomic import replacing_files
 from ..data.text_normalisation import NO_NORMALISER
 from ..models.base_checkpoint import digest_of
-from ..models.dictionary_change import SYMBOLS
 from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
 from ..models.loading import NO_NETS
 from ..models.parts import nets_of
+from ..models.vocabulary import SYMBOLS
 from .huggingface import TIED, named_today, ours_named, to_huggingface
 from .huggingface_elsewhere import check_fit, from_elsewhere
 from .huggingface_files import (

@@ -18,6 +18,7 @@ from ..models import SpeechT5Config, SpeechT5LargeConfig
 from ..models.errors import CheckpointError
 from ..models.facts import PRESETS
 from ..models.jobs import JOBS
+from ..models.kinds import wrong_kinds
 from ..models.options import NET_OPTIONS
 from ..models.released_options import config_from_released, released_preset
 
@@ -74,11 +75,11 @@ def read_config(options: Mapping[str, Any], path: Path, job: str, nets: set[str]
         nets: that the checkpoint has; of options of the published code, those of others are not taken.
 
     Raises:
-        CheckpointError: there are none, of another model, or of a newer version.
+        CheckpointError: there are none, of another model, of a newer version, or with values of the wrong kind.
         ValueError: options of the published code with a value that this code does not build.
     """
     if released_preset(options) is not None:
-        return _of_released(options, job, nets)
+        return _checked(_of_released(options, job, nets), path)
     name = options.get("_name") or options.get("arch")
     kind = PRESETS.get(str(name))
     if kind is None:
@@ -89,7 +90,15 @@ def read_config(options: Mapping[str, Any], path: Path, job: str, nets: set[str]
     unknown = sorted(set(options) - {field.name for field in fields(kind)} - {"arch"})
     if unknown:
         raise CheckpointError(f"{path}: options that this version does not know: {', '.join(unknown)}; take a newer")
-    return kind(**{name: value for name, value in options.items() if name != "arch"} | {"_name": str(name)})
+    made = kind(**{name: value for name, value in options.items() if name != "arch"} | {"_name": str(name)})
+    return _checked(made, path)
+
+
+def _checked(config: SpeechT5Config, path: Path) -> SpeechT5Config:
+    wrong = [*wrong_kinds(vars(config), {field.name: field.default for field in fields(SpeechT5Config)})]
+    if wrong:
+        raise CheckpointError(f"{path}: options of the model: {'; '.join(wrong)}; give one that fairseq-train wrote")
+    return config
 
 
 def _of_released(options: Mapping[str, Any], job: str, nets: set[str]) -> SpeechT5Config:

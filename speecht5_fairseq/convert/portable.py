@@ -13,13 +13,13 @@ from torch import Tensor
 from ..data.dictionary import load_class_dictionary, load_text_dictionary
 from ..models import SpeechT5Config, SpeechT5Model
 from ..models.checkpoint import check_ours
-from ..models.dictionary_change import SYMBOLS, TIED_EMBEDDINGS
+from ..models.dictionary_change import TIED_EMBEDDINGS
 from ..models.errors import CheckpointError, listed
 from ..models.jobs import JOBS
-from ..models.loading import CLASS_ROWS, CLASSES, NO_NETS, UNITS
+from ..models.loading import CLASS_ROWS, NO_NETS, UNITS
 from ..models.partial import DIGEST
 from ..models.parts import net_of, nets_of
-from ..models.vocabulary import decode, encode
+from ..models.vocabulary import CLASSES, SYMBOLS, decode, encode
 
 _OWN_HEADS = {"unit_head": "units", "speaker_head": "speaker"}  # that no other job has
 _TEMPORARY = ("freeze", "lr_factors", "layer_lr_decay", "freeze_encoder_updates", "freeze_decoder_updates")

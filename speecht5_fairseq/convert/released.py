@@ -67,7 +67,7 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
             f"{path}: tensors of the published code without its options (cfg.model.arch); give another"
         )
     contents = contents_of(state, path)
-    translated, task = from_released(state["model"]), section(state, "task")
+    translated, task = from_released(state["model"], str(path)), section(state, "task")
     found = find_job(job, told_job(task), translated.tensors, path)
     model = Portable(
         path=path,

@@ -15,6 +15,7 @@ from .parts import nets_of
 from .released_format import from_released, is_released
 from .released_options import config_from_released, released_preset
 from .signal_values import check_signal
+from .state_layout import check_layout
 
 MARK = "encoder.relative_positions.vectors.weight"  # in every model of ours, and in no other of fairseq's
 ZIP = b"PK\x03\x04"  # how files of torch.save begin; older ones are bare pickles
@@ -51,11 +52,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Nothing in a file is run: it may hold numbers, texts, lists, dicts and tensors.
 
     Raises:
-        CheckpointError: it cannot be read, wants to run something, holds no model, or one of another signal.
+        CheckpointError: it cannot be read, wants to run something, holds no model, or one of another signal; a file of
+            the published code lacks tensors or has others.
     """
     state = read_state(path)
     if is_released(state["model"]):
-        state["model"] = from_released(state["model"]).tensors
+        state["model"] = from_released(state["model"], str(path)).tensors
     return state
 
 
@@ -63,11 +65,12 @@ def read_state(path: str | Path) -> dict[str, Any]:
     """As ``read_checkpoint``, with the tensor names of the code that wrote it.
 
     Raises:
-        CheckpointError: see there.
+        CheckpointError: see there, or it is not laid out as a checkpoint.
     """
     state = read_file(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
+    check_layout(state, str(path))
     check_signal(state.get("task_state"), str(path))
     return state
 

@@ -21,12 +21,11 @@ from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..data.atomic import replacing
 from ..data.piece_model import NO_PIECES, PieceModel
 from .checkpoint import check_ours, read_checkpoint
-from .dictionary_change import ROWS, SYMBOLS
+from .dictionary_change import ROWS
 from .errors import CheckpointError
-from .loading import CLASSES
 from .signal_values import KEY as SIGNAL_KEY
 from .signal_values import SIGNAL
-from .vocabulary import decode
+from .vocabulary import CLASSES, SYMBOLS, decode
 
 PIECES = "sentencepiece"  # task state: {"file": its name in training, "model": its bytes, uint8}
 UNITS = "units"  # task state: the symbols of dict.km.txt in order

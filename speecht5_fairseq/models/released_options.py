@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from .config import SpeechT5Config, SpeechT5LargeConfig
+from .kinds import wrong_kinds
 
 # Layers (channels, kernel, stride) of the extractor, the way its option writes them: of one number of channels.
 EXTRACTOR = re.compile(r"\[\((\d+),10,5\)\]\+\[\(\1,3,2\)\]\*4\+\[\(\1,2,2\)\]\*2")
@@ -79,7 +80,7 @@ def _same(value: Any) -> Any:
 
 def _one_of(name: str, values: Mapping[Any, Any]) -> Callable[[Any], Any]:
     def choose(value: Any) -> Any:
-        if value not in values:
+        if not isinstance(value, Hashable) or value not in values:
             known = ", ".join(str(key) for key in values)
             raise ValueError(f"--{name.replace('_', '-')} {value}: not built here; built are {known}")
         return values[value]
@@ -223,6 +224,7 @@ def config_from_released(options: Any) -> SpeechT5Config:
         ValueError: a value that this code does not build.
     """
     given = vars(options) if isinstance(options, Namespace) else dict(options)
+    _check_kinds(given)
     _check_fixed(given)
     made = {RENAMED[name].ours: RENAMED[name].value(value) for name, value in given.items() if name in RENAMED}
     own = {name: given[name] for name in OURS_ALONE if name in given}
@@ -254,6 +256,14 @@ def released_from_config(config: SpeechT5Config, arch: str) -> Namespace:
     return Namespace(arch=arch, _name=arch, **theirs, **own)
 
 
+def _check_kinds(given: Mapping[str, Any]) -> None:
+    """Values that come from a file may be of any."""
+    examples = {name: getattr(SpeechT5Config, each.ours) for name, each in RENAMED.items() if each.one_value}
+    wrong = [*wrong_kinds(given, {**examples, "conv_feature_layers": "", "latent_temp": [0.0]})]
+    if wrong:
+        raise ValueError(f"options of a model of the published code: {'; '.join(wrong)}")
+
+
 def _check_fixed(given: Mapping[str, Any]) -> None:
     for name, values in FIXED.items():
         if name in given and given[name] not in values:
@@ -266,13 +276,19 @@ def _check_fixed(given: Mapping[str, Any]) -> None:
             )
 
 
+def _three(temperatures: Any) -> tuple[float, float, float]:
+    if len(temperatures) != 3:
+        raise ValueError(f"--latent-temp {temperatures}: give three numbers, (start, end, factor an update)")
+    return tuple(temperatures)
+
+
 def _made_of_several(given: Mapping[str, Any]) -> dict[str, Any]:
     """Options of ours that depend on more than one of theirs."""
     made: dict[str, Any] = {"codebook_prob": 0.0}
     if given.get("use_codebook", False):
         made["codebook_prob"] = given.get("codebook_prob", CODEBOOK_PROB)
     if "latent_temp" in given:
-        start, end, decay = given["latent_temp"]
+        start, end, decay = _three(given["latent_temp"])
         made |= {"gumbel_start": float(start), "gumbel_end": float(end), "gumbel_decay": float(decay)}
     if given.get("sid_no_embed_postnet", False):
         made["speaker_embedding_dim"] = 0
