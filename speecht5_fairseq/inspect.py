@@ -78,7 +78,7 @@ def _training(facts: Facts) -> str:
 
 def _size(facts: Facts) -> str:
     options = facts.options
-    if not options:
+    if not options.keys() >= {"encoder_layers", "decoder_layers", "embed_dim", "attention_heads"}:
         return "not told"
     layers = f"{options['encoder_layers']} + {options['decoder_layers']} layers"
     return f"{facts.preset}: {layers}, width {options['embed_dim']}, {options['attention_heads']} heads"

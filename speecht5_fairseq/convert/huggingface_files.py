@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ from torch import Tensor
 
 from ..models.checkpoint import read_file
 from ..models.errors import CheckpointError
+from ..models.kinds import wrong_kinds
 
 CONFIG, EXTRACTOR, PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 WEIGHTS, PICKLED, SHARDS = "model.safetensors", "pytorch_model.bin", "model.safetensors.index.json"
 
 
-def read_settings(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+def read_settings(folder: Path, name: str = CONFIG, kinds: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """One of the folder's files of settings.
 
+    Args:
+        kinds: examples of what is read of it, see ``wrong_kinds``.
+
     Raises:
-        CheckpointError: it is missing or not readable.
+        CheckpointError: it is missing or not readable, or a setting is of another kind than its example.
     """
     file = folder / name
     if not file.is_file():
@@ -33,7 +38,19 @@ def read_settings(folder: Path, name: str = CONFIG) -> dict[str, Any]:
         raise CheckpointError(f"{file}: no readable settings ({error}); copy the file again") from error
     if not isinstance(settings, dict):
         raise CheckpointError(f"{file}: holds no settings by name; copy the file again")
+    check_settings(settings, kinds or {}, str(file))
     return settings
+
+
+def check_settings(settings: Mapping[str, Any], kinds: Mapping[str, Any], place: str) -> None:
+    """Hold settings against examples of their kinds, see ``wrong_kinds``.
+
+    Raises:
+        CheckpointError: names those of another kind.
+    """
+    wrong = [*wrong_kinds(settings, kinds)]
+    if wrong:
+        raise CheckpointError(f"{place}: {'; '.join(wrong)}; give the file that belongs to the model")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -44,7 +61,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         ImportError: safetensors is needed and not installed.
     """
     if (folder / SHARDS).is_file():
-        names = sorted(set(read_settings(folder, SHARDS).get("weight_map", {}).values()))
+        places = read_settings(folder, SHARDS, {"weight_map": {}}).get("weight_map", {})
+        check_settings(places, dict.fromkeys(places, ""), str(folder / SHARDS))
+        names = sorted(set(places.values()))
         return {name: tensor for shard in names for name, tensor in read_safetensors(folder / shard).items()}
     if (folder / WEIGHTS).is_file():
         return read_safetensors(folder / WEIGHTS)

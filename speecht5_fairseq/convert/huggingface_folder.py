@@ -30,6 +30,7 @@ from .huggingface_files import (
     PROCESSOR,
     SHARDS,
     WEIGHTS,
+    check_settings,
     read_safetensors,
     read_settings,
     read_weights,
@@ -55,6 +56,11 @@ OPTIONS_BESIDE, TENSORS_BESIDE = "speecht5_fairseq.json", "speecht5_fairseq.safe
 # What a folder that is written over may hold of another model.
 STALE = (PICKLED, SHARDS, PROCESSOR, OPTIONS_BESIDE, TENSORS_BESIDE, ADDED_FILE, "special_tokens_map.json")
 _FORMAT = 1  # of the files beside
+# Kinds of our options beside; a criterion may be not told.
+_BESIDE = {
+    "job": "", "home": "", "options": {}, "task": {}, "criterion": {}, "history": [{}], "units": [""], "digest": "",
+}  # fmt: skip
+_NOT_TOLD = ("criterion", None)
 _DTYPE_OF = "speecht5.encoder.wrapped_encoder.layer_norm.weight"
 
 
@@ -195,9 +201,7 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     Raises:
         CheckpointError: another job than it was made for is asked for; files or tensors that do not fit.
     """
-    beside = read_settings(folder, OPTIONS_BESIDE)
-    if beside.get("format") != _FORMAT:
-        raise CheckpointError(f"{folder / OPTIONS_BESIDE}: format {beside.get('format')!r}, known here is {_FORMAT}")
+    beside = _read_beside(folder)
     if job not in (None, beside["job"]):
         raise CheckpointError(f"--job {job}: {folder} was made for {beside['job']}; leave the option out")
     left = read_safetensors(folder / TENSORS_BESIDE) if (folder / TENSORS_BESIDE).is_file() else {}
@@ -219,6 +223,25 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     if kept and digest_of({name: tensor for name, tensor in theirs.items() if name not in TIED}) != beside["digest"]:
         model = model.noting(f"{WEIGHTS} has changed since it was written here; as they were then: {', '.join(kept)}")
     return model._replace(job=model.home)
+
+
+def _read_beside(folder: Path) -> dict[str, Any]:
+    """Our options of the model.
+
+    Raises:
+        CheckpointError: not all are there, or they are of another version.
+    """
+    file, beside = folder / OPTIONS_BESIDE, read_settings(folder, OPTIONS_BESIDE)
+    if beside.get("format") != _FORMAT:
+        raise CheckpointError(f"{file}: format {beside.get('format')!r}, known here is {_FORMAT}")
+    lacking = [name for name in _BESIDE if name not in beside]
+    if lacking:
+        raise CheckpointError(f"{file}: lacks {', '.join(lacking)}; copy the file again")
+    check_settings({name: value for name, value in beside.items() if (name, value) != _NOT_TOLD}, _BESIDE, str(file))
+    for name in ("job", "home"):
+        if beside[name] not in JOBS:
+            raise CheckpointError(f"{file}: {name} is {beside[name]!r}, known here are {', '.join(JOBS)}")
+    return beside
 
 
 def _read_sentencepiece(folder: Path, kept: Tensor | None) -> bytes | None:

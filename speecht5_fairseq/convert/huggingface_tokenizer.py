@@ -16,8 +16,8 @@ from fairseq.data import Dictionary
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..data.piece_model import PieceModel, load_sentencepiece
 from ..models.contents import without_special
-from ..models.errors import CheckpointError
-from .huggingface_files import read_settings
+from ..models.errors import CheckpointError, listed
+from .huggingface_files import check_settings, read_settings
 from .huggingface_options import TEXT_POSITIONS
 from .pieces import check_pieces, pieces_of, unknown_pieces
 from .sentencepiece_model import UNUSED, Piece, special_pieces, with_pieces
@@ -109,18 +109,41 @@ def read_tokenizer(folder: Path, size: int) -> Rows:
             "there with SpeechT5Processor.save_pretrained"
         )
     model = file.read_bytes()
-    there = (name for name in (SETTINGS_FILE, ADDED_FILE) if (folder / name).is_file())
-    found = {name: read_settings(folder, name) for name in there}
-    settings, added = found.get(SETTINGS_FILE, {}), found.get(ADDED_FILE, {})
+    settings = _settings(folder)
     tokens = dict(enumerate(piece.text for piece in pieces_of(model, str(file))))
-    tokens |= {index: text for text, index in added.items()}
-    tokens |= {int(index): token["content"] for index, token in settings.get("added_tokens_decoder", {}).items()}
+    tokens |= {index: text for text, index in _added(folder).items()}
+    tokens |= {int(index): _content(token) for index, token in settings.get("added_tokens_decoder", {}).items()}
     if max(tokens) >= size:
         raise CheckpointError(
             f"{folder}: the tokenizer has a token {max(tokens)} ({tokens[max(tokens)]!r}), the model {size} rows; put "
             "the tokenizer there that belongs to it"
         )
     return _rows(tokens, settings, size, model)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json, with nothing but tokens in the places of tokens; empty where there is none."""
+    if not (folder / SETTINGS_FILE).is_file():
+        return {}
+    settings = read_settings(folder, SETTINGS_FILE, {"added_tokens_decoder": {}})
+    added = settings.get("added_tokens_decoder", {})
+    roles = {role: settings[role] for role in (*_ROLES, "mask_token") if settings.get(role)}
+    wrong = [index for index in added if not index.isdecimal()]
+    wrong += [name for name, token in (added | roles).items() if not isinstance(_content(token), str)]
+    if wrong:
+        raise CheckpointError(
+            f"{folder / SETTINGS_FILE}: no token, or not by its index: {listed(wrong)}; save the tokenizer there again"
+        )
+    return settings
+
+
+def _added(folder: Path) -> dict[str, int]:
+    """added_tokens.json, indices by token; empty where there is none."""
+    if not (folder / ADDED_FILE).is_file():
+        return {}
+    added = read_settings(folder, ADDED_FILE)
+    check_settings(added, dict.fromkeys(added, 0), str(folder / ADDED_FILE))
+    return added
 
 
 def _rows(tokens: Mapping[int, str], settings: Mapping[str, Any], size: int, model: bytes) -> Rows:
@@ -134,5 +157,5 @@ def _rows(tokens: Mapping[int, str], settings: Mapping[str, Any], size: int, mod
     return Rows(symbols, [places.get(symbol) for symbol in symbols], size - len(places), model)
 
 
-def _content(token: Any) -> str:
-    return token["content"] if isinstance(token, dict) else token
+def _content(token: Any) -> Any:
+    return token.get("content") if isinstance(token, dict) else token

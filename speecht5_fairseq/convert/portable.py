@@ -131,22 +131,29 @@ def job_of_nets(nets: set[str]) -> str | None:
 
 
 def expected_shapes(model: Portable) -> dict[str, torch.Size]:
-    """Names and shapes of every tensor that a model of these options has in its job."""
+    """Names and shapes of every tensor that a model of these options has in its job.
+
+    Raises:
+        CheckpointError: no model can be built of them.
+    """
     table = next((model.tensors[name] for name in TIED_EMBEDDINGS if name in model.tensors), torch.empty(0, 0))
     symbols = model.symbols or [str(row) for row in range(len(table))]
     rows = {name: len(model.tensors[name]) if name in model.tensors else 0 for name in (UNITS, CLASS_ROWS)}
     plain = {field.name: field.default for field in fields(SpeechT5Config) if field.name in _TEMPORARY}
     if model.job != model.home:  # which had no such head
         plain["no_ctc_head"] = "ctc_head" not in nets_of(model.tensors)
-    with torch.device("meta"):
-        built = SpeechT5Model(
-            replace(model.config, **plain),
-            JOBS[model.job],
-            symbols=symbols,
-            padding=1,
-            units=rows[UNITS] if "units" in JOBS[model.job].heads else 0,
-            classes=model.classes or [str(row) for row in range(rows[CLASS_ROWS])],
-        )
+    try:
+        with torch.device("meta"):
+            built = SpeechT5Model(
+                replace(model.config, **plain),
+                JOBS[model.job],
+                symbols=symbols,
+                padding=1,
+                units=rows[UNITS] if "units" in JOBS[model.job].heads else 0,
+                classes=model.classes or [str(row) for row in range(rows[CLASS_ROWS])],
+            )
+    except (RuntimeError, ZeroDivisionError, AssertionError) as error:  # torch's, of a size below 1 or too small
+        raise CheckpointError(f"{model.path}: no model has the options in it ({error}); give another") from error
     return {name: tensor.shape for name, tensor in built.state_dict().items()}
 
 

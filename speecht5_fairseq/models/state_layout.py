@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,11 +18,13 @@ from .vocabulary import CLASSES, SYMBOLS
 SECTIONS = ("model", "task", "criterion", "checkpoint")  # of the options that are read
 # Kinds of what is read, by the place where it stands; None and what is not there tell nothing.
 _STATE = {"cfg": {}, "task_state": {}, "extra_state": {}, "optimizer_history": [{}]}
+_OPTIONS = dict.fromkeys(("_name", "arch", "t5_task", "spm_model", "bpe_tokenizer"), "")
 _TASK_STATE = {"sentencepiece": {}, "units": [""], "signal": {}}
 _PIECES = {"file": "", "model": torch.empty(0)}
 _EXTRA_STATE = {"averaged": [""], "best": 0.0, "train_iterator": {}}
 _NUMBERS = {"num_updates": 0, "epoch": 0}
 _TEXTS = (SYMBOLS, CLASSES, DIGEST)  # tensors that hold the code points of texts
+_SCALE = re.compile(r".*\.alpha")
 
 
 def check_layout(state: Mapping[str, Any], path: str) -> None:
@@ -45,10 +48,18 @@ def _wrong_tensors(model: Mapping[Any, Any]) -> Iterator[str]:
     others = [str(name) for name, tensor in model.items() if not (isinstance(name, str) and isinstance(tensor, Tensor))]
     if others:
         yield f"in model no tensors: {shortened(others)}"
+    single = [name for name, tensor in model.items() if isinstance(tensor, Tensor) and _is_single(str(name), tensor)]
+    if single:
+        yield f"in model single numbers: {shortened(single)}"
     for name in _TEXTS:
         codes = model.get(name)
         if isinstance(codes, Tensor) and (codes.dim() != 1 or codes.dtype != torch.int32 or _no_letters(codes)):
             yield f"{name} holds no letters"
+
+
+def _is_single(name: str, tensor: Tensor) -> bool:
+    """Whether it is a single number, other than the scale of the positions and BatchNorm's count of batches."""
+    return tensor.dim() == 0 and tensor.is_floating_point() and not _SCALE.fullmatch(name)
 
 
 def _no_letters(codes: Tensor) -> bool:
@@ -61,6 +72,8 @@ def _wrong_parts(state: Mapping[str, Any]) -> Iterator[str]:
     cfg, task, extra = (_dict(parts.get(name)) for name in ("cfg", "task_state", "extra_state"))
     options = {name: vars(part) if isinstance(part, Namespace) else part for name, part in _told(cfg, SECTIONS).items()}
     yield from wrong_kinds(options, {name: {} for name in SECTIONS})
+    for name in ("model", "task"):
+        yield from wrong_kinds(_told(_dict(options.get(name)), _OPTIONS), _OPTIONS)
     yield from wrong_kinds(_told(task, _TASK_STATE), _TASK_STATE)
     yield from wrong_kinds(_told(extra, _EXTRA_STATE), _EXTRA_STATE)
     yield from wrong_kinds(_told(_dict(extra.get("train_iterator")), _NUMBERS), _NUMBERS)

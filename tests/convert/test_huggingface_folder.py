@@ -292,3 +292,24 @@ def test_a_broken_folder_is_named(tmp_path):
         "masked_spec_embed has shape .3,., not .24,.",
     ):
         assert error.match(problem)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"digest": None, "units": None, "options": None}, "lacks options, units, digest; copy the file again"),
+        ({"units": 3}, "units is 3, wanted is a list, in each place a text"),
+        ({"history": [1]}, "history is .1., wanted is a list, in each place values by name"),
+        ({"criterion": 3}, "criterion is 3, wanted is values by name"),
+        ({"job": "x"}, "job is 'x', known here are pretrain"),
+        ({"options": {"_name": "speecht5", "embed_dim": "x"}}, "embed_dim is 'x', wanted is a whole number"),
+        ({"options": {"_name": "speecht5", "embed_dim": -1}}, "no model has the options in it"),
+    ],
+)
+def test_our_options_beside_are_held_against_their_kinds(tmp_path, change, said):
+    folder, _, _ = exported(tmp_path, "s2t")
+    beside = json.loads((folder / OPTIONS_BESIDE).read_text()) | change
+    beside = {name: value for name, value in beside.items() if value is not None}
+    (folder / OPTIONS_BESIDE).write_text(json.dumps({"criterion": None} | beside))
+    with pytest.raises(CheckpointError, match=f"^{folder}.*{said}"):
+        convert(folder, tmp_path / "back" / "again.pt", "fairseq")
