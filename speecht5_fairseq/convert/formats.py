@@ -14,7 +14,7 @@ from ..models.released_format import is_released
 from .fairseq_file import companions, from_fairseq, write_fairseq
 from .hifigan import export_huggingface, export_original
 from .huggingface_files import CONFIG, read_settings
-from .huggingface_folder import read_folder, write_folder
+from .huggingface_folder import read_folder, taken_home, write_folder
 from .pieces import check_pieces, pieces_of, unknown_pieces
 from .portable import Portable, with_dictionary
 from .released import from_released_file, write_released
@@ -94,7 +94,8 @@ def _layout_of(source: Path) -> tuple[str, dict[str, Any]]:
 def _read(source: Path, layout: str, state: dict[str, Any], job: str | None, dictionary: Path | None) -> Portable:
     if layout == RELEASED:
         return from_released_file(state, source, job, dictionary)
-    model = read_folder(source, job) if layout == HUGGINGFACE else from_fairseq(state, source, job)
+    folder = layout == HUGGINGFACE
+    model = taken_home(read_folder(source, job)) if folder else from_fairseq(state, source, job)
     return with_dictionary(model, dictionary)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..data.atomic import replacing_files
 from ..data.text_normalisation import NO_NORMALISER
 from ..models.base_checkpoint import digest_of
+from ..models.dictionary_change import TIED_EMBEDDINGS
 from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
 from ..models.loading import NO_NETS
@@ -177,7 +178,7 @@ def _options_beside(model: Portable, theirs: dict[str, Tensor]) -> dict[str, Any
 
 
 def read_folder(folder: Path, job: str | None) -> Portable:
-    """The model of a folder of `transformers`, with what stands beside it.
+    """The model of a folder of `transformers`, with what stands beside it, for the job that it was made for there.
 
     Raises:
         CheckpointError: another model's, or one that this code does not build; files or tensors that do not fit.
@@ -191,6 +192,19 @@ def read_folder(folder: Path, job: str | None) -> Portable:
         model = _with_beside(folder, theirs, job)
     else:
         model = from_elsewhere(folder, settings, theirs, job)
+    check_whole(model)
+    return model
+
+
+def taken_home(model: Portable) -> Portable:
+    """The model for the job that it was trained for, of which a net or two went to `transformers`.
+
+    Raises:
+        CheckpointError: it is not whole.
+    """
+    if model.job == model.home:
+        return model
+    model = model._replace(job=model.home)
     check_whole(model)
     return model
 
@@ -221,8 +235,27 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     check_fit(theirs, model)
     kept = sorted(nets_of(left) - NO_NETS)
     if kept and digest_of({name: tensor for name, tensor in theirs.items() if name not in TIED}) != beside["digest"]:
+        model = _trained_there(model, theirs)
         model = model.noting(f"{WEIGHTS} has changed since it was written here; as they were then: {', '.join(kept)}")
-    return model._replace(job=model.home)
+    return model
+
+
+def _trained_there(model: Portable, theirs: dict[str, Tensor]) -> Portable:
+    """Of a model that was trained for another job: it is now of the job that it was made for there.
+
+    The embedding is one table in all nets that have it, so that those beside take the new one.
+    """
+    if model.job == model.home:
+        return model
+    table = next((tensor for name, tensor in ours_named(theirs).items() if name in TIED_EMBEDDINGS), None)
+    tied = [name for name in TIED_EMBEDDINGS if name in model.tensors and table is not None]
+    return model._replace(
+        tensors={**model.tensors, **dict.fromkeys(tied, table)},
+        config=model.job_config,
+        home=model.job,
+        task={},
+        criterion=None,
+    ).noting(f"trained there for the job {model.job}, before for {model.home}")
 
 
 def _read_beside(folder: Path) -> dict[str, Any]:

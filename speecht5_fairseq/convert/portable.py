@@ -72,6 +72,13 @@ class Portable(NamedTuple):
         return self.task if self.job == self.home else {}
 
     @property
+    def job_config(self) -> SpeechT5Config:
+        """The options that the job is built with: a model that was trained for another one may have no CTC head."""
+        if self.job == self.home or "ctc" not in JOBS[self.job].heads:
+            return self.config
+        return replace(self.config, no_ctc_head="ctc_head" not in nets_of(self.tensors))
+
+    @property
     def reads_or_writes_text(self) -> bool:
         return "text" in JOBS[self.job].sources | JOBS[self.job].targets
 
@@ -140,12 +147,10 @@ def expected_shapes(model: Portable) -> dict[str, torch.Size]:
     symbols = model.symbols or [str(row) for row in range(len(table))]
     rows = {name: len(model.tensors[name]) if name in model.tensors else 0 for name in (UNITS, CLASS_ROWS)}
     plain = {field.name: field.default for field in fields(SpeechT5Config) if field.name in _TEMPORARY}
-    if model.job != model.home:  # which had no such head
-        plain["no_ctc_head"] = "ctc_head" not in nets_of(model.tensors)
     try:
         with torch.device("meta"):
             built = SpeechT5Model(
-                replace(model.config, **plain),
+                replace(model.job_config, **plain),
                 JOBS[model.job],
                 symbols=symbols,
                 padding=1,

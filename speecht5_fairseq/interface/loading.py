@@ -117,8 +117,8 @@ def _from_folder(folder: Path) -> Source:
     return Source(
         path=folder,
         job=found.job,
-        options={name: value for name, value in vars(found.config).items() if name != "_name"},
-        task=found.task,
+        options={name: value for name, value in vars(found.job_config).items() if name != "_name"},
+        task=found.job_options,
         tensors=found.tensors,
         symbols=found.symbols,
         classes=found.classes,

@@ -20,6 +20,7 @@ from speecht5_fairseq.convert.huggingface_folder import OPTIONS_BESIDE, STALE, T
 from speecht5_fairseq.data.audio import log_mel
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 from speecht5_fairseq.models.contents import read_contents
+from speecht5_fairseq.models.dictionary_change import TIED_EMBEDDINGS
 from speecht5_fairseq.models.errors import CheckpointError
 
 CLASSES = {"s2t": SpeechT5ForSpeechToText, "t2s": SpeechT5ForTextToSpeech, "s2s": SpeechT5ForSpeechToSpeech}
@@ -188,6 +189,30 @@ def test_training_there_is_noticed_on_the_way_back(tmp_path):
     again, before = tensors_of(tmp_path / "back" / "again.pt"), tensors_of(source)
     assert torch.equal(again["encoder.layer_norm.bias"], before["encoder.layer_norm.bias"] + 1)
     assert torch.equal(again["ctc_head.projection.weight"], before["ctc_head.projection.weight"])
+
+
+@pytest.mark.parametrize("job", CLASSES)
+def test_a_pre_trained_model_that_was_trained_there_is_of_that_job(tmp_path, job):
+    """Saved into the same folder; the embedding that it learnt there is the one of all nets."""
+    source = tiny_checkpoint(tmp_path / "ours.pt", "pretrain", task={"mask_length": 7})
+    folder, spm = tmp_path / "hf", tiny_sentencepiece(tmp_path / "spm.model")
+    convert(source, folder, "hf", job=job, spm_model=spm)
+    theirs = loaded(folder, job)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter += 1
+    theirs.save_pretrained(folder)
+    notes = convert(folder, tmp_path / "back" / "again.pt", "fairseq")
+    assert f"trained there for the job {job}, before for pretrain" in notes
+    state, before = torch.load(tmp_path / "back" / "again.pt", weights_only=True), tensors_of(source)
+    assert state["cfg"]["task"]["_name"] == f"speecht5_{job}" and state["cfg"]["model"]["no_ctc_head"] == (job == "s2t")
+    after = state["model"]
+    assert torch.equal(after["encoder.layer_norm.bias"], before["encoder.layer_norm.bias"] + 1)
+    assert torch.equal(after["quantizer.codebook"], before["quantizer.codebook"])
+    tied = [name for name in TIED_EMBEDDINGS if name in after]
+    assert len(tied) == 3 and all(torch.equal(after[name], before[name] + (job != "s2s")) for name in tied)
+    convert(tmp_path / "back" / "again.pt", tmp_path / "hf2", "hf", spm_model=spm)
+    loaded(tmp_path / "hf2", job)
 
 
 def test_it_comes_back_from_their_own_saving(tmp_path):
