@@ -22,6 +22,7 @@ from ..models.parts import net_of, nets_of
 from ..models.vocabulary import CLASSES, SYMBOLS, decode, encode
 
 _OWN_HEADS = {"unit_head": "units", "speaker_head": "speaker"}  # that no other job has
+_BOTTLENECK = ".adapter."  # in the names of the tensors of --adapter-dim
 _TEMPORARY = ("freeze", "lr_factors", "layer_lr_decay", "freeze_encoder_updates", "freeze_decoder_updates")
 
 
@@ -114,10 +115,7 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
     if foreign:
         raise CheckpointError(f"{path}: nets that this version does not know: {listed(foreign)}; take a newer one")
     if DIGEST in tensors:
-        raise CheckpointError(
-            f"{path}: holds additions to a base: make one checkpoint of both with `python -m "
-            f"speecht5_fairseq.convert.merge {path} --out MERGED.pt`, and give that"
-        )
+        raise CheckpointError(f"{path}: {_of_additions(tensors, path)}")
     job = given or told or job_of_nets(nets)
     if job is None:
         fitting = [each for each in JOBS if needed_nets(each) <= nets]
@@ -128,6 +126,19 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
             f"{path}: has no {', '.join(sorted(lacking))}, which the job {job} needs; give its own --job"
         )
     return job
+
+
+def _of_additions(tensors: Mapping[str, Tensor], path: Path) -> str:
+    """What to do with a checkpoint without its base."""
+    if any(_BOTTLENECK in name for name in tensors):
+        return (
+            "holds bottleneck adapters over a base (--adapter-dim), which cannot be folded into its weights and which no "
+            "other layout has; use it as it is, with its base"
+        )
+    return (
+        "holds additions to a base: make one checkpoint of both with `python -m speecht5_fairseq.convert.merge "
+        f"{path} --out MERGED.pt`, and give that"
+    )
 
 
 def job_of_nets(nets: set[str]) -> str | None:
