@@ -1,36 +1,105 @@
-"""Timing and peak memory of a step, the same way for every program here."""
+"""Timing, peak memory and the machine, the same way for every program here; and what a program makes of it.
+
+A program's result is a ``Report``: the measurements, the ratios between them, and the machine. It prints as text, is
+written as JSON with --json, and ``python -m benchmarks`` puts the ratios of all programs into RESULTS.md.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PACKAGES = ("torch", "transformers", "librosa", "espnet")
+MARK = "MEASURED "  # before the JSON line of a case that ran in a process of its own
 
 
 @dataclass
 class Measurement:
-    """Median seconds of a step and the peak memory of its process."""
+    """Median seconds of a step, and the peak memory of its process."""
 
     name: str
     seconds: float  # median
     slowest: float
     fastest: float
     peak_gib: float  # of the process on CPU, of the allocator on CUDA
+    extra_gib: float = 0.0  # of that, above what stood there before the first timed step
+
+    @classmethod
+    def of(cls, name: str, seconds: list[float], peak_gib: float, extra_gib: float) -> Measurement:
+        return cls(name, statistics.median(seconds), max(seconds), min(seconds), peak_gib, extra_gib)
+
+
+@dataclass
+class Ratio:
+    """How many times more of something the peer takes than ours, and what was aimed at."""
+
+    work: str
+    ours: float
+    peer: float
+    unit: str
+    peer_name: str
+    aim: float | None = None  # the ratio that was wanted
+
+    @property
+    def times(self) -> float:
+        return self.peer / self.ours
+
+
+@dataclass
+class Report:
+    """What a program found."""
+
+    program: str
+    measurements: list[Measurement]
+    ratios: list[Ratio]
+    notes: list[str] = field(default_factory=list)  # a line each
+
+    def text(self) -> str:
+        ratios = [
+            f"{r.work}: ours {r.ours:.3g} {r.unit}, {r.peer_name} {r.peer:.3g}, ratio {r.times:.2f}"
+            for r in self.ratios
+        ]
+        return "\n".join([str(machine()), table(self.measurements), *ratios, *self.notes])
+
+    def json(self) -> str:
+        found = {"program": self.program, "machine": machine(), "notes": self.notes}
+        found |= {"measurements": [asdict(m) for m in self.measurements], "ratios": [asdict(r) for r in self.ratios]}
+        return json.dumps(found, indent=1)
+
+    def publish(self, file: Path | None) -> None:
+        """Print it, and write ``file`` where one is given."""
+        print(self.text(), flush=True)
+        if file:
+            file.write_text(self.json())
+
+
+def add_options(parser: argparse.ArgumentParser, *, repeats: int = 5) -> None:
+    """The options that all programs have."""
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to run")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--repeats", type=int, default=repeats, help="timed runs of each, of which the median counts")
+    parser.add_argument("--json", type=Path, help="also write the result here")
 
 
 def measure(name: str, step: Callable[[], object], *, device: str, warm_up: int, repeats: int) -> Measurement:
     """Run ``step`` ``warm_up`` times, then time it ``repeats`` times."""
     for _ in range(warm_up):
         step()
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    before = _start_of_peak(device)
     seconds = []
     for _ in range(repeats):
         _synchronize(device)
@@ -38,7 +107,46 @@ def measure(name: str, step: Callable[[], object], *, device: str, warm_up: int,
         step()
         _synchronize(device)
         seconds.append(time.perf_counter() - start)
-    return Measurement(name, statistics.median(seconds), max(seconds), min(seconds), _peak_gib(device))
+    peak = _peak_gib(device)
+    return Measurement.of(name, seconds, peak, peak - before)
+
+
+def take_turns(
+    steps: Mapping[str, Callable[[], object]], *, device: str, repeats: int, warm_up: int = 1
+) -> dict[str, Measurement]:
+    """One measurement each of runs that alternate in this process."""
+    for step in steps.values():
+        for _ in range(warm_up):
+            step()
+    rounds = [
+        {name: measure(name, step, device=device, warm_up=0, repeats=1) for name, step in steps.items()}
+        for _ in range(repeats)
+    ]
+    found = {}
+    for name in steps:
+        of_one = [each[name] for each in rounds]
+        peak, extra = max(m.peak_gib for m in of_one), max(m.extra_gib for m in of_one)
+        found[name] = Measurement.of(name, [m.seconds for m in of_one], peak, extra)
+    return found
+
+
+def apart(module: str, arguments: list[str], rounds: int = 1) -> Measurement:
+    """The measurement that ``python -m MODULE ARGUMENTS`` prints, in a process whose peak memory is its own.
+
+    Of several rounds, that with the median of the medians.
+    """
+    found = []
+    for _ in range(rounds):
+        command = [sys.executable, "-m", module, *arguments]
+        folder = Path(__file__).parents[1]
+        output = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+        found.append(Measurement(**json.loads(output.split(MARK, 1)[1])))
+    return sorted(found, key=lambda m: m.seconds)[(len(found) - 1) // 2]
+
+
+def tell(measurement: Measurement) -> None:
+    """Print what ``apart`` reads."""
+    print(MARK + json.dumps(asdict(measurement)))
 
 
 def machine() -> dict[str, str]:
@@ -49,19 +157,18 @@ def machine() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "gpu": gpu,
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers")},
+        **{name: _version(name) for name in PACKAGES},
     }
 
 
 def table(measurements: list[Measurement]) -> str:
     """One line a measurement."""
-    head = f"{'':34}{'median s':>10}{'fastest':>10}{'slowest':>10}{'peak GiB':>10}"
-    rows = [f"{m.name:34}{m.seconds:10.3f}{m.fastest:10.3f}{m.slowest:10.3f}{m.peak_gib:10.2f}" for m in measurements]
+    head = f"{'':42}{'median s':>10}{'fastest':>10}{'slowest':>10}{'peak GiB':>10}{'extra':>8}"
+    rows = [
+        f"{m.name:42}{m.seconds:10.3f}{m.fastest:10.3f}{m.slowest:10.3f}{m.peak_gib:10.2f}{m.extra_gib:8.2f}"
+        for m in measurements
+    ]
     return "\n".join([head, *rows])
-
-
-def as_json(measurements: list[Measurement]) -> str:
-    return json.dumps({"machine": machine(), "measurements": [asdict(m) for m in measurements]}, indent=1)
 
 
 def _synchronize(device: str) -> None:
@@ -69,10 +176,26 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
+def _start_of_peak(device: str) -> float:
+    """GiB in use now; where the system allows it, peaks count from here."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated() / 2**30
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return _peak_gib(device)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
+
+
 def _peak_gib(device: str) -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
 
 
 def _processor() -> str:
@@ -82,3 +205,10 @@ def _processor() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.processor()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

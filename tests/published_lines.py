@@ -1,4 +1,7 @@
-"""Command lines of the published README, as typed there but for folders."""
+"""Command lines of the published README, as typed there but for folders, ``--fp16`` and the names of splits.
+
+``examples/published/README.md`` has them whole; a test compares it with these.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,13 @@ TRAINING = {
         --skip-invalid-size-inputs-valid-test --arch t5_transformer_base_asr {_FINE_TUNING}
         --freeze-encoder-updates 13000 --keep-last-epochs 10 --feature-grad-mult 1.0
         --best-checkpoint-metric s2t_accuracy --maximize-best-checkpoint-metric""",
+    "st": f"""{_RUN} --task speecht5 --t5-task s2t --sample-rate 16000 --num-workers 6 --max-tokens 480256
+        --update-freq 4 --max-tokens-valid 3200000 --criterion speecht5 --label-smoothing 0.1 --report-accuracy
+        --sentence-avg --optimizer adam --adam-betas '(0.9, 0.98)' --weight-decay 0.0 --clip-norm 10.0 --lr 0.0002
+        --lr-scheduler inverse_sqrt --warmup-updates 25000 --feature-grad-mult 1.0 --max-update 80000
+        --max-text-positions 600 {_LENGTHS} --required-batch-size-multiple 1 --skip-invalid-size-inputs-valid-test
+        --keep-last-epochs 10 --arch t5_transformer_base_asr {_FINE_TUNING} --freeze-encoder-updates 0 --mask-prob 0.5
+        --mask-channel-prob 0.5""",
     "t2s": f"""{_RUN} --task speecht5 --t5-task t2s --sample-rate 16000 --num-workers 4 --max-tokens 3200000
         --update-freq 1 --max-tokens-valid 3200000 --criterion speecht5 --use-guided-attn-loss --report-accuracy
         --sentence-avg --optimizer adam --adam-betas '(0.9, 0.98)' --dropout 0.15 --activation-dropout 0.15
@@ -54,6 +64,48 @@ TRAINING = {
 }
 
 
+_MADE = "--batch-size 1 --sample-rate 16000"
+GENERATION = {
+    "s2t": """--task speecht5 --t5-task s2t --ctc-weight 0.5 --max-tokens 1600000 --beam 5 --scoring wer --max-len-a 0
+        --max-len-b 620 --sample-rate 16000""",
+    "st": """--task speecht5 --t5-task s2t --max-tokens 1600000 --min-speech-sample-size 1056 --beam 5
+        --scoring sacrebleu --max-len-a 0 --max-len-b 620 --sample-rate 16000""",
+    "t2s": f"--task speecht5 --t5-task t2s {_MADE}",
+    "s2s": f"--task speecht5 --t5-task s2s {_MADE}",
+    "s2c": "--log-format json --task speecht5 --t5-task s2c --batch-size 1 --max-speech-positions 8000 "
+    "--sample-rate 16000",
+}
+JOBS = {"st": "s2t"}  # lines whose name is not that of their job
+# Folders and files as the document names them.
+_LABELS, _PIECES = ["--hubert-label-dir", "LABELS"], ["--bpe-tokenizer", "SPM.model"]
+_READ = {
+    "pretrain": _LABELS,
+    "s2t": [*_LABELS, *_PIECES],
+    "st": [*_LABELS, *_PIECES],
+    "t2s": [*_LABELS, *_PIECES],
+    "s2s": _LABELS,
+    "s2c": [],
+}
+
+
 def training_line(job: str) -> list[str]:
     """The arguments of fairseq-train for a job, without its data."""
     return shlex.split(TRAINING[job])
+
+
+def generation_line(job: str) -> list[str]:
+    """The arguments of fairseq-generate for a job, without its data and its checkpoint."""
+    return shlex.split(GENERATION[job])
+
+
+def whole_lines(job: str) -> list[list[str]]:
+    """The commands of a job as the document has them."""
+    user_dir, out = ["--user-dir", "speecht5_fairseq"], ["--save-dir", "OUT", "--tensorboard-logdir", "OUT"]
+    start = [] if job == "pretrain" else ["--finetune-from-model", "PRETRAINED.pt"]
+    lines = [["fairseq-train", "DATA", *user_dir, *out, *_READ[job], *start, "--fp16", *training_line(job)]]
+    if job in GENERATION:
+        made = ["--results-path", "RESULTS"] if job in ("t2s", "s2s", "s2c") else []
+        path = "OUT/average.pt" if job == "st" else "OUT/checkpoint_best.pt"
+        read = ["--path", path, "--gen-subset", "test", *_READ[job], *made]
+        lines.append(["fairseq-generate", "DATA", *user_dir, *read, *generation_line(job)])
+    return lines

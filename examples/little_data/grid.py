@@ -76,6 +76,10 @@ SIZES = {
         masks=("--mask-prob", "0.1", "--mask-length", "5"),
     ),
 }
+TEXT_NETS = (
+    "text_decoder_prenet",
+    "text_decoder_postnet",
+)  # which recognition has and pre-training without text has not
 STARTS = {
     "joint": Start("joint pre-training"),
     "speech": Start("without text", text=False),
@@ -173,7 +177,7 @@ def finetuning(place: Place, size: Size, start: str, method: str, minutes: float
         *OPTIMIZATION, *LOG, *FINETUNE, *size.masks, "--lr", str(rate), "--max-update", str(updates),
         "--validate-interval", "100000", "--validate-interval-updates", interval, "--save-interval", "100000",
         "--save-interval-updates", interval, "--keep-interval-updates", "1", "--seed", str(seed),
-        *_start_options(place, method, needs),
+        *_start_options(place, start, method, needs),
     )  # fmt: skip
     cpu = ("--cpu",) if "--cpu" in place.device else ()
     decode = ("fairseq-generate", *data, "--path", str(folder / "checkpoint_best.pt"), *DECODE, *cpu)
@@ -182,9 +186,10 @@ def finetuning(place: Place, size: Size, start: str, method: str, minutes: float
     return Run(name, start, method, minutes, seed, (("train", train), ("decode", decode)), tuple(inputs), needs)
 
 
-def _start_options(place: Place, method: str, needs: str | None) -> tuple[str, ...]:
-    """What the model starts from; without pre-training there is nothing to hold."""
+def _start_options(place: Place, start: str, method: str, needs: str | None) -> tuple[str, ...]:
+    """What the model starts from; without pre-training there is nothing to hold, without text no net of it."""
     if needs is None:
         return ()
     option = "--base-checkpoint" if METHODS[method].over_base else "--finetune-from-model"
-    return (option, str(place.folder(needs) / "checkpoint_last.pt"), *METHODS[method].options)
+    new = () if STARTS[start].text else ("--new-nets", ",".join(TEXT_NETS))
+    return (option, str(place.folder(needs) / "checkpoint_last.pt"), *METHODS[method].options, *new)

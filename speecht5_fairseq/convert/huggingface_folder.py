@@ -19,7 +19,7 @@ from ..models.base_checkpoint import digest_of
 from ..models.dictionary_change import TIED_EMBEDDINGS
 from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
-from ..models.loading import NO_NETS
+from ..models.new_nets import NO_NETS
 from ..models.parts import nets_of
 from ..models.vocabulary import SYMBOLS
 from .huggingface import TIED, named_today, ours_named, to_huggingface

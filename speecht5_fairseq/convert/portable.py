@@ -16,7 +16,8 @@ from ..models.checkpoint import check_ours
 from ..models.dictionary_change import TIED_EMBEDDINGS
 from ..models.errors import CheckpointError, listed
 from ..models.jobs import JOBS
-from ..models.loading import CLASS_ROWS, NO_NETS, UNITS
+from ..models.loading import CLASS_ROWS, UNITS
+from ..models.new_nets import NO_NETS
 from ..models.partial import DIGEST
 from ..models.parts import net_of, nets_of
 from ..models.vocabulary import CLASSES, SYMBOLS, decode, encode
@@ -132,8 +133,8 @@ def _of_additions(tensors: Mapping[str, Tensor], path: Path) -> str:
     """What to do with a checkpoint without its base."""
     if any(_BOTTLENECK in name for name in tensors):
         return (
-            "holds bottleneck adapters over a base (--adapter-dim), which cannot be folded into its weights and which no "
-            "other layout has; use it as it is, with its base"
+            "holds bottleneck adapters over a base (--adapter-dim), which cannot be folded into its weights; no "
+            "other layout has them; use it as it is, with its base"
         )
     return (
         "holds additions to a base: make one checkpoint of both with `python -m speecht5_fairseq.convert.merge "

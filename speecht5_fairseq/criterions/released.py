@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import Any
 
 from fairseq.criterions import FairseqCriterion, register_criterion
 
-from ..models.released_flags import Fixed, Flag, Idle, add_flags, check_flags
+from ..models.flag_values import BELOW_ONE, LOSS_WEIGHTS, POSITIVE, SIZE, WEIGHT, one_of, optional
+from ..models.released_flags import Fixed, Flag, Idle, add_flags, check_flags, read_flags
 from .logging import log_ratio
 from .pretrain import PretrainCriterion
 from .s2c import S2CCriterion
-from .s2t import S2TCriterion
-from .speech import SpeechCriterion
+from .s2t import POST_PROCESS, S2TCriterion
+from .speech import MEL_LOSS_NAMES, SpeechCriterion
 
-CTC_WEIGHT = Flag("ctc_weight", 0.0, "as --ctc-weight; in fairseq-generate as --ctc-decoding-weight")
+logger = logging.getLogger(__name__)
+
+PRETRAIN, S2T, SPEECH = ("pretrain",), ("s2t",), ("t2s", "s2s")
+GUIDED = "use_guided_attn_loss"
+MEL_LOSSES = {name.upper(): name for name in MEL_LOSS_NAMES}
+WORDS = {name: name for name in POST_PROCESS}
+CTC_WEIGHT = Flag(
+    "ctc_weight", 0.0, "as --ctc-weight; in fairseq-generate as --ctc-decoding-weight", S2T, WEIGHT, decoding=True
+)
 CRITERION_FLAGS = (
-    Flag("label_smoothing", 0.0, "as --label-smoothing"),
-    Flag("ce_weight", 1.0, "as --ce-weight"),
+    Flag("label_smoothing", 0.0, "as --label-smoothing", S2T, BELOW_ONE, needs="ce_weight"),
+    Flag("ce_weight", 1.0, "as --ce-weight", S2T, WEIGHT),
     CTC_WEIGHT,
-    Flag("post_process", "sentencepiece", "as --wer-post-process"),
-    Flag("pred_masked_weight", 1.0, "as --masked-weight"),
-    Flag("pred_nomask_weight", 0.0, "as --unmasked-weight"),
-    Flag("loss_weights", [10.0], "as --feature-penalty-weight and --diversity-weight: '[10,0.1]'"),
-    Flag("dec_weight", 1.0, "as --reconstruction-weight"),
-    Flag("bart_weight", 1.0, "as --text-weight"),
-    Flag("loss_type", "L1", "as --mel-loss"),
-    Flag("bce_pos_weight", 5.0, "as --stop-weight"),
-    Flag("use_guided_attn_loss", False, "without it --guided-attention-weight is 0"),
-    Flag("guided_attn_loss_sigma", 0.4, "as --guided-attention-sigma"),
-    Flag("guided_attn_loss_lambda", 1.0, "as --guided-attention-weight"),
-    Flag("num_layers_applied_guided_attn", -1, "as --guided-attention-layers"),
-    Flag("num_heads_applied_guided_attn", 2, "as --guided-attention-heads"),
+    Flag("post_process", "sentencepiece", "as --wer-post-process", S2T, one_of(WORDS)),
+    Flag("pred_masked_weight", 1.0, "as --masked-weight", PRETRAIN, WEIGHT),
+    Flag("pred_nomask_weight", 0.0, "as --unmasked-weight", PRETRAIN, WEIGHT),
+    Flag(
+        "loss_weights", [10.0], "as --feature-penalty-weight and --diversity-weight: '[10,0.1]'", PRETRAIN, LOSS_WEIGHTS
+    ),
+    Flag("dec_weight", 1.0, "as --reconstruction-weight", PRETRAIN, WEIGHT),
+    Flag("bart_weight", 1.0, "as --text-weight", PRETRAIN, WEIGHT),
+    Flag("loss_type", "L1", "as --mel-loss; pre-training has L1", SPEECH, one_of(MEL_LOSSES)),
+    Flag("bce_pos_weight", 5.0, "as --stop-weight; pre-training has 5", SPEECH, POSITIVE),
+    Flag(GUIDED, False, "without it --guided-attention-weight is 0", SPEECH),
+    Flag("guided_attn_loss_sigma", 0.4, "as --guided-attention-sigma", SPEECH, POSITIVE, GUIDED),
+    Flag("guided_attn_loss_lambda", 1.0, "as --guided-attention-weight", SPEECH, WEIGHT, GUIDED),
+    Flag(
+        "num_layers_applied_guided_attn",
+        -1,
+        "as --guided-attention-layers; -1 for all",
+        SPEECH,
+        optional(SIZE, unset=-1),
+        GUIDED,
+    ),
+    Flag("num_heads_applied_guided_attn", 2, "as --guided-attention-heads", SPEECH, SIZE, GUIDED),
 )
 FIXED_CRITERION: Fixed = {
     "hubert_weight": (1.0,),
@@ -69,11 +88,18 @@ class ReleasedS2CCriterion(S2CCriterion):
 
 
 def _s2t_criterion(args: Namespace, task: Any) -> S2TCriterion:
-    both = args.ce_weight > 0 and args.ctc_weight > 0  # a loss alone has no weight in the published code
+    weights = {"ce": args.ce_weight, "ctc": args.ctc_weight}
+    if not any(weights.values()):
+        raise ValueError("--ce-weight 0 and --ctc-weight 0: nothing would be learned; give one of them above 0")
+    if not all(weights.values()):  # a loss alone has no weight in the published code
+        for name, weight in weights.items():
+            if weight not in (0, 1):
+                logger.warning("no effect: --%s-weight %s; it is the only loss", name, weight)
+        weights = {name: float(weight > 0) for name, weight in weights.items()}
     return ReleasedS2TCriterion(
         task,
-        ce_weight=args.ce_weight if both else float(args.ce_weight > 0),
-        ctc_weight=args.ctc_weight if both else float(args.ctc_weight > 0),
+        ce_weight=weights["ce"],
+        ctc_weight=weights["ctc"],
         label_smoothing=args.label_smoothing,
         keep_infinite_ctc=False,
         wer_post_process=args.post_process,
@@ -82,29 +108,25 @@ def _s2t_criterion(args: Namespace, task: Any) -> S2TCriterion:
 
 
 def _speech_criterion(args: Namespace, task: Any) -> SpeechCriterion:
-    layers = args.num_layers_applied_guided_attn
     return SpeechCriterion(
         task,
-        mel_loss=args.loss_type.lower(),
+        mel_loss=args.loss_type,
         stop_weight=args.bce_pos_weight,
         guided_attention_weight=args.guided_attn_loss_lambda if args.use_guided_attn_loss else 0.0,
         guided_attention_sigma=args.guided_attn_loss_sigma,
-        guided_attention_layers=layers if layers > 0 else None,
+        guided_attention_layers=args.num_layers_applied_guided_attn,
         guided_attention_heads=args.num_heads_applied_guided_attn,
         sentence_avg=args.sentence_avg,
     )
 
 
 def _pretrain_criterion(args: Namespace, task: Any) -> PretrainCriterion:
-    weights = args.loss_weights
-    if not 1 <= len(weights) <= 2:
-        raise ValueError(f"--loss-weights {weights}: give one or two, of the features and of the codebook: [10,0.1]")
     return PretrainCriterion(
         task,
         masked_weight=args.pred_masked_weight,
         unmasked_weight=args.pred_nomask_weight,
-        feature_penalty_weight=float(weights[0]),
-        diversity_weight=float(weights[-1]),
+        feature_penalty_weight=args.loss_weights[0],
+        diversity_weight=args.loss_weights[-1],
         reconstruction_weight=args.dec_weight,
         text_weight=args.bart_weight,
     )
@@ -133,7 +155,7 @@ class ReleasedCriterion(FairseqCriterion):
         """fairseq's entry: the job's criterion.
 
         Raises:
-            ValueError: a flag with a value that is not built.
+            ValueError: a flag with a value that is not built, or that cannot be read.
         """
         check_flags(cfg, FIXED_CRITERION, IDLE_CRITERION)
-        return CRITERIONS[cfg.t5_task](cfg, task)
+        return CRITERIONS[cfg.t5_task](read_flags(cfg, CRITERION_FLAGS, cfg.t5_task), task)

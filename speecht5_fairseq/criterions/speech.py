@@ -19,7 +19,8 @@ from ..modules.decoder import Watch
 from ..outputs import ModelOutput
 from .logging import log_ratio
 
-MEL_LOSSES = ChoiceEnum(["l1", "l2", "l1+l2"])
+MEL_LOSS_NAMES = ("l1", "l2", "l1+l2")
+MEL_LOSSES = ChoiceEnum(list(MEL_LOSS_NAMES))
 
 
 @dataclass
@@ -61,6 +62,8 @@ class SpeechCriterion(FairseqCriterion):
         sentence_avg: bool,
     ) -> None:
         super().__init__(task)
+        if str(mel_loss) not in MEL_LOSS_NAMES:
+            raise ValueError(f"--mel-loss is {str(mel_loss)!r}; choose one of {', '.join(MEL_LOSS_NAMES)}")
         if guided_attention_weight > 0 and guided_attention_sigma <= 0:
             raise ValueError(f"--guided-attention-sigma is {guided_attention_sigma}, it must be above 0")
         if guided_attention_weight <= 0:

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 import torch
 import torchaudio
+from torch.nn import functional
 
 from ..constants import MEL_BINS, MEL_FLOOR, MEL_HOP, MEL_MAX_HZ, MEL_MIN_HZ, MEL_WINDOW, SAMPLE_RATE, SPEAKER_DIM
 from .atomic import replacing
@@ -118,25 +119,35 @@ def log_mel(
     if lengths is None:
         if waveform.dim() != 1:
             raise ValueError(f"a batch of shape {tuple(waveform.shape)} needs lengths (B,)")
-        return _log_mel(waveform[None], waveform.new_tensor([len(waveform)], dtype=torch.long))[0]
-    mel = _log_mel(waveform, lengths)
+        return _log_mel(_reflected(waveform[None])).to(waveform.dtype)[0]
+    if lengths.numel() == 0 or int(lengths.min()) < 1:
+        raise ValueError(f"log_mel needs at least one sample for each utterance, not lengths {lengths.tolist()}")
+    padded = waveform.double().gather(1, _reflected_index(lengths, waveform.size(1)))
+    mel = _log_mel(padded).to(waveform.dtype)
     frames = mel_frames(lengths)
     valid = torch.arange(mel.size(1), device=mel.device) < frames[:, None]
     return mel * valid[..., None], frames
 
 
-def _log_mel(waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """(B, S), (B,) -> (B, N, M); frames past an utterance's own end hold anything finite.
+def _log_mel(padded: torch.Tensor) -> torch.Tensor:
+    """(B, S + MEL_WINDOW) float64, reflected at both ends -> (B, N, M); past an utterance's end it is anything finite.
 
     Computed in float64: a float32 FFT is off by up to 0.7 in log10 beside a loud pure tone.
     """
-    if lengths.numel() == 0 or int(lengths.min()) < 1:
-        raise ValueError(f"log_mel needs at least one sample for each utterance, not lengths {lengths.tolist()}")
-    filters, window = mel_tables(waveform.device)
-    padded = waveform.double().gather(1, _reflected_index(lengths, waveform.size(1)))
+    filters, window = mel_tables(padded.device)
     spectrum = torch.stft(padded, MEL_WINDOW, MEL_HOP, window=window, center=False, return_complex=True)
-    mel = spectrum.abs().transpose(1, 2) @ filters
-    return mel.clamp(min=MEL_FLOOR).log10().to(waveform.dtype)
+    magnitude = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).sqrt_()  # abs() takes three times as long
+    return (magnitude.transpose(1, 2) @ filters).clamp_(min=MEL_FLOOR).log10_()
+
+
+def _reflected(waveform: torch.Tensor) -> torch.Tensor:
+    """(1, S) -> (1, S + MEL_WINDOW) float64, as ``_reflected_index`` has it."""
+    samples, half = waveform.size(1), MEL_WINDOW // 2
+    if samples > half:
+        return functional.pad(waveform.double(), (half, half), mode="reflect")
+    if samples == 0:
+        raise ValueError("log_mel needs at least one sample")
+    return waveform.double().gather(1, _reflected_index(torch.tensor([samples], device=waveform.device), samples))
 
 
 def _reflected_index(lengths: torch.Tensor, longest: int) -> torch.Tensor:

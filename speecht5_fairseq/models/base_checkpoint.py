@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from .checkpoint import DictionaryFiles, read_checkpoint, trained_prediction
 from .dictionary_change import TIED_EMBEDDINGS
 from .errors import CheckpointError, listed
-from .loading import NO_NETS, check_nets
+from .loading import check_nets, fresh_tensors
+from .new_nets import NO_NETS
 from .partial import DIGEST, BaseReference, whole_state
 from .parts import net_of, nets_of
 
@@ -136,8 +137,9 @@ def lay_beneath(model: nn.Module, base: Base, *, train: Collection[str], files: 
         parameter.requires_grad_(False)
         _put(model, name, base.shared.setdefault(_shared_name(name), parameter))
     new = nets_of(name for name, _ in _parameters(model) if name not in fitting)
+    lacking = own.keys() - fitting.keys() - fresh_tensors(model, base.tensors, own, base.prediction)
     left = nets_of(base.tensors) - nets_of(own) - NO_NETS
-    return BaseReference(base.digest, path=base.path, frozen=frozenset(frozen), new=new, left=left)
+    return BaseReference(base.digest, path=base.path, frozen=frozenset(frozen), new=new, lacking=lacking, left=left)
 
 
 def _check_names(train: Collection[str], own: dict[str, Tensor]) -> None:

@@ -38,11 +38,13 @@ class Start(NamedTuple):
     Attributes:
         nets: the parts to take, ``--finetune-nets``; empty for all that the model has.
         new_vocabulary: take the rows of the symbols that stay, ``--new-vocabulary``.
+        new_nets: nets that start from initial values, ``--new-nets``, besides those that no pre-training has.
         prediction: ``--speech-prediction`` of the run that wrote the checkpoint.
     """
 
     nets: str = ""
     new_vocabulary: bool = False
+    new_nets: str = ""
     prediction: str = "mel"
 
 

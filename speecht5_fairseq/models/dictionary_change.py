@@ -82,7 +82,8 @@ def report_vocabulary(taken: dict[str, Tensor], checkpoint: dict[str, Tensor], o
         logger.warning("no effect: --new-vocabulary; the model or the checkpoint has no text")
         return
     if SYMBOLS not in taken:
-        logger.warning("no effect: --new-vocabulary; nothing that is taken has a row for each symbol (--finetune-nets)")
+        why = "nothing that is taken has a row for each symbol (--finetune-nets, --new-nets)"
+        logger.warning("no effect: --new-vocabulary; %s", why)
         return
     change = compare(decode(own[SYMBOLS]), decode(checkpoint[SYMBOLS]))
     logger.info(

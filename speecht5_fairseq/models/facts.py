@@ -14,7 +14,8 @@ from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .contents import Contents, checked_contents
 from .dictionary_change import TIED_EMBEDDINGS
 from .jobs import JOBS
-from .loading import CLASS_ROWS, NO_NETS, UNITS
+from .loading import CLASS_ROWS, UNITS
+from .new_nets import NO_NETS
 from .partial import DIGEST
 from .parts import net_of, nets_of
 from .released_options import config_from_released, released_preset

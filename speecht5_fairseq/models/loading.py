@@ -1,8 +1,9 @@
 """Loading a checkpoint of the same job or of another: parts are taken, left or new, and nothing in between.
 
 A net is a top-level module of the model. One that both sides have must agree in every name and shape. What only the
-checkpoint has is left; what only the model has keeps its initial values; all three are reported. A start of
-fine-tuning may ask for some parts only, or for another dictionary (``checkpoint.Start``).
+checkpoint has is left; what only the model has keeps its initial values, which a start of fine-tuning must ask for
+(``new_nets``); all three are reported. A start may ask for some parts only, or for another dictionary
+(``checkpoint.Start``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start, check_ours, read_checkpoint, trained_prediction
 from .dictionary_change import ROWS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
 from .errors import HELD, CheckpointError, listed
+from .new_nets import NO_NETS, OPTION, asked_nets, check_needed
 from .partial import DIGEST, completed, whole_state
 from .parts import net_of, nets_of, prefixes, summary, within, words
 from .vocabulary import CLASSES, SYMBOLS, decode
@@ -27,11 +29,9 @@ SHARED_BODY = ("encoder", "decoder")
 MEL_LAYER = "speech_decoder_postnet.feat_out"
 # Sized by the reduction factor alone: with another one they are new, and the rest of their net is taken.
 PER_STEP = (MEL_LAYER, "speech_decoder_postnet.prob_out")
-NO_NETS = {"vocabulary", "classes"}  # names that travel with the nets
 UNITS = "unit_head.embeddings"  # (units, width)
 SPEAKER_HEAD = "speaker_head"
 CLASS_ROWS = f"{SPEAKER_HEAD}.projection.weight"  # a row for each of them
-_OF_CLASSES = {SPEAKER_HEAD, "classes", "base"}  # what a model of other classes, over any base, cannot take
 
 
 def load_nets(
@@ -74,17 +74,19 @@ def check_nets(
 
     Raises:
         CheckpointError: see ``completed``; no SpeechT5 body, another vocabulary, other units, a part to take that one
-            side lacks, or a shared net with missing, extra or resized tensors. ``name`` says which checkpoint.
+            side lacks, a shared net with missing, extra or resized tensors, or at a start a net that would be new and
+            is not asked for. ``name`` says which checkpoint.
     """
     own = whole_state(model)
     checkpoint = completed(model.base, checkpoint, own, name)
     nets = nets_of(checkpoint)
-    _check_body(nets, nets_of(own), name, start)
+    asked = set() if start is None else asked_nets(start.new_nets, own, TIED_EMBEDDINGS)
+    _check_body(nets, nets_of(own) - asked, name, start)
     check_ours(checkpoint, name)
     given = {**checkpoint, **_tied_embedding(checkpoint, own)}
-    wanted = _selected(given, own, start, nets & nets_of(own))
+    wanted = _selected(given, own, start, nets & nets_of(own) - asked, asked)
     prediction = prediction if start is None else start.prediction
-    fresh = {key for keys in _fresh(model, checkpoint, own, prediction).values() for key in keys}
+    fresh = fresh_tensors(model, checkpoint, own, prediction)
     taken = {key: value for key, value in given.items() if wanted(key) and key not in fresh}
     taken |= _tied_embedding(taken, own)
     if not any(key in taken for key in ROWS):
@@ -96,6 +98,8 @@ def check_nets(
     _check_classes(taken, own, files, name)
     due = {key for key in own if net_of(key) in nets and wanted(key) and key not in fresh}
     _check_tensors(due - {SYMBOLS, CLASSES}, taken, own, name)
+    if start is not None and not start.nets:
+        check_needed(own, own.keys() - taken.keys() - fresh, asked, name)
     return taken
 
 
@@ -137,11 +141,14 @@ def _check_body(given: set[str], wanted: set[str], name: str, start: Start | Non
 
 
 def _selected(
-    given: dict[str, Tensor], own: dict[str, Tensor], start: Start | None, shared: set[str]
+    given: dict[str, Tensor], own: dict[str, Tensor], start: Start | None, shared: set[str], asked: set[str]
 ) -> Callable[[str], bool]:
-    """Which tensors are to be taken: those of the ``shared`` nets and the tied one, or of what is asked for."""
+    """Which tensors are to be taken: of the nets that both have and the tied one, but for those ``asked`` to be new.
+
+    Or, with ``--finetune-nets``, of the parts that it names.
+    """
     if start is None or not start.nets:
-        tied = own.keys() & set(TIED_EMBEDDINGS)
+        tied = {key for key in TIED_EMBEDDINGS if key in own and net_of(key) not in asked}
         return lambda name: net_of(name) in shared or name in tied
     common = [key for key in own if key in given and key not in (SYMBOLS, CLASSES, DIGEST)]
     parts = words(start.nets)
@@ -158,6 +165,13 @@ def _tied_embedding(checkpoint: dict[str, Tensor], own: dict[str, Tensor]) -> di
     """The tied tables are one: whichever net of the checkpoint holds it, every net of the model gets it."""
     table = next((checkpoint[name] for name in TIED_EMBEDDINGS if name in checkpoint), None)
     return {} if table is None else {name: table for name in TIED_EMBEDDINGS if name in own}
+
+
+def fresh_tensors(
+    model: nn.Module, checkpoint: dict[str, Tensor], own: dict[str, Tensor], prediction: str | None
+) -> set[str]:
+    """Names of the tensors that ``--reduction-factor`` and ``--speech-prediction`` make new in a net that is taken."""
+    return {key for keys in _fresh(model, checkpoint, own, prediction).values() for key in keys}
 
 
 def _fresh(
@@ -195,8 +209,8 @@ def _check_classes(taken: dict[str, Tensor], own: dict[str, Tensor], files: Dict
     difference = f"{only} on one side only" if only else "in another order"
     raise CheckpointError(
         f"{files.classes}: {len(ours)} classes here, {len(theirs)} in {name} ({difference}); take the dict.txt that it "
-        f"was trained with ({HELD}). To learn other classes, start from a pre-trained model, or leave the head: "
-        f"{SELECTION} {','.join(sorted(nets_of(own) - _OF_CLASSES))}"
+        f"was trained with ({HELD}). To learn other classes, start from a pre-trained model, or with a new head: "
+        f"--finetune-from-model with {OPTION} {SPEAKER_HEAD}"
     )
 
 

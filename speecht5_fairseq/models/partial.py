@@ -23,17 +23,26 @@ class BaseReference(nn.Module):
         path: of the base.
         frozen: names of the parameters that are the base's, left out of checkpoints.
         new: nets with parameters that the base lacks.
+        lacking: names of the tensors that the base has no values for, and that no option makes new.
         left: nets of the base that the model lacks.
     """
 
     def __init__(
-        self, digest: str, *, path: Path, frozen: frozenset[str], new: Collection[str], left: Collection[str]
+        self,
+        digest: str,
+        *,
+        path: Path,
+        frozen: frozenset[str],
+        new: Collection[str],
+        lacking: Collection[str],
+        left: Collection[str],
     ) -> None:
         super().__init__()
         self.register_buffer("digest", encode([digest]))
         self.path = path
         self.frozen = frozen
         self.new = tuple(sorted(new))
+        self.lacking = tuple(sorted(lacking))
         self.left = tuple(sorted(left))
 
     @property

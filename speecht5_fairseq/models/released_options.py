@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from .config import SpeechT5Config, SpeechT5LargeConfig
+from .flag_values import COUNT, SHARE, SIZE, TEMPERATURE, Rule, read_value, typed
 from .kinds import wrong_kinds
 
 # Layers (channels, kernel, stride) of the extractor, the way its option writes them: of one number of channels.
@@ -71,7 +72,7 @@ class Renamed(NamedTuple):
     @property
     def one_value(self) -> bool:
         """Whether the value is the same on both sides."""
-        return self.value is _same
+        return self.theirs is _same
 
 
 def _same(value: Any) -> Any:
@@ -82,7 +83,7 @@ def _one_of(name: str, values: Mapping[Any, Any]) -> Callable[[Any], Any]:
     def choose(value: Any) -> Any:
         if not isinstance(value, Hashable) or value not in values:
             known = ", ".join(str(key) for key in values)
-            raise ValueError(f"--{name.replace('_', '-')} {value}: not built here; built are {known}")
+            raise ValueError(f"--{typed(name)} {value}: not built here; built are {known}")
         return values[value]
 
     return choose
@@ -96,8 +97,13 @@ def _channels(layers: str) -> int:
     return int(found[1])
 
 
-def _renamed(**names: str) -> dict[str, Renamed]:
-    return {theirs: Renamed(ours, _same, _same) for theirs, ours in names.items()}
+def _renamed(rule: Rule | None = None, /, **names: str) -> dict[str, Renamed]:
+    """Options of one value on both sides, checked by ``rule``."""
+
+    def reader(name: str) -> Callable[[Any], Any]:
+        return _same if rule is None else lambda value: read_value(name, value, rule)
+
+    return {theirs: Renamed(ours, reader(theirs), _same) for theirs, ours in names.items()}
 
 
 def _chosen(name: str, ours: str, values: Mapping[Any, Any]) -> dict[str, Renamed]:
@@ -109,7 +115,7 @@ def _one_name(ours: str, names: Mapping[str, Any]) -> Callable[[Any], Any]:
     def choose(value: Any) -> Any:
         if str(value) not in names:
             known = ", ".join(names)
-            raise ValueError(f"--{ours.replace('_', '-')} {value}: the published code has none such; it has {known}")
+            raise ValueError(f"--{typed(ours)} {value}: the published code has none such; it has {known}")
         return names[str(value)]
 
     return choose
@@ -119,39 +125,48 @@ PREDICTIONS = {None: "mel", "target": "mel", "masking": "mask", "delta": "residu
 # theirs -> ours
 RENAMED: dict[str, Renamed] = {
     **_renamed(
+        SIZE,
         encoder_embed_dim="embed_dim",
         encoder_ffn_embed_dim="ffn_dim",
         encoder_attention_heads="attention_heads",
         encoder_layers="encoder_layers",
         decoder_layers="decoder_layers",
-        layer_norm_first="pre_norm",
         encoder_max_relative_position="relative_distance",
-        normalize="normalize_waveform",
-        feature_grad_mult="feature_grad_mult",
         conv_pos="position_kernel",
         conv_pos_groups="position_groups",
-        mask_prob="mask_prob",
         hubert_mask_length="mask_length",
-        mask_channel_prob="mask_channel_prob",
         mask_channel_length="mask_channel_length",
+        reduction_factor="reduction_factor",
+        dprenet_units="speech_prenet_dim",
+        postnet_chans="postnet_channels",
+        final_dim="unit_dim",
+        latent_groups="codebook_groups",
+        latent_vars="codebook_entries",
+    ),
+    **_renamed(
+        SHARE,
         dropout="dropout",
         attention_dropout="attention_dropout",
         activation_dropout="activation_dropout",
         encoder_layerdrop="encoder_layerdrop",
         decoder_layerdrop="decoder_layerdrop",
-        reduction_factor="reduction_factor",
-        dprenet_units="speech_prenet_dim",
         dprenet_dropout_rate="speech_prenet_dropout",
-        postnet_layers="postnet_layers",
-        postnet_chans="postnet_channels",
         postnet_dropout_rate="postnet_dropout",
-        final_dim="unit_dim",
-        latent_groups="codebook_groups",
-        latent_vars="codebook_entries",
-        softmax_margin="speaker_margin",
-        softmax_scale="speaker_scale",
+    ),
+    **_renamed(
+        COUNT,
+        postnet_layers="postnet_layers",
         freeze_encoder_updates="freeze_encoder_updates",
         freeze_decoder_updates="freeze_decoder_updates",
+    ),
+    **_renamed(
+        layer_norm_first="pre_norm",
+        normalize="normalize_waveform",
+        feature_grad_mult="feature_grad_mult",
+        mask_prob="mask_prob",
+        mask_channel_prob="mask_channel_prob",
+        softmax_margin="speaker_margin",
+        softmax_scale="speaker_scale",
     ),
     "conv_feature_layers": Renamed("conv_channels", _channels, EXTRACTOR_LAYERS.format),
     **_chosen("extractor_mode", "extractor_norm", {"default": "group", "layer_norm": "layer"}),
@@ -257,9 +272,9 @@ def released_from_config(config: SpeechT5Config, arch: str) -> Namespace:
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
-    """Values that come from a file may be of any."""
-    examples = {name: getattr(SpeechT5Config, each.ours) for name, each in RENAMED.items() if each.one_value}
-    wrong = [*wrong_kinds(given, {**examples, "conv_feature_layers": "", "latent_temp": [0.0]})]
+    """Of a file's values those that no rule reads."""
+    examples = {name: getattr(SpeechT5Config, each.ours) for name, each in RENAMED.items() if each.value is _same}
+    wrong = [*wrong_kinds(given, {**examples, "conv_feature_layers": ""})]
     if wrong:
         raise ValueError(f"options of a model of the published code: {'; '.join(wrong)}")
 
@@ -267,29 +282,23 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
 def _check_fixed(given: Mapping[str, Any]) -> None:
     for name, values in FIXED.items():
         if name in given and given[name] not in values:
-            raise ValueError(f"--{name.replace('_', '-')} {given[name]}: this code builds {values[0]} alone")
+            raise ValueError(f"--{typed(name)} {given[name]}: this code builds {values[0]} alone")
     for one, other in PAIRS.items():
         if one in given and other in given and given[one] != given[other]:
             raise ValueError(
-                f"--{one.replace('_', '-')} {given[one]} and --{other.replace('_', '-')} {given[other]}: encoder and "
+                f"--{typed(one)} {given[one]} and --{typed(other)} {given[other]}: encoder and "
                 "decoder have one size here; give both the same"
             )
-
-
-def _three(temperatures: Any) -> tuple[float, float, float]:
-    if len(temperatures) != 3:
-        raise ValueError(f"--latent-temp {temperatures}: give three numbers, (start, end, factor an update)")
-    return tuple(temperatures)
 
 
 def _made_of_several(given: Mapping[str, Any]) -> dict[str, Any]:
     """Options of ours that depend on more than one of theirs."""
     made: dict[str, Any] = {"codebook_prob": 0.0}
     if given.get("use_codebook", False):
-        made["codebook_prob"] = given.get("codebook_prob", CODEBOOK_PROB)
+        made["codebook_prob"] = read_value("codebook_prob", given.get("codebook_prob", CODEBOOK_PROB), SHARE)
     if "latent_temp" in given:
-        start, end, decay = _three(given["latent_temp"])
-        made |= {"gumbel_start": float(start), "gumbel_end": float(end), "gumbel_decay": float(decay)}
+        start, end, decay = read_value("latent_temp", given["latent_temp"], TEMPERATURE)
+        made |= {"gumbel_start": start, "gumbel_end": end, "gumbel_decay": decay}
     if given.get("sid_no_embed_postnet", False):
         made["speaker_embedding_dim"] = 0
     elif given.get("sid_no_pooling_bn", False):

@@ -30,12 +30,12 @@ from ..models.signal_values import check_signal
 from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
-from .start import check_backend, checkpoint_folders, is_fine_tuning, starting_checkpoint
+from .start import check_asked, check_backend, checkpoint_folders, is_fine_tuning, starting_checkpoint
 from .vocabularies import check_start, decoding_contents
 
 logger = logging.getLogger(__name__)
 
-START_OPTIONS = ("finetune_nets", "new_vocabulary")
+START_OPTIONS = ("finetune_nets", "new_vocabulary", "new_nets")
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 
 
@@ -80,6 +80,12 @@ class SpeechTaskConfig(FairseqDataclass):
         default=False,
         metadata={
             "help": "take a --finetune-from-model of another dict.txt: the rows of the symbols that both have are kept"
+        },
+    )
+    new_nets: str = field(
+        default="",
+        metadata={
+            "help": "nets to start from initial values (ctc_head and speaker_head do where the checkpoint has none)"
         },
     )
     seed: int = II("common.seed")
@@ -197,12 +203,8 @@ class SpeechT5Task(FairseqTask):
         checkpoint = starting_checkpoint(
             save_dir=self.cfg.save_dir, restore_file=self.cfg.restore_file, finetune_from_model=given
         )
-        start = Start(self.cfg.finetune_nets, self.cfg.new_vocabulary)
-        if given is None and start != Start():
-            raise ValueError(
-                "--finetune-nets and --new-vocabulary say how to take a checkpoint of --finetune-from-model: give it, "
-                "or drop them"
-            )
+        start = Start(self.cfg.finetune_nets, self.cfg.new_vocabulary, self.cfg.new_nets)
+        check_asked(start, given, model, starting=checkpoint is not None)
         if checkpoint is not None:
             fine_tuning = is_fine_tuning(checkpoint, save_dir=self.cfg.save_dir, finetune_from_model=given)
             asked = start if fine_tuning else None

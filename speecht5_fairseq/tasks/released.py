@@ -7,7 +7,6 @@ They resolve to the tasks of this code here, to its criterions in ``criterions/r
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from ast import literal_eval
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -18,7 +17,8 @@ from omegaconf import OmegaConf
 
 from ..constants import ENCODER_FRAME_RATE, SAMPLE_RATE
 from ..criterions.released import CTC_WEIGHT
-from ..models.released_flags import Fixed, Flag, Idle, add_flag, add_flags, check_flags
+from ..models.flag_values import BATCH_RATIO, COUNT, POSITIVE, SHARE, SIZE, one_of, optional
+from ..models.released_flags import JOBS, Fixed, Flag, Idle, add_flag, add_flags, check_flags, read_flags
 from .base import SpeechT5Task
 from .pretrain import PretrainTask, PretrainTaskConfig
 from .s2c import S2CTask, S2CTaskConfig
@@ -34,25 +34,53 @@ TASKS: dict[str, tuple[type[SpeechT5Task], type]] = {
     "s2c": (S2CTask, S2CTaskConfig),
 }
 HOP = 256  # samples of one of --max-speech-positions
+MOST_POSITIONS = 4000  # the published default of --max-speech-positions
 SHORTEST_PRETRAINING = 2 * SAMPLE_RATE  # samples; shorter utterances are not trained on
 ANY_RATE = 100.0  # the published default of --sample-rate, which no audio has
 
+PRETRAIN = ("pretrain",)
+FINE_TUNED = tuple(job for job in JOBS if job not in PRETRAIN)
+TEXT_BREAKS = {"eos": "sentence", "complete": "complete"}
 TASK_FLAGS = (
-    Flag("hubert_label_dir", None, "as --label-dir"),
-    Flag("bpe_tokenizer", None, "as --spm-model (s2t, t2s)"),
-    Flag("max_speech_sample_size", None, "as --max-speech-samples; in pre-training as --crop-samples"),
-    Flag("min_speech_sample_size", None, "as --min-speech-samples"),
-    Flag("max_speech_positions", 4000, f"as --max-speech-samples, in hops of {HOP} samples"),
-    Flag("label_rates", -1.0, "as --unit-rate"),
-    Flag("sample_rate", ANY_RATE, f"{SAMPLE_RATE}: other audio is resampled"),
+    Flag("hubert_label_dir", None, "as --label-dir", decoding=True),
+    Flag("bpe_tokenizer", None, "as --spm-model", ("s2t", "t2s"), decoding=True),
+    Flag(
+        "max_speech_sample_size",
+        None,
+        "as --max-speech-samples; in pre-training as --crop-samples",
+        rule=optional(SIZE),
+    ),
+    Flag("min_speech_sample_size", None, "as --min-speech-samples", FINE_TUNED, optional(COUNT)),
+    Flag(
+        "max_speech_positions",
+        MOST_POSITIONS,
+        f"as --max-speech-samples, in hops of {HOP} samples; of the two the smaller counts",
+        FINE_TUNED,
+        SIZE,
+    ),
+    Flag("label_rates", -1.0, "as --unit-rate", PRETRAIN, optional(SIZE, unset=-1.0)),
+    Flag("sample_rate", ANY_RATE, f"{SAMPLE_RATE}: other audio is resampled", decoding=True),
     Flag("normalize", False, "as --normalize-waveform"),
-    Flag("tokens_per_sample", 512, "as --tokens-per-text-sample"),
-    Flag("sample_break_mode", "eos", "as --text-break: eos is sentence, complete is complete"),
-    Flag("mask", 0.3, "as --infilling-ratio"),
-    Flag("mask_random", 0.1, "as --infilling-random"),
-    Flag("poisson_lambda", 3.5, "as --infilling-span"),
-    Flag("batch_ratio", None, "as --text-batch-ratio: '[1,RATIO]'"),
+    Flag("tokens_per_sample", 512, "as --tokens-per-text-sample", PRETRAIN, SIZE),
+    Flag(
+        "sample_break_mode",
+        "eos",
+        "as --text-break: eos is sentence, complete is complete",
+        PRETRAIN,
+        one_of(TEXT_BREAKS),
+    ),
+    Flag("mask", 0.3, "as --infilling-ratio", PRETRAIN, SHARE),
+    Flag("mask_random", 0.1, "as --infilling-random", PRETRAIN, SHARE),
+    Flag("poisson_lambda", 3.5, "as --infilling-span", PRETRAIN, POSITIVE),
+    Flag("batch_ratio", None, "as --text-batch-ratio: '[1,RATIO]'", PRETRAIN, BATCH_RATIO),
     Flag("finetune_from_modules", None, "as --finetune-nets, with '-' between the nets"),
+)
+# Options of ours: what the published code does at a start in silence, or for another dictionary by other means.
+OWN_FLAGS = (
+    Flag(
+        "new_vocabulary", False, "this code's: take a checkpoint of another dict.txt, the rows of its symbols by name"
+    ),
+    Flag("new_nets", "", "this code's: nets to start from initial values"),
 )
 # Flags of the task that have one value here.
 FIXED_TASK: Fixed = {
@@ -77,7 +105,6 @@ IDLE_TASK: Idle = {
     "single_target": (False, "nothing reads it there either"),
     "sample_ratios": (None, "an epoch is one pass over the speech; --batch-ratio says how much text is beside it"),
 }
-TEXT_BREAKS = {"eos": "sentence"}  # others have one name on both sides
 NETS = {"hubert_layer": "unit_head", "speaker_decoder_postnet": "speaker_head"}  # others have one name on both sides
 
 
@@ -92,6 +119,8 @@ class ReleasedTask(FairseqTask):
         parser.add_argument("--t5-task", choices=list(TASKS), required=True, help="the job")
         add_flags(parser, TASK_FLAGS, FIXED_TASK, IDLE_TASK)
         add_flag(parser, CTC_WEIGHT)
+        for flag in OWN_FLAGS:
+            add_flag(parser, flag)
 
     @classmethod
     def setup_task(cls, cfg: Namespace, **kwargs: Any) -> SpeechT5Task:
@@ -100,10 +129,13 @@ class ReleasedTask(FairseqTask):
         Raises:
             ValueError: a flag with a value that is not built, or that cannot be read.
         """
-        if not _decodes(cfg):  # it reads none of these, and fairseq-generate has its own
+        decodes = _decodes(cfg)
+        if not decodes:  # fairseq-generate reads none of these, and has its own
             check_flags(cfg, FIXED_TASK, IDLE_TASK)
+        flags = (*TASK_FLAGS, *OWN_FLAGS, *([CTC_WEIGHT] if decodes else []))  # which in training is the criterion's
+        args = read_flags(cfg, flags, cfg.t5_task, decodes=decodes, quiet=kwargs.get("from_checkpoint", False))
         task, config = TASKS[cfg.t5_task]
-        options = {**_borrowed(cfg, config), **_common(cfg), **JOB_OPTIONS[cfg.t5_task](cfg)}
+        options = {**_borrowed(args, config), **_common(args), **JOB_OPTIONS[cfg.t5_task](args)}
         return task.setup_task(OmegaConf.structured(config(**options)), **kwargs)
 
 
@@ -124,46 +156,42 @@ def _borrowed(args: Namespace, config: type) -> dict[str, Any]:
 def _common(args: Namespace) -> dict[str, Any]:
     if args.sample_rate not in (ANY_RATE, SAMPLE_RATE):
         raise ValueError(f"--sample-rate {args.sample_rate:g}: the model hears {SAMPLE_RATE}; other audio is resampled")
-    longest = args.max_speech_sample_size
-    if longest is None and not _decodes(args):
-        longest = args.max_speech_positions * HOP
     nets = (args.finetune_from_modules or "").split("-")
     return {
         "data": args.data,
         "label_dir": args.hubert_label_dir,
         "min_speech_samples": args.min_speech_sample_size,
-        "max_speech_samples": longest,
+        "max_speech_samples": None if _decodes(args) else _longest(args),
         "finetune_nets": ",".join(NETS.get(net, net) for net in nets),
+        "new_vocabulary": args.new_vocabulary,
+        "new_nets": args.new_nets,
     }
 
 
+def _longest(args: Namespace) -> int:
+    """Samples of the longest utterance to train on: of the two flags the smaller, where both are given."""
+    positions, samples = args.max_speech_positions, args.max_speech_sample_size
+    asked = [] if samples is None else [samples]
+    if not asked or positions != MOST_POSITIONS:
+        asked.append(positions * HOP)
+    return min(asked)
+
+
 def _pretraining(args: Namespace) -> dict[str, Any]:
-    rate = args.label_rates if args.label_rates > 0 else ENCODER_FRAME_RATE
     crop = {} if args.max_speech_sample_size is None else {"crop_samples": args.max_speech_sample_size}
     return {
         **crop,
         "min_speech_samples": SHORTEST_PRETRAINING,
         "max_speech_samples": None,
-        "unit_rate": int(rate),
+        "unit_rate": args.label_rates or ENCODER_FRAME_RATE,
         "text_data": args.data,
         "tokens_per_text_sample": args.tokens_per_sample,
-        "text_break": TEXT_BREAKS.get(args.sample_break_mode, args.sample_break_mode),
-        "text_batch_ratio": _ratio(args.batch_ratio),
+        "text_break": args.sample_break_mode,
+        "text_batch_ratio": args.batch_ratio,
         "infilling_ratio": args.mask,
         "infilling_span": args.poisson_lambda,
         "infilling_random": args.mask_random,
     }
-
-
-def _ratio(text: str | None) -> float:
-    """The share of text in '[1,0.0086]'."""
-    if text is None:
-        return 1.0
-    try:
-        speech, share = (float(part) for part in literal_eval(text))
-    except (ValueError, SyntaxError, TypeError) as error:
-        raise ValueError(f"--batch-ratio {text}: give two numbers, of speech and of text: [1,0.0086]") from error
-    return share / speech
 
 
 def _recognition(args: Namespace) -> dict[str, Any]:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from fairseq.utils import split_paths
 
+from ..models.checkpoint import Start
 from ..models.freezing import OPTIONS as FREEZING_OPTIONS
+from ..models.new_nets import check_base
+from ..models.partial import whole_state
 from ..models.speecht5 import SpeechT5Model
 
 TORCH_DDP = ("c10d", "pytorch_ddp")  # fairseq's names of torch's own DistributedDataParallel; the second is its default
@@ -24,6 +27,35 @@ def starting_checkpoint(*, save_dir: str, restore_file: str, finetune_from_model
 def is_fine_tuning(checkpoint: Path | None, *, save_dir: str, finetune_from_model: str | None) -> bool:
     """Whether what ``starting_checkpoint`` found is that of ``--finetune-from-model``, not one of the run itself."""
     return None not in (checkpoint, finetune_from_model) and checkpoint != Path(save_dir) / LAST
+
+
+def check_asked(start: Start, given: str | None, model: SpeechT5Model, *, starting: bool) -> None:
+    """Check that there is something to ask, and that a base gives all that is not asked to be new.
+
+    Args:
+        start: what is asked of the checkpoint ``given`` as ``--finetune-from-model``.
+        starting: a checkpoint gives the values of the model, its additions to a base too.
+
+    Raises:
+        ValueError: nothing to ask it of, or two requests of which one has no effect.
+        CheckpointError: see ``check_base``.
+    """
+    if given is None and (start.nets or start.new_vocabulary):
+        raise ValueError(
+            "--finetune-nets and --new-vocabulary say how to take a checkpoint of --finetune-from-model: give it, or "
+            "drop them"
+        )
+    if start.new_nets and given is None and model.base is None:
+        raise ValueError(
+            f"--new-nets {start.new_nets}: without --finetune-from-model or --base-checkpoint all nets are new; drop it"
+        )
+    if start.new_nets and start.nets:
+        raise ValueError(
+            f"--new-nets {start.new_nets}: --finetune-nets {start.nets} takes these parts and nothing else; drop one"
+        )
+    if model.base is not None and not starting:
+        name = f"the base checkpoint {model.base.path}"
+        check_base(whole_state(model).keys(), model.base.lacking, start.new_nets, name)
 
 
 def checkpoint_folders(path: str | None) -> list[Path]:

@@ -151,7 +151,8 @@ def check_start(
         ours, theirs = reads[pieces is None], reads[contents.pieces is None]
         logger.warning("this run reads %s, and the run of %s read %s (--spm-model)", ours, name, theirs)
     takes_units = start is None or not start.nets or UNIT_HEAD in map(net_of, words(start.nets))
-    if takes_units and units and contents.units and list(units) != contents.units:
+    new = start is not None and UNIT_HEAD in words(start.new_nets)
+    if takes_units and not new and units and contents.units and list(units) != contents.units:
         raise CheckpointError(
             f"{units_file}: the units are not those of {name} ({len(units)} here, {len(contents.units)} there, in "
             "another order or others); take the dict.km.txt and the units that it was trained with (other units need "

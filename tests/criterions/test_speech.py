@@ -134,3 +134,8 @@ def test_options_of_a_guide_without_weight_are_named(caplog):
     assert not caplog.text
     criterion(guided_attention_weight=0.0, guided_attention_sigma=0.2, guided_attention_layers=1)
     assert "no effect: --guided-attention-sigma 0.2, --guided-attention-layers 1; it needs --guided-att" in caplog.text
+
+
+def test_another_error_of_the_frames_is_refused_when_the_criterion_is_built():
+    with pytest.raises(ValueError, match=r"--mel-loss is 'huber'; choose one of l1, l2, l1\+l2"):
+        criterion(mel_loss="huber")

@@ -27,9 +27,9 @@ def sizes() -> list[object]:
     return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
 
 
-def train(job: str, folder, save_dir, *more: object) -> str:
+def train(job: str, folder, save_dir, *more: object, fails: bool = False) -> str:
     line = [folder, "--save-dir", save_dir, "--user-dir", USER_DIR, *training_line(job), *SHORT, *sizes(), *more]
-    return run("fairseq-train", *line)
+    return run("fairseq-train", *line, fails=fails)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,24 @@ def test_recognition_from_pre_training_and_its_decoding(data, pretrained, tmp_pa
     path = ["--path", tmp_path / "run" / "checkpoint_best.pt", "--gen-subset", "test", "--max-tokens", 100_000]
     decoded = run("fairseq-generate", data.s2t, *task, *path, "--scoring", "wer", "--cpu")
     assert len(hypotheses(decoded)) == 3 and "WER: " in decoded
+
+
+def test_translation_with_a_dictionary_of_its_own(data, pretrained, tmp_path):
+    """As the published recipe has it: a new table, here by name; or the rows of the symbols that both have."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for split in ("train", "valid"):
+        shutil.copy(data.s2t / f"{split}.txt", labels)
+    write_lines(labels / "dict.txt", [f"{symbol} 1" for symbol in [*SYMBOLS, "neu"]])
+    options = ["--hubert-label-dir", labels, "--finetune-from-model", pretrained]
+    output = train("st", data.s2t, tmp_path / "refused", *options, fails=True)
+    assert "the dictionary does not fit" in output and "add --new-vocabulary" in output
+    nets = "ctc_head,text_decoder_prenet,text_decoder_postnet"
+    output = train("st", data.s2t, tmp_path / "new", *options, "--new-nets", nets)
+    new = "new, not from the checkpoint (initial values): text_decoder_prenet, text_decoder_postnet, ctc_head"
+    assert new in output
+    output = train("st", data.s2t, tmp_path / "kept", *options, "--new-vocabulary")
+    assert "--new-vocabulary: the rows of" in output and "1 symbols are new (initial values): neu" in output
 
 
 @pytest.mark.parametrize("job", ["t2s", "s2s", "s2c"])

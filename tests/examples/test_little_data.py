@@ -78,6 +78,7 @@ def test_the_grid_compares_methods_from_one_start_and_starts_with_one_method(siz
         assert len(set(rates)) == 1
     full = {run.start: run.steps[0][1] for run in runs if (run.method, run.minutes, run.seed) == ("full", 15, 1)}
     assert full.keys() == {"joint", "speech", "no-quantizer", "none"} and "--finetune-from-model" not in full["none"]
+    assert [start for start, command in full.items() if "--new-nets" in command] == ["speech"]  # no text nets there
     pretrained = {run.start: run.steps[0][1] for run in runs if run.method == "pretrain" and run.seed == 1}
     assert ["--text-data" in pretrained[start] for start in ("joint", "speech", "no-quantizer")] == [True, False, True]
     assert ["--codebook-prob" in pretrained[start] for start in ("joint", "speech", "no-quantizer")] == [

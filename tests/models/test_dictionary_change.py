@@ -93,7 +93,8 @@ def test_the_same_dictionary_and_a_model_without_text_are_told(caplog):
         load(model_of(OLD, seed=1).state_dict(), symbols=OLD)
     assert f"the rows of {len(OLD)} symbols are kept, 0 symbols are new (initial values), 0 are dropped" in caplog.text
     caplog.clear()
-    load(model_of(OLD, seed=1).state_dict(), job="s2s")
+    speech = Start(new_vocabulary=True, new_nets="speech_decoder_prenet,speech_decoder_postnet")
+    load(model_of(OLD, seed=1).state_dict(), job="s2s", start=speech)
     assert "no effect: --new-vocabulary; the model or the checkpoint has no text" in caplog.text
     caplog.clear()
     load(model_of(OLD, seed=1).state_dict(), start=Start(nets="encoder", new_vocabulary=True))

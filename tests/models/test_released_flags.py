@@ -50,6 +50,21 @@ def test_what_nothing_reads_gets_a_line(caplog):
 
 
 @pytest.mark.parametrize(
+    "line, told",
+    [
+        ("--codebook-prob 0.3", "--codebook-prob 0.3; it needs --use-codebook"),
+        ("--codebook-prob 0.3 --use-codebook", None),
+        ("--sid-embed-dim 64 --sid-no-embed-postnet", "--sid-embed-dim 64; with --sid-no-embed-postnet there is none"),
+        ("--sid-embed-dim 64", None),
+    ],
+)
+def test_what_another_flag_makes_idle_gets_a_line(caplog, line, told):
+    with caplog.at_level(logging.WARNING):
+        check_model_flags(parsed(*line.split()))
+    assert caplog.messages == ([f"no effect: {told}"] if told else [])
+
+
+@pytest.mark.parametrize(
     "flag, instead", [("load-pretrained-encoder-from", "finetune-from"), ("no-freeze-encoder-layer", "--freeze")]
 )
 def test_what_has_another_flag_here_is_refused(flag, instead):

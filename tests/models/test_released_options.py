@@ -133,6 +133,23 @@ def test_a_value_that_the_published_code_has_not_is_refused():
         released_from_config(SpeechT5Config(speaker_pooling="attentive"), BASE)
 
 
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"latent_temp": (2, 0.5)}, r"--latent-temp \(2, 0.5\): give three numbers above 0"),
+        ({"latent_temp": 5}, "--latent-temp 5: give three numbers above 0"),
+        ({"latent_temp": (2, 0.5, 1.5)}, "--latent-temp .*: give three numbers above 0: .* a decay of at most 1"),
+        ({"dropout": 1.5}, "--dropout 1.5: give a share from 0 to 1"),
+        ({"encoder_layers": 0}, "--encoder-layers 0: give a whole number above 0"),
+        ({"use_codebook": True, "codebook_prob": 2}, "--codebook-prob 2: give a share from 0 to 1"),
+        ({"freeze_encoder_updates": -1}, "--freeze-encoder-updates -1: give a whole number that is not below 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_flag(given, message):
+    with pytest.raises(ValueError, match=message):
+        config_from_released(Namespace(arch=BASE, **given))
+
+
 def test_code_in_an_option_is_not_run():
     with pytest.raises(ValueError, match="--conv-feature-layers __import__"):
         config_from_released(Namespace(arch=BASE, conv_feature_layers="__import__('os').getcwd()"))
@@ -150,9 +167,10 @@ def test_the_prediction_of_a_released_enhancer_is_known():
 @pytest.mark.parametrize(
     "given, said",
     [
-        ({"encoder_layers": "x"}, "encoder_layers is 'x', wanted is a whole number"),
+        ({"encoder_layers": "x"}, "--encoder-layers x: give a whole number above 0"),
+        ({"mask_prob": "x"}, "mask_prob is 'x', wanted is a number"),
         ({"conv_feature_layers": 5}, "conv_feature_layers is 5, wanted is a text"),
-        ({"latent_temp": 2}, "latent_temp is 2, wanted is a list, in each place a number"),
+        ({"latent_temp": 2}, "--latent-temp 2: give three numbers"),
         ({"latent_temp": (2, 1)}, r"--latent-temp \(2, 1\): give three numbers"),
         ({"extractor_mode": ["default"]}, r"--extractor-mode \['default'\]: not built here"),
     ],

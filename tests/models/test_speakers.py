@@ -94,7 +94,9 @@ def test_a_selected_head_brings_its_classes(nets):
     """Of the same names in another order every row would be another speaker's, and nothing would tell."""
     model = with_classes(CLASSES[::-1])
     model.start = Start(nets=nets)
-    with pytest.raises(CheckpointError, match=r"\(in another order\); take .*leave the head: --finetune-nets dec"):
+    with pytest.raises(
+        CheckpointError, match=r"\(in another order\); take .*with a new head: .*--new-nets speaker_head"
+    ):
         model.load_state_dict(with_classes(CLASSES).state_dict())
 
 

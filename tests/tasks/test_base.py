@@ -21,6 +21,7 @@ from helpers import (
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.collate import shift_right
 from speecht5_fairseq.models.checkpoint import Start
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -110,6 +111,29 @@ def test_a_selection_needs_a_checkpoint_to_select_from(tmp_path, options):
         task.build_model(model_options())
 
 
+def test_new_nets_need_something_to_start_from(tmp_path):
+    with pytest.raises(ValueError, match="--new-nets ctc_head: without --finetune-from-model or --base-checkpoint all"):
+        start_task(tmp_path, new_nets="ctc_head").build_model(model_options())
+    given = tiny_base(tmp_path / "pretrained.pt")
+    task = start_task(tmp_path, new_nets="ctc_head", finetune_nets="encoder", finetune_from_model=str(given))
+    with pytest.raises(ValueError, match="--new-nets ctc_head: --finetune-nets encoder takes these parts and nothing"):
+        task.build_model(model_options())
+
+
+def test_a_net_that_would_be_random_ends_the_start(tmp_path):
+    given = tiny_base(tmp_path / "pretrained.pt", "pretrain_speech")
+    nets = "text_decoder_postnet,text_decoder_prenet"
+    message = f"{given} lacks .*which this job needs .*give --new-nets {nets};"
+    for options, model in (
+        ({"finetune_from_model": str(given)}, model_options()),
+        ({}, model_options(base_checkpoint=str(given), lora_rank=2)),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            start_task(tmp_path, **options).build_model(model)
+        start_task(tmp_path, new_nets=nets, **options).build_model(model)
+        start_task(tmp_path, **options).build_model(model, from_checkpoint=True)  # decoding has its own check
+
+
 def test_what_is_asked_of_the_checkpoint_is_asked_at_the_start_alone(tmp_path):
     """The options stay on the command line of a run that is stopped and goes on."""
     given = tmp_path / "pretrained.pt"
@@ -122,9 +146,11 @@ def test_what_is_asked_of_the_checkpoint_is_asked_at_the_start_alone(tmp_path):
 
 
 def test_decoding_says_that_it_asks_nothing_of_a_checkpoint(tmp_path, caplog):
-    start_task(tmp_path, finetune_nets="encoder", new_vocabulary=True).build_model(model_options(), True)
+    asked = {"finetune_nets": "encoder", "new_vocabulary": True, "new_nets": "ctc_head"}
+    start_task(tmp_path, **asked).build_model(model_options(), True)
     assert (
-        "no effect: --finetune-nets encoder, --new-vocabulary True; they are for fairseq-train --finetune-from-model"
+        "no effect: --finetune-nets encoder, --new-vocabulary True, --new-nets ctc_head; they are for fairseq-train "
+        "--finetune-from-model"
     ) in caplog.messages
 
 

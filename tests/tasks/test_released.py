@@ -9,7 +9,7 @@ from checkpoints import tiny_checkpoint
 from fairseq import criterions, options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from helpers import CLASSES, tiny_manifest, tiny_text_binary
-from published_lines import TRAINING, training_line
+from published_lines import GENERATION, JOBS, TRAINING, generation_line, training_line
 
 from speecht5_fairseq.models.released_options import config_from_released
 from speecht5_fairseq.tasks.pretrain import PretrainTask
@@ -18,7 +18,7 @@ from speecht5_fairseq.tasks.s2s import S2STask
 from speecht5_fairseq.tasks.s2t import S2TTask
 from speecht5_fairseq.tasks.t2s import T2STask
 
-TASKS = {"pretrain": PretrainTask, "s2t": S2TTask, "t2s": T2STask, "s2s": S2STask, "s2c": S2CTask}
+TASKS = {"pretrain": PretrainTask, "s2t": S2TTask, "st": S2TTask, "t2s": T2STask, "s2s": S2STask, "s2c": S2CTask}
 
 
 @pytest.fixture
@@ -55,6 +55,20 @@ def test_a_published_line_sets_up_the_job(data, job):
     assert config_from_released(cfg.model).embed_dim == 768
 
 
+@pytest.mark.parametrize("job", GENERATION)
+def test_a_published_line_of_generation_sets_up_the_job(data, job, caplog):
+    """All that it says beside is that a limit of training's has no effect."""
+    parser = options.get_generation_parser()
+    parser.add_argument("--arch", "-a", default="wav2vec2")
+    path = tiny_checkpoint(data / "checkpoint.pt", JOBS.get(job, job))
+    args = options.parse_args_and_arch(parser, [str(data), "--path", str(path), *generation_line(job)])
+    with caplog.at_level(logging.WARNING):
+        task = tasks.setup_task(convert_namespace_to_omegaconf(args).task)
+    assert type(task) is TASKS[job] and task.cfg.max_speech_samples is None
+    limits = {"st": ["--min-speech-sample-size"], "s2c": ["--max-speech-positions"]}
+    assert [line.split()[2] for line in told(caplog)] == limits.get(job, [])
+
+
 def test_the_options_of_pre_training(data):
     cfg, task = trained(data, "pretrain")
     found = task.cfg
@@ -81,6 +95,13 @@ def test_the_options_of_recognition(data):
     criterion = criterions.build_criterion(cfg.criterion, task)
     assert (criterion.ce_weight, criterion.ctc_weight, criterion.label_smoothing) == (0.5, 0.5, 0.0)
     assert criterion.sentence_avg and criterion.zero_infinity
+
+
+def test_the_options_of_translation(data):
+    cfg, task = trained(data, "st")
+    criterion = criterions.build_criterion(cfg.criterion, task)
+    assert (criterion.ce_weight, criterion.ctc_weight, criterion.label_smoothing) == (1.0, 0.0, 0.1)
+    assert config_from_released(cfg.model).mask_prob == 0.5
 
 
 def test_a_loss_alone_has_no_weight(data):
@@ -130,6 +151,14 @@ def test_parts_of_a_checkpoint_by_their_published_names(data):
     assert task.cfg.finetune_nets == "speech_encoder_prenet,encoder,decoder,speaker_head"
 
 
+def test_options_of_ours_for_a_start(data):
+    """The published code never asks, and takes another dictionary with a random table."""
+    _, task = trained(data, "s2t", "--new-nets", "ctc_head", "--new-vocabulary")
+    assert task.cfg.new_nets == "ctc_head" and task.cfg.new_vocabulary
+    _, task = trained(data, "s2t")
+    assert task.cfg.new_nets == "" and not task.cfg.new_vocabulary
+
+
 def test_a_flag_that_does_nothing_gets_one_line(data, caplog):
     with caplog.at_level(logging.WARNING):
         cfg, task = trained(data, "s2t", "--pad-audio", "--random-crop")
@@ -141,6 +170,109 @@ def test_a_flag_that_does_nothing_gets_one_line(data, caplog):
     assert not any("random-crop" in line or "report-accuracy" in line for line in lines)  # it is done
 
 
+IDLE = {  # job -> flags that another job reads, or that want another flag, and why they do nothing
+    "pretrain": [
+        (["--min-speech-sample-size", "100"], "it belongs to --t5-task s2t, t2s, s2s, s2c"),
+        (["--max-speech-positions", "100"], "it belongs to --t5-task s2t, t2s, s2s, s2c"),
+        (["--bpe-tokenizer", "/nope"], "it belongs to --t5-task s2t, t2s"),
+        (["--ce-weight", "0.5"], "it belongs to --t5-task s2t"),
+        (["--use-guided-attn-loss"], "it belongs to --t5-task t2s, s2s"),
+    ],
+    "s2t": [
+        (["--batch-ratio", "[1,0.1]"], "it belongs to --t5-task pretrain"),
+        (["--label-rates", "50"], "it belongs to --t5-task pretrain"),
+        (["--poisson-lambda", "3"], "it belongs to --t5-task pretrain"),
+        (["--loss-weights", "[10,0.1]"], "it belongs to --t5-task pretrain"),
+        (["--bart-weight", "2"], "it belongs to --t5-task pretrain"),
+        (["--guided-attn-loss-sigma", "0.3"], "it belongs to --t5-task t2s, s2s"),
+        (["--label-smoothing", "0.1", "--ce-weight", "0"], "it needs --ce-weight above 0"),
+        (["--ce-weight", "0.3", "--ctc-weight", "0"], "it is the only loss"),
+    ],
+    "t2s": [
+        (["--ctc-weight", "0.5"], "it belongs to --t5-task s2t"),
+        (["--label-smoothing", "0.1"], "it belongs to --t5-task s2t"),
+    ],
+    "s2s": [
+        (["--bpe-tokenizer", "/nope"], "it belongs to --t5-task s2t, t2s"),
+        (["--ce-weight", "0.5"], "it belongs to --t5-task s2t"),
+    ],
+    "s2c": [
+        (["--label-smoothing", "0.1"], "it belongs to --t5-task s2t"),
+        (["--guided-attn-loss-lambda", "10"], "it belongs to --t5-task t2s, s2s"),
+        (["--loss-type", "L2"], "it belongs to --t5-task t2s, s2s"),
+    ],
+}
+CASES = [(job, flag, why) for job, flags in IDLE.items() for flag, why in flags]
+
+
+def told(caplog) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.getMessage().startswith("no effect: ")]
+
+
+@pytest.mark.parametrize("job, flag, why", CASES, ids=[" ".join([job, *flag]) for job, flag, _ in CASES])
+def test_a_flag_of_another_job_gets_one_line(tmp_path, caplog, job, flag, why):
+    tiny_manifest(tmp_path, 1, job=job if job == "s2c" else "pretrain")
+    if job != "s2c":
+        tiny_text_binary(tmp_path, [[4, 5]])
+    with caplog.at_level(logging.WARNING):
+        cfg, task = trained(tmp_path, job, *flag)
+        criterions.build_criterion(cfg.criterion, task)
+    (line,) = (line for line in told(caplog) if line.startswith(f"no effect: {flag[0]} "))
+    assert line.endswith(f"; {why}")
+
+
+EXPECTED = {"--max-text-positions", "--zero-infinity"}  # of the published lines, what does nothing here
+
+
+@pytest.mark.parametrize("job", TRAINING)
+def test_the_published_lines_hold_no_flag_of_another_job(tmp_path, caplog, job):
+    tiny_manifest(tmp_path, 1, job=job if job == "s2c" else "pretrain")
+    if job != "s2c":
+        tiny_text_binary(tmp_path, [[4, 5]])
+    with caplog.at_level(logging.WARNING):
+        cfg, task = trained(tmp_path, job)
+        criterions.build_criterion(cfg.criterion, task)
+    assert {line.split()[2] for line in told(caplog)} <= EXPECTED
+
+
+def test_guided_attention_is_asked_for_before_it_is_set(data, caplog):
+    """A line for the flag as typed, and none for the option that it would have been."""
+    line = [flag for flag in training_line("t2s") if flag != "--use-guided-attn-loss"]
+    folders = [str(data), "--save-dir", str(data / "run"), "--guided-attn-loss-sigma", "0.3"]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), folders + line))
+    with caplog.at_level(logging.WARNING):
+        criterion = criterions.build_criterion(cfg.criterion, tasks.setup_task(cfg.task))
+    assert criterion.guided_weight == 0
+    assert [each for each in told(caplog) if "guided" in each] == [
+        "no effect: --guided-attn-loss-sigma 0.3; it needs --use-guided-attn-loss"
+    ]
+
+
+def test_decoding_says_what_only_training_reads(data, caplog):
+    with caplog.at_level(logging.WARNING):
+        task = decoding(data, "s2t", "--max-speech-sample-size", "5", "--batch-ratio", "none", "--ctc-weight", "0.3")
+    assert task.cfg.max_speech_samples is None and task.cfg.ctc_decoding_weight == 0.3
+    assert told(caplog) == [
+        "no effect: --max-speech-sample-size 5; fairseq-generate does not read it",
+        "no effect: --batch-ratio none; fairseq-generate does not read it",
+    ]
+
+
+@pytest.mark.parametrize(
+    "flags, samples",
+    [
+        ([], 1_024_000),
+        (["--max-speech-sample-size", "480256"], 480_256),
+        (["--max-speech-positions", "1000"], 256_000),
+        (["--max-speech-sample-size", "480256", "--max-speech-positions", "1000"], 256_000),
+        (["--max-speech-sample-size", "2000000"], 2_000_000),
+    ],
+)
+def test_of_two_limits_of_length_the_smaller_counts(data, flags, samples):
+    _, task = trained(data, "s2t", *flags)
+    assert task.cfg.max_speech_samples == samples
+
+
 @pytest.mark.parametrize(
     "more, message",
     [
@@ -150,6 +282,13 @@ def test_a_flag_that_does_nothing_gets_one_line(data, caplog):
         (["--finetune-out-of-modules", "decoder"], "--finetune-out-of-modules decoder"),
         (["--batch-ratio", "__import__('os')"], r"--batch-ratio __import__\('os'\): give two numbers"),
         (["--batch-ratio", "[1]"], r"--batch-ratio \[1\]: give two numbers"),
+        (["--batch-ratio", "[0,1]"], r"--batch-ratio \[0,1\]: give two numbers above 0"),
+        (["--batch-ratio", "[1,-1]"], r"--batch-ratio \[1,-1\]: give two numbers above 0"),
+        (["--sample-break-mode", "none"], "--sample-break-mode none: give eos or complete"),
+        (["--label-rates", "49.5"], "--label-rates 49.5: give a whole number above 0"),
+        (["--mask", "1.5"], "--mask 1.5: give a share from 0 to 1"),
+        (["--poisson-lambda", "0"], "--poisson-lambda 0.0: give a number above 0"),
+        (["--max-speech-sample-size", "long"], "--max-speech-sample-size long: give a whole number above 0"),
     ],
 )
 def test_what_is_not_built_is_refused(data, more, message):
@@ -162,6 +301,13 @@ def test_what_is_not_built_is_refused(data, more, message):
     [
         (["--hubert-weight", "0.5"], "--hubert-weight 0.5: this code builds 1.0 alone"),
         (["--loss-weights", "[1,2,3]"], r"--loss-weights \[1, 2, 3\]: give one or two"),
+        (["--loss-weights", "5"], "--loss-weights 5: give one or two"),
+        (["--t5-task", "t2s", "--loss-type", "huber"], "--loss-type huber: give L1, L2 or L1\\+L2"),
+        (["--t5-task", "t2s", "--guided-attn-loss-sigma", "0", "--use-guided-attn-loss"], "sigma 0.0: give a number a"),
+        (["--t5-task", "s2t", "--label-smoothing", "1"], "--label-smoothing 1.0: give a share from 0 to less than 1"),
+        (["--t5-task", "s2t", "--post-process", "words"], "--post-process words: give sentencepiece, .* or none"),
+        (["--t5-task", "s2t", "--ce-weight", "-1"], "--ce-weight -1.0: give a number that is not below 0"),
+        (["--t5-task", "s2t", "--ce-weight", "0"], "--ce-weight 0 and --ctc-weight 0: nothing would be learned"),
     ],
 )
 def test_a_loss_that_is_not_built_is_refused(data, more, message):

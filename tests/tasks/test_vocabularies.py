@@ -232,6 +232,7 @@ def test_units_in_another_order_are_refused(trained):
         with pytest.raises(CheckpointError, match=message):
             check_start(contents, start, units=other, **rest)
     check_start(contents, Start("encoder"), units=other, **rest)
+    check_start(contents, Start(new_nets="unit_head"), units=other, **rest)
     check_start(contents._replace(units=[]), None, units=other, **rest)
     check_start(contents, None, units=[], **rest)
 

@@ -1,0 +1,73 @@
+"""The speech encoder at base size on one long utterance, without gradient, beside transformers' with the same weights.
+
+    python -m benchmarks.encoder                    30 s
+    python -m benchmarks.encoder --seconds 10 --dtype bf16
+
+Each runs in a process of its own. What counts as memory is what the run takes above the model that stands there.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from .measure import DTYPES, Measurement, Ratio, Report, add_options, apart, measure, tell
+from .models import random_model, their_model, waveforms
+
+PEER = "transformers"
+AIMS = {"time": 2.0, "memory": 4.0}
+
+
+def encode(whose: str, *, seconds: float, device: str, dtype: str, repeats: int) -> Measurement:
+    """Time ``ours`` or the peer's in this process."""
+    batch = waveforms((seconds,), device)
+    if whose == PEER:
+        model = their_model("s2t").eval().to(device)
+        mask = torch.ones_like(batch["waveform"], dtype=torch.long)
+
+        def run() -> object:
+            return model.speecht5.encoder(input_values=batch["waveform"], attention_mask=mask).last_hidden_state
+    else:
+        model = random_model("s2t").eval().to(device)
+
+        def run() -> object:
+            return model.encode(**batch).states
+
+    def step() -> object:
+        with torch.no_grad(), torch.autocast(device, dtype=DTYPES[dtype], enabled=dtype != "fp32"):
+            return run()
+
+    return measure(f"{whose}, {seconds:g} s, {dtype}", step, device=device, warm_up=0, repeats=repeats)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of the utterance")
+    parser.add_argument("--dtype", default="fp32", choices=DTYPES, help="of the products (autocast)")
+    parser.add_argument("--rounds", type=int, default=1, help="times that the two take turns")
+    parser.add_argument("--single", choices=("ours", PEER), help=argparse.SUPPRESS)
+    add_options(parser)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    work = {"seconds": options.seconds, "device": options.device, "dtype": options.dtype, "repeats": options.repeats}
+    if options.single:
+        tell(encode(options.single, **work))
+        return
+    flags = [text for name, value in work.items() for text in (f"--{name}", str(value))]
+    flags += ["--threads", str(options.threads)]
+    rounds = [
+        {name: apart("benchmarks.encoder", ["--single", name, *flags]) for name in ("ours", PEER)}
+        for _ in range(options.rounds)
+    ]
+    ours, theirs = (
+        sorted((r[name] for r in rounds), key=lambda m: m.seconds)[len(rounds) // 2] for name in ("ours", PEER)
+    )
+    name = f"encoder, {options.seconds:g} s, {options.dtype}"
+    time = Ratio(name, ours.seconds, theirs.seconds, "s", PEER, AIMS["time"])
+    memory = Ratio(f"{name}, extra memory", ours.extra_gib, theirs.extra_gib, "GiB", PEER, AIMS["memory"])
+    Report("encoder", [ours, theirs], [time, memory]).publish(options.json)
+
+
+if __name__ == "__main__":
+    main()
