@@ -106,7 +106,7 @@ def _with_sentencepiece(model: Portable, file: Path, to: str) -> Portable:
         ValueError: it would have no effect, or is no sentencepiece model. OSError: there is no such file.
         CheckpointError: it cannot make the dictionary's symbols.
     """
-    if not model.reads_or_writes_text and to != HUGGINGFACE:
+    if not model.has_text and to != HUGGINGFACE:
         raise ValueError(f"--spm-model {file}: the job {model.job} has no text; leave the option out")
     if not file.is_file():
         raise FileNotFoundError(f"--spm-model {file}: no such file; correct the path")
@@ -131,11 +131,11 @@ def _with_sentencepiece(model: Portable, file: Path, to: str) -> Portable:
 def _lacking(model: Portable) -> list[str]:
     """What the job needs and nothing of the source holds."""
     lines = []
-    if model.reads_or_writes_text and not model.symbols:
+    if model.has_text and not model.symbols:
         lines.append("no symbols: give --dict dict.txt")
     if model.job == "s2c" and not model.classes:
         lines.append("no names of classes: give --dict dict.txt")
-    if model.reads_or_writes_text and model.cuts_text and model.sentencepiece is None:
+    if model.has_text and model.cuts_text and model.sentencepiece is None:
         lines.append("no sentencepiece model, which cuts the texts: give --spm-model spm.model")
     return lines
 

@@ -51,7 +51,7 @@ def from_elsewhere(folder: Path, settings: dict[str, Any], theirs: dict[str, Ten
     if job == "s2t":
         model = model.noting("there is no CTC head: --no-ctc-head")
     theirs, model = _with_mask_vector(theirs, model)
-    if not model.reads_or_writes_text:
+    if not model.has_text:
         check_fit(theirs, model)
         return model._replace(tensors=ours_named(theirs))
     size, first = (settings.get(name, DEFAULTS[name]) for name in ("vocab_size", "decoder_start_token_id"))

@@ -124,7 +124,7 @@ def _tokenizer(model: Portable) -> _Tokenizer:
         CheckpointError: the job has text and there is no sentencepiece model, or one of other symbols.
     """
     place = "the sentencepiece model"
-    if not model.reads_or_writes_text:
+    if not model.has_text:
         pieces = model.sentencepiece or model_without_pieces()
         symbols = symbols_of(pieces, place)
         return _Tokenizer(symbols, ordered_pieces(pieces, symbols, place))
@@ -149,7 +149,7 @@ def _needs(model: Portable) -> list[str]:
     normaliser = model.job_options.get("text_normaliser") or NO_NORMALISER
     if told and normaliser != NO_NORMALISER:
         lines.append(f"texts are those that --text-normaliser {normaliser} makes, which the processor does not do")
-    if not model.reads_or_writes_text and model.sentencepiece is None:
+    if not model.has_text and model.sentencepiece is None:
         lines.append("the job has no text: the tokenizer knows special symbols alone (--spm-model gives it another)")
     if model.config.normalize_waveform and "speech" in JOBS[model.job].sources:
         lines.append("the processor divides waveforms by sqrt(variance + 1e-7), this code by sqrt(variance + 1e-5)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, fields, replace
@@ -17,7 +16,7 @@ from fairseq.tasks import TASK_DATACLASS_REGISTRY
 from ..models import SpeechT5Config, SpeechT5LargeConfig
 from ..models.errors import CheckpointError
 from ..models.facts import PRESETS
-from ..models.jobs import JOBS
+from ..models.jobs import JOBS, PREFIX, PRETRAIN
 from ..models.kinds import wrong_kinds
 from ..models.options import NET_OPTIONS
 from ..models.released_options import config_from_released, released_preset
@@ -27,30 +26,16 @@ PLACES = {
     "data", "label_dir", "audio_root", "save_dir", "path", "restore_file", "finetune_from_model", "results_path",
     "checkpoint_path", "text_data", "spm_model", "vocoder",
 }  # fmt: skip
-PRETRAIN = "pretrain"  # one task, with text or without
-_PREFIX = "speecht5_"
-
-
-def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A copy of one part of a checkpoint's options; empty where it does not tell."""
-    found = (state.get("cfg") or {}).get(name) or {}
-    return dict(vars(found) if isinstance(found, Namespace) else found)
 
 
 def task_name(job: str) -> str:
     """The registered task of a job."""
-    return _PREFIX + (PRETRAIN if job.startswith(PRETRAIN) else job)
+    return PREFIX + (PRETRAIN if job.startswith(PRETRAIN) else job)
 
 
 def criterion_name(job: str) -> str:
     """The registered criterion of a job."""
-    return f"{_PREFIX}speech" if job in ("t2s", "s2s") else task_name(job)
-
-
-def told_job(task: Mapping[str, Any]) -> str | None:
-    """The job of a task; None where it is not told, and of pre-training, of which there are two."""
-    name = str(task.get("t5_task") or task.get("_name") or "").removeprefix(_PREFIX)
-    return name if name in JOBS and name != PRETRAIN else None
+    return f"{PREFIX}speech" if job in ("t2s", "s2s") else task_name(job)
 
 
 def task_options(task: Mapping[str, Any], job: str) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from ..models import SpeechT5Config, SpeechT5Model
 from ..models.checkpoint import check_ours
 from ..models.dictionary_change import TIED_EMBEDDINGS
 from ..models.errors import CheckpointError, listed
-from ..models.jobs import JOBS
+from ..models.jobs import JOBS, NETS, job_of_nets, needed_nets
 from ..models.loading import CLASS_ROWS, UNITS
 from ..models.new_nets import NO_NETS
 from ..models.partial import DIGEST
 from ..models.parts import net_of, nets_of
 from ..models.vocabulary import CLASSES, SYMBOLS, decode, encode
 
-_OWN_HEADS = {"unit_head": "units", "speaker_head": "speaker"}  # that no other job has
 _BOTTLENECK = ".adapter."  # in the names of the tensors of --adapter-dim
 _TEMPORARY = ("freeze", "lr_factors", "layer_lr_decay", "freeze_encoder_updates", "freeze_decoder_updates")
 
@@ -81,27 +80,13 @@ class Portable(NamedTuple):
         return replace(self.config, no_ctc_head="ctc_head" not in nets_of(self.tensors))
 
     @property
-    def reads_or_writes_text(self) -> bool:
-        return "text" in JOBS[self.job].sources | JOBS[self.job].targets
+    def has_text(self) -> bool:
+        """Whether the job reads or writes text."""
+        return JOBS[self.job].has_text
 
     def noting(self, *lines: str) -> Portable:
         """With more to tell."""
         return self._replace(notes=(*self.notes, *lines))
-
-
-def path_nets(job: str) -> set[str]:
-    """The pre- and post-nets that a job builds."""
-    sources, targets, _ = JOBS[job]
-    nets = {f"{source}_encoder_prenet" for source in sources}
-    return nets | {f"{target}_decoder_{kind}" for target in targets for kind in ("prenet", "postnet")}
-
-
-def needed_nets(job: str) -> set[str]:
-    """Those without which it is not that job: a CTC head and a quantizer may be missing, by options."""
-    return path_nets(job) | {net for net, head in _OWN_HEADS.items() if head in JOBS[job].heads}
-
-
-NETS = {"encoder", "decoder", *path_nets("pretrain"), *_OWN_HEADS, "ctc_head", "quantizer"}
 
 
 def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor], path: Path) -> str:
@@ -140,13 +125,6 @@ def _of_additions(tensors: Mapping[str, Tensor], path: Path) -> str:
         "holds additions to a base: make one checkpoint of both with `python -m speecht5_fairseq.convert.merge "
         f"{path} --out MERGED.pt`, and give that"
     )
-
-
-def job_of_nets(nets: set[str]) -> str | None:
-    """The one job with just these pre- and post-nets; of two, that whose head is there."""
-    own = nets & path_nets("pretrain")
-    fitting = [job for job in JOBS if path_nets(job) == own and needed_nets(job) <= nets]
-    return max(fitting, key=lambda job: len(needed_nets(job)), default=None)
 
 
 def expected_shapes(model: Portable) -> dict[str, torch.Size]:
@@ -224,7 +202,7 @@ def with_dictionary(model: Portable, given: Path | None) -> Portable:
         return model
     if model.job == "s2c":
         key, symbols, rows = CLASSES, load_class_dictionary(given), len(model.tensors[CLASS_ROWS])
-    elif model.reads_or_writes_text:
+    elif model.has_text:
         key, symbols = SYMBOLS, list(load_text_dictionary(given).symbols)
         rows = next(len(model.tensors[name]) for name in TIED_EMBEDDINGS if name in model.tensors)
     else:

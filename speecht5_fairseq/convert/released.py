@@ -12,9 +12,10 @@ import torch
 from ..constants import SAMPLE_RATE
 from ..criterions.released import CTC_WEIGHT
 from ..data.atomic import replacing
-from ..models.checkpoint import model_options
+from ..models.checkpoint import model_options, section
 from ..models.contents import contents_of, cuts_text
 from ..models.errors import CheckpointError, listed
+from ..models.jobs import PRETRAIN, path_nets, told_job
 from ..models.parts import nets_of
 from ..models.released_format import from_released, to_released
 from ..models.released_options import (
@@ -37,19 +38,16 @@ from .fairseq_file import (
     write_companions,
 )
 from .options import (
-    PRETRAIN,
     criterion_options,
     read_config,
-    section,
     task_options,
-    told_job,
     without_unread,
 )
-from .portable import Portable, check_whole, find_job, path_nets, with_dictionary
+from .portable import Portable, check_whole, find_job, with_dictionary
 
 TASK = "speecht5"
 # Nets that the published code builds in every job.
-ALWAYS = ("decoder", *sorted(path_nets("pretrain")), "ctc_head")
+ALWAYS = ("decoder", *sorted(path_nets(PRETRAIN)), "ctc_head")
 
 
 def from_released_file(state: dict[str, Any], path: Path, job: str | None, dictionary: Path | None) -> Portable:
@@ -85,7 +83,7 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
     )
     check_whole(model)
     beside = path.with_name(DICTIONARY)
-    if dictionary is None and beside.is_file() and (model.reads_or_writes_text or model.job == "s2c"):
+    if dictionary is None and beside.is_file() and (model.has_text or model.job == "s2c"):
         dictionary = beside
         model = model.noting(f"symbols: those of {beside}")
     return with_dictionary(model, dictionary)

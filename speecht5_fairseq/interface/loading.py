@@ -22,8 +22,6 @@ from ..models.jobs import JOBS
 from ..models.loading import DictionaryFiles
 from ..models.speecht5 import SpeechT5Model
 
-TEXT_JOBS = ("s2t", "t2s", "pretrain")
-
 
 class Source(NamedTuple):
     """A model before it is built.
@@ -133,7 +131,7 @@ def _symbols(source: Source, file: str | Path | None) -> Dictionary | None:
     Raises:
         CheckpointError: it is needed, and neither has one.
     """
-    if source.job not in TEXT_JOBS:
+    if not JOBS[source.job].has_text:
         return None
     if file is not None:
         return load_text_dictionary(file)

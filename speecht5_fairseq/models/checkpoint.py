@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from .released_options import config_from_released, released_preset
 from .signal_values import check_signal
 from .state_layout import check_layout
 
-MARK = "encoder.relative_positions.vectors.weight"  # in every model of ours, and in no other of fairseq's
+OUR_MARK = "encoder.relative_positions.vectors.weight"  # in every model of ours, and in no other of fairseq's
 ZIP = b"PK\x03\x04"  # how files of torch.save begin; older ones are bare pickles
 
 
@@ -130,7 +131,7 @@ def check_ours(tensors: dict[str, Any], name: str) -> None:
     Raises:
         CheckpointError: they are those of something else.
     """
-    if MARK not in tensors and DIGEST not in tensors:
+    if OUR_MARK not in tensors and DIGEST not in tensors:
         raise CheckpointError(
             f"{name}: it is not a speecht5_fairseq model; its nets are {listed(nets_of(tensors))}. Give a checkpoint "
             "that fairseq-train wrote with this user dir"
@@ -145,10 +146,15 @@ def trained_prediction(state: dict[str, Any]) -> str:
     return str(options.get("speech_prediction", "mel"))
 
 
-def model_options(state: dict[str, Any]) -> dict[str, Any]:
-    """The model's options in a checkpoint, the checkpoint's own and not a copy; none where it does not tell."""
-    options = (state.get("cfg") or {}).get("model") or {}
+def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One part of a checkpoint's options, the checkpoint's own and not a copy; empty where it does not tell."""
+    options = (state.get("cfg") or {}).get(name) or {}
     return options if isinstance(options, dict) else vars(options)
+
+
+def model_options(state: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``section``, the model's."""
+    return section(state, "model")
 
 
 def updates_of(state: dict[str, Any]) -> int:

@@ -122,7 +122,7 @@ def _check_rows(model: dict[str, torch.Tensor], symbols: list[str], path: str | 
         )
 
 
-def own_symbols(contents: Contents) -> list[str]:
+def symbols_of_file(contents: Contents) -> list[str]:
     """Of dict.txt: without the four before it and the two that loading appends."""
     return without_special(contents.symbols)
 
@@ -157,7 +157,7 @@ def files_of(contents: Contents) -> dict[str, bytes]:
 
     The dictionaries' counts, which nothing reads, are 1.
     """
-    texts = {"dict.txt": own_symbols(contents) or contents.classes, "dict.km.txt": contents.units}
+    texts = {"dict.txt": symbols_of_file(contents) or contents.classes, "dict.km.txt": contents.units}
     files = {name: _dictionary(symbols).encode() for name, symbols in texts.items() if symbols}
     if contents.pieces is not None:
         files["spm.model"] = contents.pieces.content

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .checkpoint import model_options, read_checkpoint, updates_of
+from .checkpoint import model_options, read_checkpoint, section, updates_of
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .contents import Contents, checked_contents
 from .dictionary_change import TIED_EMBEDDINGS
-from .jobs import JOBS
+from .jobs import job_of
 from .loading import CLASS_ROWS, UNITS
 from .new_nets import NO_NETS
 from .partial import DIGEST
@@ -109,7 +109,7 @@ def read_facts(path: str | Path) -> Facts:
     state = read_checkpoint(path)
     tensors = state["model"]
     contents = checked_contents(state, path)
-    given, task = model_options(state), _task_options(state)
+    given, task = model_options(state), section(state, "task")
     preset, options = _options(given)
     return Facts(
         path=Path(path),
@@ -119,7 +119,7 @@ def read_facts(path: str | Path) -> Facts:
         preset=str(given.get("_name") or given.get("arch") or ""),
         options=options,
         changed=changed(options, preset),
-        task=task,
+        task=dict(task),
         training=_training(state),
         contents=contents,
         units=len(tensors.get(UNITS, ())),
@@ -127,25 +127,6 @@ def read_facts(path: str | Path) -> Facts:
         parts=count_parts(tensors),
         nets=list(dict.fromkeys(net_of(name) for name in tensors if net_of(name) not in NO_NETS | {net_of(DIGEST)})),
     )
-
-
-def job_of(task: Mapping[str, Any], nets: Collection[str]) -> str:
-    """The job of a checkpoint: by its task's options, or where these do not tell by its nets."""
-    told = str(task.get("_name") or "").removeprefix("speecht5_")
-    told = told if told in JOBS else str(task.get("t5_task") or "")
-    if told not in JOBS:
-        told = _job_by_nets(nets)
-    return "pretrain_speech" if told == "pretrain" and "text_decoder_prenet" not in nets else told
-
-
-def _job_by_nets(nets: Collection[str]) -> str:
-    if "unit_head" in nets:
-        return "pretrain"
-    if "speaker_head" in nets:
-        return "s2c"
-    if "text_decoder_prenet" in nets or "ctc_head" in nets:  # additions may have the head alone
-        return "s2t"
-    return "t2s" if "text_encoder_prenet" in nets else "s2s"
 
 
 def changed(options: Mapping[str, Any], preset: type[SpeechT5Config] | None) -> dict[str, Any]:
@@ -171,11 +152,6 @@ def count_parts(tensors: Mapping[str, Tensor]) -> list[Part]:
     return [Part(net, *counted) for net, counted in counts.items()]
 
 
-def _task_options(state: Mapping[str, Any]) -> dict[str, Any]:
-    options = (state.get("cfg") or {}).get("task") or {}
-    return dict(options if isinstance(options, dict) else vars(options))
-
-
 def _options(given: Mapping[str, Any]) -> tuple[type[SpeechT5Config] | None, dict[str, Any]]:
     """The preset, None where a checkpoint tells no options, and the options by our names."""
     preset = released_preset(given)
@@ -194,8 +170,7 @@ def _public(options: Mapping[str, Any]) -> dict[str, Any]:
 def _origin(state: Mapping[str, Any], given: Mapping[str, Any]) -> Origin:
     digest = state["model"].get(DIGEST)
     base = None if digest is None else Base(str(given.get("base_checkpoint") or ""), decode(digest)[0])
-    run = (state.get("cfg") or {}).get("checkpoint") or {}
-    run = run if isinstance(run, dict) else vars(run)
+    run = section(state, "checkpoint")
     averaged = (state.get("extra_state") or {}).get("averaged") or []
     told = SIGNAL_KEY in (state.get("task_state") or {})  # ours by the published options' names
     writer = OURS if told or released_preset(given) is None else RELEASED
@@ -204,8 +179,7 @@ def _origin(state: Mapping[str, Any], given: Mapping[str, Any]) -> Origin:
 
 def _training(state: Mapping[str, Any]) -> Training:
     extra = state.get("extra_state") or {}
-    run = (state.get("cfg") or {}).get("checkpoint") or {}
-    run = run if isinstance(run, dict) else vars(run)
+    run = section(state, "checkpoint")
     best = extra.get("best")
     return Training(
         updates=updates_of(dict(state)),

@@ -101,7 +101,7 @@ UNUSED = re.compile(
 )
 _KEY_NORM = re.compile(r"encoder\.layers\.\d+\.norm_k\.")  # read by pre-norm models alone
 PRE_NORM = "decoder.layer_norm.weight"  # the final norm, which post-norm models lack
-MARK = "encoder.pos_emb.pe_k.weight"  # in every released file, and never in one of ours
+RELEASED_MARK = "encoder.pos_emb.pe_k.weight"  # in every released file, and never in one of ours
 
 
 class Translated(NamedTuple):
@@ -113,7 +113,7 @@ class Translated(NamedTuple):
 
 def is_released(tensors: Collection[str]) -> bool:
     """Whether these are the tensor names of a checkpoint of the published code."""
-    return MARK in tensors
+    return RELEASED_MARK in tensors
 
 
 def from_released(theirs: Mapping[str, Tensor], name: str = "the checkpoint") -> Translated:

@@ -8,9 +8,10 @@ from conversions import tiny_checkpoint
 from helpers import LARGE_LAYOUT, SYMBOLS, model_over, tiny_base, tiny_model, write_lines
 
 from speecht5_fairseq.convert.fairseq_file import from_fairseq
-from speecht5_fairseq.convert.portable import expected_shapes, find_job, path_nets, with_dictionary
-from speecht5_fairseq.models.checkpoint import MARK, read_state
+from speecht5_fairseq.convert.portable import expected_shapes, find_job, with_dictionary
+from speecht5_fairseq.models.checkpoint import OUR_MARK, read_state
 from speecht5_fairseq.models.errors import CheckpointError
+from speecht5_fairseq.models.jobs import path_nets
 
 JOBS = ["pretrain", "pretrain_speech", "s2t", "t2s", "s2s", "s2c"]
 HERE = Path("here.pt")
@@ -56,7 +57,7 @@ def test_another_models_checkpoint_is_refused():
     with pytest.raises(CheckpointError, match="here.pt: it is not a speecht5_fairseq model; its nets are decoder"):
         find_job(None, None, {"decoder.embed_tokens.weight": torch.ones(1)}, HERE)
     with pytest.raises(CheckpointError, match="here.pt: nets that this version does not know: gate, router; take a"):
-        find_job(None, None, {MARK: torch.ones(1), "router.x": torch.ones(1), "gate.y": torch.ones(1)}, HERE)
+        find_job(None, None, {OUR_MARK: torch.ones(1), "router.x": torch.ones(1), "gate.y": torch.ones(1)}, HERE)
     with pytest.raises(CheckpointError, match="holds additions to a base: .*convert.merge here.pt --out MERGED.pt"):
         find_job(None, None, {"encoder.x": torch.ones(1), "base.digest": torch.ones(1)}, HERE)
 
