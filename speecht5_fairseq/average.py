@@ -25,11 +25,10 @@ from torch import Tensor
 from .data.atomic import replacing
 from .models.checkpoint import model_options, read_checkpoint, updates_of
 from .models.contents import contents_of
-from .models.dictionary_change import SYMBOLS, first_difference
+from .models.dictionary_change import first_difference
 from .models.errors import CheckpointError, listed
-from .models.loading import CLASSES
 from .models.partial import DIGEST
-from .models.vocabulary import decode
+from .models.vocabulary import CLASSES, SYMBOLS, decode
 
 logger = logging.getLogger(__name__)
 

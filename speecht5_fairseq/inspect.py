@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from .data.piece_model import load_sentencepiece
-from .models.contents import Contents, extract, own_symbols
+from .models.contents import Contents, extract, symbols_of_file
 from .models.facts import Facts, read_facts
-from .models.uses import JOBS, flags, missing_files, uses_of
+from .models.jobs import JOBS
+from .models.uses import TITLES, flags, missing_files, uses_of
 
 SHOWN = 12  # symbols and names that are printed
 ROW = "{:<16}{}"
@@ -29,7 +30,7 @@ ROW = "{:<16}{}"
 
 def report(facts: Facts) -> str:
     """The facts as a page of text."""
-    title, task = JOBS[facts.job]
+    title, task = TITLES[facts.job]
     lines = [f"{facts.path}: {title} ({task}), {facts.bytes / 1e6:.1f} MB", ""]
     lines += [ROW.format(name, text) for name, text in _rows(facts) if text]
     lines += ["", *_parameter_table(facts)]
@@ -44,7 +45,7 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "trained", _training(facts)
     yield "size", _size(facts)
     yield "options", " ".join(flags(facts.changed)) and f"not the preset's: {' '.join(flags(facts.changed))}"
-    yield "symbols", _symbols(contents) or ("not inside: give dict.txt" if _reads_text(facts) else "")
+    yield "symbols", _symbols(contents) or ("not inside: give dict.txt" if JOBS[facts.job].has_text else "")
     yield "sentencepiece", _pieces(facts)
     if facts.units:
         inside = "with their dictionary" if contents.units else "without their dictionary (dict.km.txt)"
@@ -78,20 +79,16 @@ def _training(facts: Facts) -> str:
 
 def _size(facts: Facts) -> str:
     options = facts.options
-    if not options:
+    if not options.keys() >= {"encoder_layers", "decoder_layers", "embed_dim", "attention_heads"}:
         return "not told"
     layers = f"{options['encoder_layers']} + {options['decoder_layers']} layers"
     return f"{facts.preset}: {layers}, width {options['embed_dim']}, {options['attention_heads']} heads"
 
 
-def _reads_text(facts: Facts) -> bool:
-    return facts.job in ("s2t", "t2s", "pretrain")
-
-
 def _symbols(contents: Contents) -> str:
     if not contents.symbols:
         return ""
-    own = own_symbols(contents)
+    own = symbols_of_file(contents)
     special = [symbol for symbol in contents.symbols if symbol not in own]
     return f"{len(contents.symbols)}: {_first(own)}; special: {' '.join(special)}"
 

@@ -12,8 +12,9 @@ from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from ..data.atomic import replacing
 from ..data.piece_model import PieceModel
-from ..models.checkpoint import model_options
-from ..models.contents import Contents, contents_of, files_of, saved_contents
+from ..models.checkpoint import model_options, section
+from ..models.contents import Contents, contents_of, cuts_text, files_of, saved_contents
+from ..models.jobs import job_of_nets, told_job
 from ..models.parts import nets_of
 from .options import (
     criterion_name,
@@ -21,12 +22,10 @@ from .options import (
     filled,
     plain,
     read_config,
-    section,
     task_name,
     task_options,
-    told_job,
 )
-from .portable import Portable, check_whole, find_job, job_of_nets
+from .portable import Portable, check_whole, find_job
 
 DICTIONARY, SENTENCEPIECE = "dict.txt", "spm.model"
 _HISTORY = ("criterion_name", "optimizer_name", "lr_scheduler_state", "num_updates")
@@ -52,6 +51,7 @@ def from_fairseq(state: dict[str, Any], path: Path, job: str | None) -> Portable
         criterion=criterion_options(section(state, "criterion"), home),
         history=read_history(state),
         sentencepiece=read_sentencepiece(contents, task),
+        cuts_text=cuts_text(contents, task, published=False),
         units=tuple(contents.units),
     )
     check_whole(model)
@@ -97,7 +97,7 @@ def new_history(model: Portable) -> list[dict[str, Any]]:
 
 def piece_model(model: Portable) -> PieceModel | None:
     """The sentencepiece model of a job with text, by the name of the file that is written."""
-    if model.sentencepiece is None or not model.reads_or_writes_text:
+    if model.sentencepiece is None or not model.has_text:
         return None
     return PieceModel(Path(SENTENCEPIECE), model.sentencepiece)
 
@@ -113,6 +113,11 @@ def companions(model: Portable) -> dict[str, bytes]:
     return files_of(Contents(model.path, **contents, pieces=piece_model(model), piece_file=SENTENCEPIECE, signal={}))
 
 
+def names_sentencepiece(model: Portable) -> bool:
+    """Whether the options name the sentencepiece model: so they tell that texts are cut, even where it is not there."""
+    return model.has_text and (model.cuts_text or model.sentencepiece is not None)
+
+
 def write_companions(model: Portable, folder: Path) -> None:
     for name, content in companions(model).items():
         with replacing(folder / name) as partial:
@@ -123,7 +128,7 @@ def complete_options(model: Portable, folder: Path) -> dict[str, dict[str, Any]]
     """``cfg`` of a checkpoint: model, task and criterion, what is not told at its default; data are in ``folder``."""
     task, criterion = task_name(model.job), criterion_name(model.job)
     places = {"_name": task, "data": str(folder)}
-    if SENTENCEPIECE in companions(model):
+    if names_sentencepiece(model):
         places["spm_model"] = str(folder / SENTENCEPIECE)
     losses = model.criterion or {}
     if model.job == "s2t" and not losses and model.config.no_ctc_head:

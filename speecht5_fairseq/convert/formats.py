@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..generation.hifigan_checkpoint import load_hifigan
-from ..models.checkpoint import read_state
+from ..data.piece_model import PieceModel, load_sentencepiece, read_piece_model
+from ..generation.hifigan_checkpoint import ORIGINAL_CONFIG, load_hifigan
+from ..models.checkpoint import read_file, read_state
+from ..models.contents import without_special
+from ..models.errors import listed
 from ..models.released_format import is_released
 from .fairseq_file import companions, from_fairseq, write_fairseq
 from .hifigan import export_huggingface, export_original
 from .huggingface_files import CONFIG, read_settings
-from .huggingface_folder import read_folder, write_folder
+from .huggingface_folder import read_folder, taken_home, write_folder
+from .pieces import check_pieces, pieces_of, unknown_pieces
 from .portable import Portable, with_dictionary
 from .released import from_released_file, write_released
 
@@ -67,6 +71,7 @@ def convert(
     model = _read(source, layout, state, job, dictionary)
     if spm_model is not None:
         model = _with_sentencepiece(model, spm_model, to)
+    model = model.noting(*_lacking(model))
     _check_out(source, out, to, model, overwrite=overwrite)
     if to == HUGGINGFACE:
         return list(write_folder(model, out).notes)
@@ -89,21 +94,50 @@ def _layout_of(source: Path) -> tuple[str, dict[str, Any]]:
 def _read(source: Path, layout: str, state: dict[str, Any], job: str | None, dictionary: Path | None) -> Portable:
     if layout == RELEASED:
         return from_released_file(state, source, job, dictionary)
-    model = read_folder(source, job) if layout == HUGGINGFACE else from_fairseq(state, source, job)
+    folder = layout == HUGGINGFACE
+    model = taken_home(read_folder(source, job)) if folder else from_fairseq(state, source, job)
     return with_dictionary(model, dictionary)
 
 
 def _with_sentencepiece(model: Portable, file: Path, to: str) -> Portable:
-    """The model with the sentencepiece model that is given.
+    """The model with the sentencepiece model that is given; another one than its own is told.
 
     Raises:
-        ValueError: it would have no effect. OSError: there is no such file.
+        ValueError: it would have no effect, or is no sentencepiece model. OSError: there is no such file.
+        CheckpointError: it cannot make the dictionary's symbols.
     """
-    if not model.reads_or_writes_text and to != HUGGINGFACE:
+    if not model.has_text and to != HUGGINGFACE:
         raise ValueError(f"--spm-model {file}: the job {model.job} has no text; leave the option out")
     if not file.is_file():
         raise FileNotFoundError(f"--spm-model {file}: no such file; correct the path")
-    return model._replace(sentencepiece=file.read_bytes())
+    given = read_piece_model(file)
+    load_sentencepiece(given)  # refuses what is none
+    pieces = pieces_of(given.content, str(file))
+    if model.symbols:
+        own = without_special(model.symbols)
+        check_pieces(pieces, own, str(file))
+        unknown = unknown_pieces(pieces, own)
+        if unknown:
+            model = model.noting(f"{file} makes pieces that the dictionary lacks, read as <unk>: {listed(unknown)}")
+    if model.sentencepiece not in (None, given.content):
+        own_model = PieceModel(model.path, model.sentencepiece)
+        model = model.noting(
+            f"the sentencepiece model is {given}, in place of that of the training, digest {own_model.digest}: a text "
+            "may be cut into other pieces"
+        )
+    return model._replace(sentencepiece=given.content)
+
+
+def _lacking(model: Portable) -> list[str]:
+    """What the job needs and nothing of the source holds."""
+    lines = []
+    if model.has_text and not model.symbols:
+        lines.append("no symbols: give --dict dict.txt")
+    if model.job == "s2c" and not model.classes:
+        lines.append("no names of classes: give --dict dict.txt")
+    if model.has_text and model.cuts_text and model.sentencepiece is None:
+        lines.append("no sentencepiece model, which cuts the texts: give --spm-model spm.model")
+    return lines
 
 
 def _check_out(source: Path, out: Path, to: str, model: Portable, *, overwrite: bool) -> None:
@@ -138,19 +172,24 @@ def is_vocoder(source: Path) -> bool:
         CheckpointError: a folder that is neither a vocoder's nor one of `transformers`.
     """
     if source.is_dir():
-        if (source / CONFIG).is_file() or not (source / "config.yml").is_file():
+        if (source / CONFIG).is_file() or not (source / ORIGINAL_CONFIG).is_file():
             return read_settings(source).get("model_type") == VOCODER_TYPE
         return True
     if source.suffix in _VOCODER_SUFFIXES:
         return True
-    if source.suffix == ".pt" and source.with_name("config.yml").is_file():
-        return "generator" in read_state(source)["model"]
+    if source.suffix == ".pt" and source.with_name(ORIGINAL_CONFIG).is_file():
+        found = read_file(source)
+        model = found.get("model") if isinstance(found, dict) else None
+        return isinstance(model, dict) and "generator" in model
     return False
 
 
 def _convert_vocoder(source: Path, out: Path, to: str, *, overwrite: bool) -> list[str]:
-    """Raises:
-    ValueError: it is in that layout already, there is no such layout, or ``out`` is there. VocoderError: not readable.
+    """Write a HiFi-GAN in its other layout; a vocoder that is at ``out`` goes, whichever its layout.
+
+    Raises:
+        ValueError: it is in that layout already, there is no such layout, ``out`` is there, or holds a checkpoint
+            besides. VocoderError: it is not readable.
     """
     theirs = source.is_dir() and (source / CONFIG).is_file()
     if to == FAIRSEQ:

@@ -10,12 +10,11 @@ import torch
 from fairseq.data import Dictionary
 from torch import Tensor
 
-from ..models.dictionary_change import SYMBOLS
 from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
-from ..models.vocabulary import encode
+from ..models.vocabulary import SYMBOLS, encode
 from .huggingface import MASK_VECTOR, TABLE, ours_named, rearranged
-from .huggingface_files import CONFIG, EXTRACTOR, PROCESSOR, read_settings
+from .huggingface_files import CONFIG, EXTRACTOR, PROCESSOR, check_settings, read_settings
 from .huggingface_options import CLASSES, DEFAULTS, config_from_huggingface
 from .huggingface_tokenizer import read_tokenizer
 from .portable import Portable, expected_shapes, raise_unfitting
@@ -32,26 +31,27 @@ def from_elsewhere(folder: Path, settings: dict[str, Any], theirs: dict[str, Ten
     Raises:
         CheckpointError: a model that this code does not build, tensors that do not fit, or no tokenizer.
     """
+    check_settings(settings, {"architectures": [""]} if settings.get("architectures") else {}, str(folder / CONFIG))
     job = job or next((job for job, name in CLASSES.items() if name in (settings.get("architectures") or [])), None)
     if job not in CLASSES:
         raise CheckpointError(
             f"{folder / CONFIG}: architectures is {settings.get('architectures')}, known here are "
             f"{', '.join(CLASSES.values())}; give --job {'|'.join(CLASSES)}"
         )
-    config, notes = config_from_huggingface(settings, _extractor(folder), job, str(folder / CONFIG))
+    options = config_from_huggingface(settings, _extractor(folder), job, str(folder / CONFIG))
     model = Portable(
         path=folder,
         tensors={},
-        config=replace(config, no_ctc_head=job == "s2t"),
+        config=replace(options.config, no_ctc_head=job == "s2t"),
         job=job,
         home=job,
         task={"text_ends": "eos"} if job == "t2s" else {},  # as the processor has them
-        notes=(f"made by transformers: {CLASSES[job]}, the job {job}", *notes),
+        notes=(f"made by transformers: {CLASSES[job]}, the job {job}", *options.notes),
     )
     if job == "s2t":
         model = model.noting("there is no CTC head: --no-ctc-head")
     theirs, model = _with_mask_vector(theirs, model)
-    if not model.reads_or_writes_text:
+    if not model.has_text:
         check_fit(theirs, model)
         return model._replace(tensors=ours_named(theirs))
     size, first = (settings.get(name, DEFAULTS[name]) for name in ("vocab_size", "decoder_start_token_id"))
@@ -105,5 +105,5 @@ def _extractor(folder: Path) -> dict[str, Any]:
     if (folder / EXTRACTOR).is_file():
         return read_settings(folder, EXTRACTOR)
     if (folder / PROCESSOR).is_file():
-        return read_settings(folder, PROCESSOR).get("feature_extractor", {})
+        return read_settings(folder, PROCESSOR, {"feature_extractor": {}}).get("feature_extractor", {})
     return {}

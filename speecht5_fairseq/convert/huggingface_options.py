@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fairseq.data import Dictionary
 
@@ -23,6 +23,7 @@ from ..constants import (
 from ..models import SpeechT5Config
 from ..models.errors import CheckpointError
 from ..models.jobs import JOBS
+from .huggingface_files import check_settings
 
 MODEL_TYPE = "speecht5"
 CLASSES = {"s2t": "SpeechT5ForSpeechToText", "t2s": "SpeechT5ForTextToSpeech", "s2s": "SpeechT5ForSpeechToSpeech"}
@@ -96,8 +97,10 @@ _MEL = ("num_mel_bins", "hop_length", "win_length", "win_function", "fmin", "fma
 
 
 def check_expressible(config: SpeechT5Config, job: str, place: str) -> None:
-    """Raises:
-    CheckpointError: `transformers` has no such model as that at ``place``.
+    """Check that `transformers` has such a model as that at ``place``.
+
+    Raises:
+        CheckpointError: it has not; where it can go instead is said.
     """
     if job not in CLASSES:
         some = "choose by --job, of whose nets" if job.startswith("pretrain") else "it has"
@@ -148,21 +151,29 @@ def config_to_huggingface(config: SpeechT5Config, job: str, *, vocabulary: int, 
     }
 
 
+class TranslatedOptions(NamedTuple):
+    """Our options for those of `transformers`, and what is to be told of them, a line each."""
+
+    config: SpeechT5Config
+    notes: list[str]
+
+
 def config_from_huggingface(
     settings: Mapping[str, Any], extractor: Mapping[str, Any], job: str, place: str
-) -> tuple[SpeechT5Config, list[str]]:
-    """Our options for their config.json, and what is to be told of them.
+) -> TranslatedOptions:
+    """Our options for their config.json.
 
     Args:
         extractor: the feature extractor's settings; empty where there are none.
         place: of config.json.
 
     Raises:
-        CheckpointError: a value that this code does not build, or another signal.
+        CheckpointError: a value that this code does not build, or of another kind, or another signal.
     """
-    ours = {ours: getattr(SpeechT5Config, ours) for ours in RENAMED.values()}
-    given = {theirs: ours[name] for theirs, name in RENAMED.items()} | FIXED | DEFAULTS
-    given |= {one: given[other] for one, other in SIZES.items()} | dict(settings)
+    given = {theirs: getattr(SpeechT5Config, ours) for theirs, ours in RENAMED.items()} | FIXED | DEFAULTS
+    given |= {one: given[other] for one, other in SIZES.items()}
+    check_settings(settings, given, place)
+    given |= dict(settings)
     problems = [*_other_sizes(given), *_other_signal(extractor, job), *_other_padding(given, job)]
     if problems:
         raise CheckpointError(f"{place}: {'; '.join(problems)}: this code does not build such a model")
@@ -175,7 +186,7 @@ def config_from_huggingface(
         for one, other in DROPOUTS.items()
         if given[one] != given[other]
     ]
-    return SpeechT5Config(**made, _name="speecht5"), notes
+    return TranslatedOptions(SpeechT5Config(**made, _name="speecht5"), notes)
 
 
 def _other_sizes(given: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,6 @@ the dictionary's order; on the way in the rows of the embedding are put in fairs
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +16,13 @@ from fairseq.data import Dictionary
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..data.piece_model import PieceModel, load_sentencepiece
 from ..models.contents import without_special
-from ..models.errors import CheckpointError
-from .huggingface_files import read_settings
+from ..models.errors import CheckpointError, listed
+from .huggingface_files import check_settings, read_settings
 from .huggingface_options import TEXT_POSITIONS
-from .sentencepiece_model import CONTROL, UNKNOWN, UNUSED, Piece, read_pieces, special_pieces, with_pieces
+from .pieces import check_pieces, pieces_of, unknown_pieces
+from .sentencepiece_model import UNUSED, Piece, special_pieces, with_pieces
 
 MODEL_FILE, SETTINGS_FILE, ADDED_FILE = "spm_char.model", "tokenizer_config.json", "added_tokens.json"
-_FILLER = re.compile(r"madeupword\d{4}")  # what fairseq-preprocess makes a dictionary longer with; no text has it
 _ROLES = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 
@@ -46,12 +45,12 @@ def ordered_pieces(model: bytes, symbols: Sequence[str], place: str) -> bytes:
     Raises:
         CheckpointError: the model cannot make a symbol, or makes one that the dictionary lacks.
     """
-    pieces = {piece.text: piece for piece in _pieces_of(model, place)}
-    own = without_special(symbols)
-    _check_same(pieces, own, place)
+    there, own = pieces_of(model, place), without_special(symbols)
+    _check_same(there, own, place)
+    pieces = {piece.text: piece for piece in there}
     wanted = [*special_pieces(), *(pieces.get(symbol, Piece(symbol, kind=UNUSED)) for symbol in own)]
     ordered = model
-    if [piece.text for piece in _pieces_of(model, place)] != [piece.text for piece in wanted]:
+    if [piece.text for piece in there] != [piece.text for piece in wanted]:
         ordered = with_pieces(model, wanted)
     processor = load_sentencepiece(PieceModel(Path(place), ordered))
     found = [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
@@ -62,37 +61,12 @@ def ordered_pieces(model: bytes, symbols: Sequence[str], place: str) -> bytes:
     return ordered
 
 
-def symbols_of(model: bytes, place: str) -> list[str]:
-    """The dictionary that `manifest_tools.vocabulary` makes of a sentencepiece model, with the symbols around it.
-
-    Raises:
-        CheckpointError: no sentencepiece model.
-    """
-    before, after = Dictionary().symbols, (MASK_SYMBOL, CTC_BLANK_SYMBOL)
-    own = [piece.text for piece in _pieces_of(model, place) if piece.kind not in (CONTROL, UNKNOWN)]
-    return [*before, *(text for text in own if text not in (*before, *after)), *after]
-
-
-def _pieces_of(model: bytes, place: str) -> list[Piece]:
-    try:
-        return read_pieces(model)
-    except ValueError as error:
-        raise CheckpointError(f"{place}: {error}") from error
-
-
-def _check_same(pieces: Mapping[str, Piece], own: Sequence[str], place: str) -> None:
+def _check_same(pieces: Sequence[Piece], own: Sequence[str], place: str) -> None:
     twice = next((symbol for symbol in own if own.count(symbol) > 1), None)
     if twice is not None:
         raise CheckpointError(f"the dictionary has {twice!r} twice, which the tokenizer of transformers cannot have")
-    lacking = [symbol for symbol in own if symbol not in pieces and not _FILLER.fullmatch(symbol)]
-    if lacking:
-        index = len(special_pieces()) + own.index(lacking[0])
-        raise CheckpointError(
-            f"{place}: has no piece {lacking[0]!r} (index {index} of the dictionary, the first of {len(lacking)}): "
-            "transformers would read another symbol there; give the model that dict.txt was made with (--spm-model)"
-        )
-    made = [text for text, piece in pieces.items() if piece.kind not in (CONTROL, UNKNOWN) and text not in set(own)]
-    made = [text for text in made if text not in (MASK_SYMBOL, CTC_BLANK_SYMBOL)]
+    check_pieces(pieces, own, place)
+    made = unknown_pieces(pieces, own)
     if made:
         raise CheckpointError(
             f"{place}: makes the piece {made[0]!r} (the first of {len(made)}), which the dictionary lacks and fairseq "
@@ -135,18 +109,41 @@ def read_tokenizer(folder: Path, size: int) -> Rows:
             "there with SpeechT5Processor.save_pretrained"
         )
     model = file.read_bytes()
-    there = (name for name in (SETTINGS_FILE, ADDED_FILE) if (folder / name).is_file())
-    found = {name: read_settings(folder, name) for name in there}
-    settings, added = found.get(SETTINGS_FILE, {}), found.get(ADDED_FILE, {})
-    tokens = dict(enumerate(piece.text for piece in _pieces_of(model, str(file))))
-    tokens |= {index: text for text, index in added.items()}
-    tokens |= {int(index): token["content"] for index, token in settings.get("added_tokens_decoder", {}).items()}
+    settings = _settings(folder)
+    tokens = dict(enumerate(piece.text for piece in pieces_of(model, str(file))))
+    tokens |= {index: text for text, index in _added(folder).items()}
+    tokens |= {int(index): _content(token) for index, token in settings.get("added_tokens_decoder", {}).items()}
     if max(tokens) >= size:
         raise CheckpointError(
             f"{folder}: the tokenizer has a token {max(tokens)} ({tokens[max(tokens)]!r}), the model {size} rows; put "
             "the tokenizer there that belongs to it"
         )
     return _rows(tokens, settings, size, model)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json, with nothing but tokens in the places of tokens; empty where there is none."""
+    if not (folder / SETTINGS_FILE).is_file():
+        return {}
+    settings = read_settings(folder, SETTINGS_FILE, {"added_tokens_decoder": {}})
+    added = settings.get("added_tokens_decoder", {})
+    roles = {role: settings[role] for role in (*_ROLES, "mask_token") if settings.get(role)}
+    wrong = [index for index in added if not index.isdecimal()]
+    wrong += [name for name, token in (added | roles).items() if not isinstance(_content(token), str)]
+    if wrong:
+        raise CheckpointError(
+            f"{folder / SETTINGS_FILE}: no token, or not by its index: {listed(wrong)}; save the tokenizer there again"
+        )
+    return settings
+
+
+def _added(folder: Path) -> dict[str, int]:
+    """added_tokens.json, indices by token; empty where there is none."""
+    if not (folder / ADDED_FILE).is_file():
+        return {}
+    added = read_settings(folder, ADDED_FILE)
+    check_settings(added, dict.fromkeys(added, 0), str(folder / ADDED_FILE))
+    return added
 
 
 def _rows(tokens: Mapping[int, str], settings: Mapping[str, Any], size: int, model: bytes) -> Rows:
@@ -160,5 +157,5 @@ def _rows(tokens: Mapping[int, str], settings: Mapping[str, Any], size: int, mod
     return Rows(symbols, [places.get(symbol) for symbol in symbols], size - len(places), model)
 
 
-def _content(token: Any) -> str:
-    return token["content"] if isinstance(token, dict) else token
+def _content(token: Any) -> Any:
+    return token.get("content") if isinstance(token, dict) else token

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, fields, replace
@@ -15,8 +14,10 @@ from fairseq.dataclass.configs import FairseqConfig
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from ..models import SpeechT5Config, SpeechT5LargeConfig
+from ..models.errors import CheckpointError
 from ..models.facts import checked_preset
-from ..models.jobs import JOBS
+from ..models.jobs import JOBS, PREFIX, PRETRAIN
+from ..models.kinds import wrong_kinds
 from ..models.options import NET_OPTIONS
 from ..models.released_options import config_from_released, released_preset
 
@@ -25,30 +26,16 @@ PLACES = {
     "data", "label_dir", "audio_root", "save_dir", "path", "restore_file", "finetune_from_model", "results_path",
     "checkpoint_path", "text_data", "spm_model", "vocoder",
 }  # fmt: skip
-PRETRAIN = "pretrain"  # one task, with text or without
-_PREFIX = "speecht5_"
-
-
-def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A copy of one part of a checkpoint's options; empty where it does not tell."""
-    found = (state.get("cfg") or {}).get(name) or {}
-    return dict(vars(found) if isinstance(found, Namespace) else found)
 
 
 def task_name(job: str) -> str:
     """The registered task of a job."""
-    return _PREFIX + (PRETRAIN if job.startswith(PRETRAIN) else job)
+    return PREFIX + (PRETRAIN if job.startswith(PRETRAIN) else job)
 
 
 def criterion_name(job: str) -> str:
     """The registered criterion of a job."""
-    return f"{_PREFIX}speech" if job in ("t2s", "s2s") else task_name(job)
-
-
-def told_job(task: Mapping[str, Any]) -> str | None:
-    """The job of a task; None where it is not told, and of pre-training, of which there are two."""
-    name = str(task.get("t5_task") or task.get("_name") or "").removeprefix(_PREFIX)
-    return name if name in JOBS and name != PRETRAIN else None
+    return f"{PREFIX}speech" if job in ("t2s", "s2s") else task_name(job)
 
 
 def task_options(task: Mapping[str, Any], job: str) -> dict[str, Any]:
@@ -73,13 +60,21 @@ def read_config(options: Mapping[str, Any], path: Path, job: str, nets: set[str]
         nets: that the checkpoint has; of options of the published code, those of others are not taken.
 
     Raises:
-        CheckpointError: there are none, of another model, or of a newer version.
+        CheckpointError: there are none, of another model, of a newer version, or with values of the wrong kind.
         ValueError: options of the published code with a value that this code does not build.
     """
     if released_preset(options) is not None:
-        return _of_released(options, job, nets)
+        return _checked(_of_released(options, job, nets), path)
     kind, name = checked_preset(options, path), str(options.get("_name") or options.get("arch"))
-    return kind(**{name: value for name, value in options.items() if name != "arch"} | {"_name": name})
+    made = kind(**{name: value for name, value in options.items() if name != "arch"} | {"_name": name})
+    return _checked(made, path)
+
+
+def _checked(config: SpeechT5Config, path: Path) -> SpeechT5Config:
+    wrong = [*wrong_kinds(vars(config), {field.name: field.default for field in fields(SpeechT5Config)})]
+    if wrong:
+        raise CheckpointError(f"{path}: options of the model: {'; '.join(wrong)}; give one that fairseq-train wrote")
+    return config
 
 
 def _of_released(options: Mapping[str, Any], job: str, nets: set[str]) -> SpeechT5Config:

@@ -13,16 +13,16 @@ from torch import Tensor
 from ..data.dictionary import load_class_dictionary, load_text_dictionary
 from ..models import SpeechT5Config, SpeechT5Model
 from ..models.checkpoint import check_ours
-from ..models.dictionary_change import SYMBOLS, TIED_EMBEDDINGS
+from ..models.dictionary_change import TIED_EMBEDDINGS
 from ..models.errors import CheckpointError, listed
-from ..models.jobs import JOBS
-from ..models.loading import CLASS_ROWS, CLASSES, UNITS
+from ..models.jobs import JOBS, NETS, job_of_nets, needed_nets
+from ..models.loading import CLASS_ROWS, UNITS
 from ..models.new_nets import NO_NETS
 from ..models.partial import DIGEST
 from ..models.parts import net_of, nets_of
-from ..models.vocabulary import decode, encode
+from ..models.vocabulary import CLASSES, SYMBOLS, decode, encode
 
-_OWN_HEADS = {"unit_head": "units", "speaker_head": "speaker"}  # that no other job has
+_BOTTLENECK = ".adapter."  # in the names of the tensors of --adapter-dim
 _TEMPORARY = ("freeze", "lr_factors", "layer_lr_decay", "freeze_encoder_updates", "freeze_decoder_updates")
 
 
@@ -39,6 +39,7 @@ class Portable(NamedTuple):
         criterion: options of the criterion at home; None where it is not told.
         history: fairseq's ``optimizer_history``; may be empty.
         sentencepiece: the model file that makes the dictionary's symbols; None where there is none.
+        cuts_text: whether texts are cut by such a model, there or not, see ``contents.cuts_text``.
         units: the symbols of dict.km.txt, where they are told.
         notes: what to tell of the conversion, a line each.
     """
@@ -52,6 +53,7 @@ class Portable(NamedTuple):
     criterion: dict[str, Any] | None = None
     history: Sequence[dict[str, Any]] = ()
     sentencepiece: bytes | None = None
+    cuts_text: bool = False
     units: Sequence[str] = ()
     notes: tuple[str, ...] = ()
 
@@ -71,27 +73,20 @@ class Portable(NamedTuple):
         return self.task if self.job == self.home else {}
 
     @property
-    def reads_or_writes_text(self) -> bool:
-        return "text" in JOBS[self.job].sources | JOBS[self.job].targets
+    def job_config(self) -> SpeechT5Config:
+        """The options that the job is built with: a model that was trained for another one may have no CTC head."""
+        if self.job == self.home or "ctc" not in JOBS[self.job].heads:
+            return self.config
+        return replace(self.config, no_ctc_head="ctc_head" not in nets_of(self.tensors))
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the job reads or writes text."""
+        return JOBS[self.job].has_text
 
     def noting(self, *lines: str) -> Portable:
         """With more to tell."""
         return self._replace(notes=(*self.notes, *lines))
-
-
-def path_nets(job: str) -> set[str]:
-    """The pre- and post-nets that a job builds."""
-    sources, targets, _ = JOBS[job]
-    nets = {f"{source}_encoder_prenet" for source in sources}
-    return nets | {f"{target}_decoder_{kind}" for target in targets for kind in ("prenet", "postnet")}
-
-
-def needed_nets(job: str) -> set[str]:
-    """Those without which it is not that job: a CTC head and a quantizer may be missing, by options."""
-    return path_nets(job) | {net for net, head in _OWN_HEADS.items() if head in JOBS[job].heads}
-
-
-NETS = {"encoder", "decoder", *path_nets("pretrain"), *_OWN_HEADS, "ctc_head", "quantizer"}
 
 
 def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor], path: Path) -> str:
@@ -106,10 +101,7 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
     if foreign:
         raise CheckpointError(f"{path}: nets that this version does not know: {listed(foreign)}; take a newer one")
     if DIGEST in tensors:
-        raise CheckpointError(
-            f"{path}: holds additions to a base: make one checkpoint of both with `python -m "
-            f"speecht5_fairseq.convert.merge {path} --out MERGED.pt`, and give that"
-        )
+        raise CheckpointError(f"{path}: {_of_additions(tensors, path)}")
     job = given or told or job_of_nets(nets)
     if job is None:
         fitting = [each for each in JOBS if needed_nets(each) <= nets]
@@ -122,30 +114,41 @@ def find_job(given: str | None, told: str | None, tensors: Mapping[str, Tensor],
     return job
 
 
-def job_of_nets(nets: set[str]) -> str | None:
-    """The one job with just these pre- and post-nets; of two, that whose head is there."""
-    own = nets & path_nets("pretrain")
-    fitting = [job for job in JOBS if path_nets(job) == own and needed_nets(job) <= nets]
-    return max(fitting, key=lambda job: len(needed_nets(job)), default=None)
+def _of_additions(tensors: Mapping[str, Tensor], path: Path) -> str:
+    """What to do with a checkpoint without its base."""
+    if any(_BOTTLENECK in name for name in tensors):
+        return (
+            "holds bottleneck adapters over a base (--adapter-dim), which cannot be folded into its weights; no "
+            "other layout has them; use it as it is, with its base"
+        )
+    return (
+        "holds additions to a base: make one checkpoint of both with `python -m speecht5_fairseq.convert.merge "
+        f"{path} --out MERGED.pt`, and give that"
+    )
 
 
 def expected_shapes(model: Portable) -> dict[str, torch.Size]:
-    """Names and shapes of every tensor that a model of these options has in its job."""
+    """Names and shapes of every tensor that a model of these options has in its job.
+
+    Raises:
+        CheckpointError: no model can be built of them.
+    """
     table = next((model.tensors[name] for name in TIED_EMBEDDINGS if name in model.tensors), torch.empty(0, 0))
     symbols = model.symbols or [str(row) for row in range(len(table))]
     rows = {name: len(model.tensors[name]) if name in model.tensors else 0 for name in (UNITS, CLASS_ROWS)}
     plain = {field.name: field.default for field in fields(SpeechT5Config) if field.name in _TEMPORARY}
-    if model.job != model.home:  # which had no such head
-        plain["no_ctc_head"] = "ctc_head" not in nets_of(model.tensors)
-    with torch.device("meta"):
-        built = SpeechT5Model(
-            replace(model.config, **plain),
-            JOBS[model.job],
-            symbols=symbols,
-            padding=1,
-            units=rows[UNITS] if "units" in JOBS[model.job].heads else 0,
-            classes=model.classes or [str(row) for row in range(rows[CLASS_ROWS])],
-        )
+    try:
+        with torch.device("meta"):
+            built = SpeechT5Model(
+                replace(model.job_config, **plain),
+                JOBS[model.job],
+                symbols=symbols,
+                padding=1,
+                units=rows[UNITS] if "units" in JOBS[model.job].heads else 0,
+                classes=model.classes or [str(row) for row in range(rows[CLASS_ROWS])],
+            )
+    except (RuntimeError, ZeroDivisionError, AssertionError) as error:  # torch's, of a size below 1 or too small
+        raise CheckpointError(f"{model.path}: no model has the options in it ({error}); give another") from error
     return {name: tensor.shape for name, tensor in built.state_dict().items()}
 
 
@@ -169,8 +172,10 @@ def check_whole(model: Portable) -> None:
 
 
 def raise_unfitting(own: Mapping[str, torch.Size], wanted: Mapping[str, torch.Size], place: str, by: str) -> None:
-    """Raises:
-    CheckpointError: the tensors ``own`` at ``place`` are not those that are ``wanted`` according to ``by``.
+    """Hold that the tensors ``own`` at ``place`` are those that are ``wanted`` according to ``by``.
+
+    Raises:
+        CheckpointError: some are missing, extra or of another shape; all are named.
     """
     problems = [f"{name} is missing" for name in wanted if name not in own]
     problems += [f"{name} is extra" for name in own if name not in wanted]
@@ -197,7 +202,7 @@ def with_dictionary(model: Portable, given: Path | None) -> Portable:
         return model
     if model.job == "s2c":
         key, symbols, rows = CLASSES, load_class_dictionary(given), len(model.tensors[CLASS_ROWS])
-    elif model.reads_or_writes_text:
+    elif model.has_text:
         key, symbols = SYMBOLS, list(load_text_dictionary(given).symbols)
         rows = next(len(model.tensors[name]) for name in TIED_EMBEDDINGS if name in model.tensors)
     else:

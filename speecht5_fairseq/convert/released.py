@@ -12,9 +12,10 @@ import torch
 from ..constants import SAMPLE_RATE
 from ..criterions.released import CTC_WEIGHT
 from ..data.atomic import replacing
-from ..models.checkpoint import model_options
-from ..models.contents import contents_of
+from ..models.checkpoint import model_options, section
+from ..models.contents import contents_of, cuts_text
 from ..models.errors import CheckpointError, listed
+from ..models.jobs import PRETRAIN, path_nets, told_job
 from ..models.parts import nets_of
 from ..models.released_format import from_released, to_released
 from ..models.released_options import (
@@ -29,7 +30,7 @@ from ..tasks.released import FIXED_TASK, IDLE_TASK, TASK_FLAGS
 from .fairseq_file import (
     DICTIONARY,
     SENTENCEPIECE,
-    companions,
+    names_sentencepiece,
     new_history,
     read_history,
     read_sentencepiece,
@@ -37,19 +38,16 @@ from .fairseq_file import (
     write_companions,
 )
 from .options import (
-    PRETRAIN,
     criterion_options,
     read_config,
-    section,
     task_options,
-    told_job,
     without_unread,
 )
-from .portable import Portable, check_whole, find_job, path_nets, with_dictionary
+from .portable import Portable, check_whole, find_job, with_dictionary
 
 TASK = "speecht5"
 # Nets that the published code builds in every job.
-ALWAYS = ("decoder", *sorted(path_nets("pretrain")), "ctc_head")
+ALWAYS = ("decoder", *sorted(path_nets(PRETRAIN)), "ctc_head")
 
 
 def from_released_file(state: dict[str, Any], path: Path, job: str | None, dictionary: Path | None) -> Portable:
@@ -67,7 +65,7 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
             f"{path}: tensors of the published code without its options (cfg.model.arch); give another"
         )
     contents = contents_of(state, path)
-    translated, task = from_released(state["model"]), section(state, "task")
+    translated, task = from_released(state["model"], str(path)), section(state, "task")
     found = find_job(job, told_job(task), translated.tensors, path)
     model = Portable(
         path=path,
@@ -79,12 +77,13 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
         criterion=criterion_options(section(state, "criterion"), found),
         history=read_history(state),
         sentencepiece=read_sentencepiece(contents, task),
+        cuts_text=cuts_text(contents, task, published=True),
         units=tuple(contents.units),
         notes=(f"read by nothing and left out: {listed(translated.unused)}",) if translated.unused else (),
     )
     check_whole(model)
     beside = path.with_name(DICTIONARY)
-    if dictionary is None and beside.is_file() and (model.reads_or_writes_text or model.job == "s2c"):
+    if dictionary is None and beside.is_file() and (model.has_text or model.job == "s2c"):
         dictionary = beside
         model = model.noting(f"symbols: those of {beside}")
     return with_dictionary(model, dictionary)
@@ -141,6 +140,6 @@ def _task(model: Portable, folder: Path) -> Namespace:
     }
     job = PRETRAIN if model.job.startswith(PRETRAIN) else model.job
     places = {"data": str(folder)}
-    if SENTENCEPIECE in companions(model):
+    if names_sentencepiece(model):
         places["bpe_tokenizer"] = str(folder / SENTENCEPIECE)
     return Namespace(**{**flags, **model.job_options, **places, "task": TASK, "_name": TASK, "t5_task": job})

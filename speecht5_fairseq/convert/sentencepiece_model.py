@@ -4,7 +4,9 @@ The tokenizer of `transformers` takes a piece's place in this file as its index,
 text is cut into depends on the pieces' scores and not on their order, so that the file may follow the dictionary.
 
 The file is a protocol buffer (sentencepiece_model.proto): fields one after the other, each a key, number << 3 | kind,
-and a value. Only the pieces are looked into; every other field is handed on as it is.
+and a value. Only the pieces are looked into; every other field is handed on as it is. The module for it that comes with
+sentencepiece is not used: it takes protobuf of just its own release or later, and stops the import of the copy that
+`transformers` has, or is stopped by it: a process has room for one.
 """
 
 from __future__ import annotations

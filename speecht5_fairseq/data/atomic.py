@@ -1,10 +1,11 @@
-"""The atomic writer of all our files: they appear complete or not at all."""
+"""The atomic writers of all our files and folders: they appear complete or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -33,3 +34,28 @@ def atomic_text(path: str | Path) -> Iterator[TextIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing_files(folder: str | Path, *, last: str, stale: Iterable[str] = ()) -> Iterator[Path]:
+    """A temporary folder inside `folder`, whose files are moved there when the block ends well.
+
+    Until then nothing that was there is touched. A folder that the move was interrupted in has no file `last`.
+
+    Args:
+        last: the file that a reader begins with: the old one is removed first and the new one comes last.
+        stale: names of files that go, because a reader would take them for part of what is written now.
+    """
+    folder = Path(folder)
+    new, partial = not folder.exists(), folder / f".{uuid.uuid4().hex}.part"
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for name in (last, *stale):
+            (folder / name).unlink(missing_ok=True)
+        for file in sorted(partial.iterdir(), key=lambda file: (file.name == last, file.name)):
+            os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(partial)
+        if new and not any(folder.iterdir()):
+            folder.rmdir()

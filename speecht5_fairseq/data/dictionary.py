@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from fairseq.data import Dictionary
@@ -13,6 +14,13 @@ from .errors import DictionaryError, listed, located
 
 _OVERWRITE = " #fairseq:overwrite"  # fairseq's flag that lets a line replace an earlier one
 _MAKE = "make it with `python -m manifest_tools.vocabulary` (text) or `manifest_tools.units`"
+
+
+class Vocabulary(NamedTuple):
+    """A dictionary and the file that it was read from: one of its own, or a checkpoint."""
+
+    dictionary: Dictionary
+    file: Path
 
 
 def load_text_dictionary(path: str | Path) -> Dictionary:

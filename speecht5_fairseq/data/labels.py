@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..constants import CTC_BLANK_SYMBOL, ENCODER_FRAME_RATE, IGNORED_LABEL, MASK_SYMBOL, SAMPLE_RATE
-from .dictionary import load_unit_dictionary, unit_classes
+from .dictionary import Vocabulary, load_unit_dictionary, unit_classes
 from .errors import DataError, ManifestError, located
 from .manifest import Manifest, TextLines
 from .piece_model import PieceModel, load_sentencepiece, read_piece_model
@@ -168,7 +168,7 @@ class UnitLabels:
         split: str,
         *,
         rate: int = ENCODER_FRAME_RATE,
-        vocabulary: tuple[Dictionary, Path] | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> UnitLabels:
         """Open `<folder>/<split>.km`.
 
@@ -182,10 +182,10 @@ class UnitLabels:
         mend = "make it with `python -m manifest_tools.units`"
         if vocabulary is None:
             file = _existing(Path(folder) / "dict.km.txt", "dictionary of units", mend)
-            vocabulary = load_unit_dictionary(file), file
-        dictionary, file = vocabulary
-        labels = cls(TextLines(_existing(Path(folder) / f"{split}.km", "unit labels", mend)), dictionary, rate)
-        labels.files.append(file)
+            vocabulary = Vocabulary(load_unit_dictionary(file), file)
+        lines = TextLines(_existing(Path(folder) / f"{split}.km", "unit labels", mend))
+        labels = cls(lines, vocabulary.dictionary, rate)
+        labels.files.append(vocabulary.file)
         return labels
 
     @cached_property

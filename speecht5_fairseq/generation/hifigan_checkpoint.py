@@ -76,6 +76,7 @@ _WEIGHT_NORM = (
 )
 _STATISTICS = ("mean", "scale")
 _OWN_CONFIG = "put the configuration that belongs to the vocoder there"
+ORIGINAL_CONFIG, ORIGINAL_SUFFIXES = "config.yml", (".pkl", ".pt", ".pth")
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -131,10 +132,10 @@ def _find(path: Path) -> _Files:
         if config.is_file():
             present = [path / name for name in _WEIGHT_FILES if (path / name).is_file()]
             return _Files(_only(path, present[:1]), config, False)
-        weights = _only(path, sorted(p for p in path.iterdir() if p.suffix in (".pkl", ".pt", ".pth")))
-        return _Files(weights, path / "config.yml", True)
+        weights = _only(path, sorted(p for p in path.iterdir() if p.suffix in ORIGINAL_SUFFIXES))
+        return _Files(weights, path / ORIGINAL_CONFIG, True)
     original = path.suffix not in (".safetensors", ".bin")
-    return _Files(path, path.with_name("config.yml" if original else "config.json"), original)
+    return _Files(path, path.with_name(ORIGINAL_CONFIG if original else "config.json"), original)
 
 
 def _only(folder: Path, found: list[Path]) -> Path:

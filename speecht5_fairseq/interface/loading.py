@@ -23,8 +23,6 @@ from ..models.loading import DictionaryFiles
 from ..models.partial import DIGEST
 from ..models.speecht5 import SpeechT5Model
 
-TEXT_JOBS = ("s2t", "t2s", "pretrain")
-
 
 class Source(NamedTuple):
     """A model before it is built.
@@ -122,7 +120,7 @@ def _check_effect(source: Source, **given: str | Path | None) -> None:
         ValueError: one is not.
     """
     unread = {
-        "dictionary": source.job not in (*TEXT_JOBS, "s2c")
+        "dictionary": not (JOBS[source.job].has_text or source.job == "s2c")
         and f"a model of {source.job} has no symbols and no classes",
         "spm_model": source.job != "t2s" and f"a model of {source.job} reads no text",
         "base_checkpoint": DIGEST not in source.tensors and "this is a whole model, not additions to a base",
@@ -155,8 +153,8 @@ def _from_folder(folder: Path) -> Source:
     return Source(
         path=folder,
         job=found.job,
-        options={name: value for name, value in vars(found.config).items() if name != "_name"},
-        task=found.task,
+        options={name: value for name, value in vars(found.job_config).items() if name != "_name"},
+        task=found.job_options,
         tensors=found.tensors,
         symbols=found.symbols,
         classes=found.classes,
@@ -171,7 +169,7 @@ def _symbols(source: Source, file: str | Path | None) -> Dictionary | None:
     Raises:
         CheckpointError: it is needed, and neither has one.
     """
-    if source.job not in TEXT_JOBS:
+    if not JOBS[source.job].has_text:
         return None
     if file is not None:
         return load_text_dictionary(file)

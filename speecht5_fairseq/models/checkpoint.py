@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ from .parts import nets_of
 from .released_format import from_released, is_released
 from .released_options import config_from_released, released_preset
 from .signal_values import check_signal
+from .state_layout import check_layout
 
-MARK = "encoder.relative_positions.vectors.weight"  # in every model of ours, and in no other of fairseq's
+OUR_MARK = "encoder.relative_positions.vectors.weight"  # in every model of ours, and in no other of fairseq's
 ZIP = b"PK\x03\x04"  # how files of torch.save begin; older ones are bare pickles
 
 
@@ -53,11 +55,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Nothing in a file is run: it may hold numbers, texts, lists, dicts and tensors.
 
     Raises:
-        CheckpointError: it cannot be read, wants to run something, holds no model, or one of another signal.
+        CheckpointError: it cannot be read, wants to run something, holds no model, or one of another signal; a file of
+            the published code lacks tensors or has others.
     """
     state = read_state(path)
     if is_released(state["model"]):
-        state["model"] = from_released(state["model"]).tensors
+        state["model"] = from_released(state["model"], str(path)).tensors
     return state
 
 
@@ -65,11 +68,12 @@ def read_state(path: str | Path) -> dict[str, Any]:
     """As ``read_checkpoint``, with the tensor names of the code that wrote it.
 
     Raises:
-        CheckpointError: see there.
+        CheckpointError: see there, or it is not laid out as a checkpoint.
     """
     state = read_file(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: holds no model; give a checkpoint that fairseq-train wrote with this user dir")
+    check_layout(state, str(path))
     check_signal(state.get("task_state"), str(path))
     return state
 
@@ -127,7 +131,7 @@ def check_ours(tensors: dict[str, Any], name: str) -> None:
     Raises:
         CheckpointError: they are those of something else.
     """
-    if MARK not in tensors and DIGEST not in tensors:
+    if OUR_MARK not in tensors and DIGEST not in tensors:
         raise CheckpointError(
             f"{name}: it is not a speecht5_fairseq model; its nets are {listed(nets_of(tensors))}. Give a checkpoint "
             "that fairseq-train wrote with this user dir"
@@ -142,10 +146,15 @@ def trained_prediction(state: dict[str, Any]) -> str:
     return str(options.get("speech_prediction", "mel"))
 
 
-def model_options(state: dict[str, Any]) -> dict[str, Any]:
-    """The model's options in a checkpoint, the checkpoint's own and not a copy; none where it does not tell."""
-    options = (state.get("cfg") or {}).get("model") or {}
+def section(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One part of a checkpoint's options, the checkpoint's own and not a copy; empty where it does not tell."""
+    options = (state.get("cfg") or {}).get(name) or {}
     return options if isinstance(options, dict) else vars(options)
+
+
+def model_options(state: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``section``, the model's."""
+    return section(state, "model")
 
 
 def updates_of(state: dict[str, Any]) -> int:

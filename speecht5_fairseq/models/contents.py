@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +19,13 @@ from fairseq.data import Dictionary
 
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..data.atomic import replacing
-from ..data.piece_model import PieceModel
+from ..data.piece_model import NO_PIECES, PieceModel
 from .checkpoint import check_ours, read_checkpoint
-from .dictionary_change import ROWS, SYMBOLS
+from .dictionary_change import ROWS
 from .errors import CheckpointError
-from .loading import CLASSES
 from .signal_values import KEY as SIGNAL_KEY
 from .signal_values import SIGNAL
-from .vocabulary import decode
+from .vocabulary import CLASSES, SYMBOLS, decode
 
 PIECES = "sentencepiece"  # task state: {"file": its name in training, "model": its bytes, uint8}
 UNITS = "units"  # task state: the symbols of dict.km.txt in order
@@ -101,6 +100,18 @@ def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
     )
 
 
+def cuts_text(contents: Contents, task: Mapping[str, Any], *, published: bool) -> bool:
+    """Whether a run cut raw text into pieces: its checkpoint holds a sentencepiece model, or its options name one.
+
+    Args:
+        task: the task's options.
+        published: the published code wrote it, all of whose recipes do, though not all of its checkpoints tell.
+    """
+    named = task.get("spm_model") or task.get("bpe_tokenizer")
+    told = contents.pieces is not None or named not in (None, NO_PIECES)
+    return told or (published and not contents.signal)
+
+
 def _check_rows(model: dict[str, torch.Tensor], symbols: list[str], path: str | Path) -> None:
     """A table of another length was put beside the symbols later, and its rows mean something else."""
     others = [f"{len(model[name])} in {name}" for name in ROWS if name in model and len(model[name]) != len(symbols)]
@@ -111,7 +122,7 @@ def _check_rows(model: dict[str, torch.Tensor], symbols: list[str], path: str | 
         )
 
 
-def own_symbols(contents: Contents) -> list[str]:
+def symbols_of_file(contents: Contents) -> list[str]:
     """Of dict.txt: without the four before it and the two that loading appends."""
     return without_special(contents.symbols)
 
@@ -146,7 +157,7 @@ def files_of(contents: Contents) -> dict[str, bytes]:
 
     The dictionaries' counts, which nothing reads, are 1.
     """
-    texts = {"dict.txt": own_symbols(contents) or contents.classes, "dict.km.txt": contents.units}
+    texts = {"dict.txt": symbols_of_file(contents) or contents.classes, "dict.km.txt": contents.units}
     files = {name: _dictionary(symbols).encode() for name, symbols in texts.items() if symbols}
     if contents.pieces is not None:
         files["spm.model"] = contents.pieces.content

@@ -15,11 +15,10 @@ from torch import Tensor
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from .checkpoint import DictionaryFiles, Start
 from .errors import HELD, CheckpointError, listed, shortened
-from .vocabulary import decode
+from .vocabulary import SYMBOLS, decode
 
 logger = logging.getLogger(__name__)
 
-SYMBOLS = "vocabulary.symbols"
 TIED_EMBEDDINGS = (
     "text_encoder_prenet.embedding.weight",
     "text_decoder_prenet.embedding.weight",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .checkpoint import model_options, read_checkpoint, updates_of
+from .checkpoint import model_options, read_checkpoint, section, updates_of
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .contents import Contents, checked_contents
 from .dictionary_change import TIED_EMBEDDINGS
 from .errors import CheckpointError
-from .jobs import JOBS
+from .jobs import job_of
 from .loading import CLASS_ROWS, UNITS
 from .new_nets import NO_NETS
 from .partial import DIGEST
@@ -110,7 +110,7 @@ def read_facts(path: str | Path) -> Facts:
     state = read_checkpoint(path)
     tensors = state["model"]
     contents = checked_contents(state, path)
-    given, task = model_options(state), _task_options(state)
+    given, task = model_options(state), section(state, "task")
     preset, options = _options(given, path)
     return Facts(
         path=Path(path),
@@ -120,7 +120,7 @@ def read_facts(path: str | Path) -> Facts:
         preset=str(given.get("_name") or given.get("arch") or ""),
         options=options,
         changed=changed(options, preset),
-        task=task,
+        task=dict(task),
         training=_training(state),
         contents=contents,
         units=len(tensors.get(UNITS, ())),
@@ -128,25 +128,6 @@ def read_facts(path: str | Path) -> Facts:
         parts=count_parts(tensors),
         nets=list(dict.fromkeys(net_of(name) for name in tensors if net_of(name) not in NO_NETS | {net_of(DIGEST)})),
     )
-
-
-def job_of(task: Mapping[str, Any], nets: Collection[str]) -> str:
-    """The job of a checkpoint: by its task's options, or where these do not tell by its nets."""
-    told = str(task.get("_name") or "").removeprefix("speecht5_")
-    told = told if told in JOBS else str(task.get("t5_task") or "")
-    if told not in JOBS:
-        told = _job_by_nets(nets)
-    return "pretrain_speech" if told == "pretrain" and "text_decoder_prenet" not in nets else told
-
-
-def _job_by_nets(nets: Collection[str]) -> str:
-    if "unit_head" in nets:
-        return "pretrain"
-    if "speaker_head" in nets:
-        return "s2c"
-    if "text_decoder_prenet" in nets or "ctc_head" in nets:  # additions may have the head alone
-        return "s2t"
-    return "t2s" if "text_encoder_prenet" in nets else "s2s"
 
 
 def changed(options: Mapping[str, Any], preset: type[SpeechT5Config] | None) -> dict[str, Any]:
@@ -170,11 +151,6 @@ def count_parts(tensors: Mapping[str, Tensor]) -> list[Part]:
         counted[0] += tensor.numel()
         counted[1] += tensor.numel() * tensor.element_size()
     return [Part(net, *counted) for net, counted in counts.items()]
-
-
-def _task_options(state: Mapping[str, Any]) -> dict[str, Any]:
-    options = (state.get("cfg") or {}).get("task") or {}
-    return dict(options if isinstance(options, dict) else vars(options))
 
 
 def checked_preset(options: Mapping[str, Any], path: str | Path) -> type[SpeechT5Config]:
@@ -214,8 +190,7 @@ def _public(options: Mapping[str, Any]) -> dict[str, Any]:
 def _origin(state: Mapping[str, Any], given: Mapping[str, Any]) -> Origin:
     digest = state["model"].get(DIGEST)
     base = None if digest is None else Base(str(given.get("base_checkpoint") or ""), decode(digest)[0])
-    run = (state.get("cfg") or {}).get("checkpoint") or {}
-    run = run if isinstance(run, dict) else vars(run)
+    run = section(state, "checkpoint")
     averaged = (state.get("extra_state") or {}).get("averaged") or []
     told = SIGNAL_KEY in (state.get("task_state") or {})  # ours by the published options' names
     writer = OURS if told or released_preset(given) is None else RELEASED
@@ -224,8 +199,7 @@ def _origin(state: Mapping[str, Any], given: Mapping[str, Any]) -> Origin:
 
 def _training(state: Mapping[str, Any]) -> Training:
     extra = state.get("extra_state") or {}
-    run = (state.get("cfg") or {}).get("checkpoint") or {}
-    run = run if isinstance(run, dict) else vars(run)
+    run = section(state, "checkpoint")
     best = extra.get("best")
     return Training(
         updates=updates_of(dict(state)),

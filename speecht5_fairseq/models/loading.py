@@ -15,12 +15,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start, check_ours, read_checkpoint, trained_prediction
-from .dictionary_change import ROWS, SYMBOLS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
+from .dictionary_change import ROWS, TIED_EMBEDDINGS, fit_vocabulary, report_vocabulary
 from .errors import HELD, CheckpointError, listed
 from .new_nets import NO_NETS, OPTION, asked_nets, check_needed
 from .partial import DIGEST, completed, whole_state
 from .parts import net_of, nets_of, prefixes, summary, within, words
-from .vocabulary import decode
+from .vocabulary import CLASSES, SYMBOLS, decode
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ MEL_LAYER = "speech_decoder_postnet.feat_out"
 # Sized by the reduction factor alone: with another one they are new, and the rest of their net is taken.
 PER_STEP = (MEL_LAYER, "speech_decoder_postnet.prob_out")
 UNITS = "unit_head.embeddings"  # (units, width)
-CLASSES = "classes.symbols"  # names of the speakers, as vocabulary.symbols has them
 SPEAKER_HEAD = "speaker_head"
 CLASS_ROWS = f"{SPEAKER_HEAD}.projection.weight"  # a row for each of them
 

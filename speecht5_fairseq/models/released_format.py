@@ -86,6 +86,7 @@ ROWS = {
 }
 EMBEDDING_WEIGHT = "speaker_head.embedding.1.weight"
 EMBEDDING_BIAS = "speaker_head.embedding.1.bias"
+QUANTIZER_PROJECTION = "quantizer.projection.weight"
 EMBEDDING_MEAN = "speaker_head.embedding.2.running_mean"
 _NORM = "speech_encoder_prenet.extractor.norms.{n}"
 # The extractor's norms: one GroupNorm behind the first convolution, or a LayerNorm, between two transpositions, behind
@@ -100,7 +101,7 @@ UNUSED = re.compile(
 )
 _KEY_NORM = re.compile(r"encoder\.layers\.\d+\.norm_k\.")  # read by pre-norm models alone
 PRE_NORM = "decoder.layer_norm.weight"  # the final norm, which post-norm models lack
-MARK = "encoder.pos_emb.pe_k.weight"  # in every released file, and never in one of ours
+RELEASED_MARK = "encoder.pos_emb.pe_k.weight"  # in every released file, and never in one of ours
 
 
 class Translated(NamedTuple):
@@ -112,14 +113,17 @@ class Translated(NamedTuple):
 
 def is_released(tensors: Collection[str]) -> bool:
     """Whether these are the tensor names of a checkpoint of the published code."""
-    return MARK in tensors
+    return RELEASED_MARK in tensors
 
 
-def from_released(theirs: Mapping[str, Tensor]) -> Translated:
+def from_released(theirs: Mapping[str, Tensor], name: str = "the checkpoint") -> Translated:
     """Our state dict, of every net that the checkpoint has.
 
+    Args:
+        name: says which checkpoint, in errors.
+
     Raises:
-        CheckpointError: tensors that the released format does not have.
+        CheckpointError: tensors that the released format does not have, or one without that which belongs to it.
     """
     table = LAYER_NORM if any(_IS_LAYER_NORM.match(name) for name in theirs) else GROUP_NORM
     unused = [name for name in theirs if _is_unused(name, pre_norm=PRE_NORM in theirs)]
@@ -127,18 +131,18 @@ def from_released(theirs: Mapping[str, Tensor]) -> Translated:
     unknown = [name for name, ours in names.items() if ours is None]
     if unknown:
         raise CheckpointError(
-            f"a checkpoint of the published code with {len(unknown)} tensors that it is not known to have: "
+            f"{name}: of the published code, with {len(unknown)} tensors that it is not known to have: "
             f"{listed(unknown)}; it was trained with options that this code does not build"
         )
     tensors = {ours: theirs[name] for name, ours in names.items()}
-    return Translated(_ours_shaped(tensors), unused)
+    return Translated(_ours_shaped(tensors, name), unused)
 
 
 def _is_unused(name: str, *, pre_norm: bool) -> bool:
     return bool(UNUSED.fullmatch(name)) or (not pre_norm and bool(_KEY_NORM.match(name)))
 
 
-def _ours_shaped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _ours_shaped(tensors: dict[str, Tensor], place: str) -> dict[str, Tensor]:
     """Without rows for what is no unit and no class, the codebook by groups, a bias where ours has one."""
     shaped = dict(tensors)
     if EMBEDDING_WEIGHT in shaped:
@@ -148,10 +152,27 @@ def _ours_shaped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     if "speaker_head.projection.weight" in shaped:
         shaped["speaker_head.projection.weight"] = shaped["speaker_head.projection.weight"][SPECIALS:-APPENDED]
     if "quantizer.codebook" in shaped:
-        codebook = shaped["quantizer.codebook"]  # (1, G x E, D / G)
-        groups = shaped["quantizer.projection.weight"].size(1) // codebook.size(2)
-        shaped["quantizer.codebook"] = codebook.view(groups, -1, codebook.size(2))
+        codebook = shaped["quantizer.codebook"]
+        groups = _groups(codebook, _partner(shaped, "quantizer.codebook", QUANTIZER_PROJECTION, place))
+        if groups:  # of other shapes loading says so
+            shaped["quantizer.codebook"] = codebook.view(groups, -1, codebook.size(2))
     return shaped
+
+
+def _groups(codebook: Tensor, projection: Tensor) -> int:
+    """Groups of a codebook (1, G x E, D / G) by the projection (G x E, D); 0 where they do not fit."""
+    if codebook.dim() != 3 or projection.dim() != 2 or not codebook.size(2):
+        return 0
+    groups, left = divmod(projection.size(1), codebook.size(2))
+    return 0 if left or not groups or codebook.size(1) % groups else groups
+
+
+def _partner(tensors: Mapping[str, Tensor], name: str, partner: str, place: str) -> Tensor:
+    if partner not in tensors:
+        raise CheckpointError(
+            f"{place}: has {name} (by the names of this code) without {partner}; copy the checkpoint again, whole"
+        )
+    return tensors[partner]
 
 
 def to_released(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -161,7 +182,7 @@ def to_released(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     untrained model.
 
     Raises:
-        CheckpointError: tensors that the released format cannot hold.
+        CheckpointError: tensors that the released format cannot hold, or one without that which belongs to it.
     """
     table = LAYER_NORM if _NORM.format(n=1) + ".weight" in ours else GROUP_NORM
     carried = {name: tensor for name, tensor in _theirs_shaped(ours).items() if not travels_apart(name)}
@@ -181,7 +202,9 @@ def travels_apart(name: str) -> bool:
 def _theirs_shaped(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     shaped = dict(ours)
     if EMBEDDING_BIAS in shaped:  # the BatchNorm behind it takes it in
-        shaped[EMBEDDING_MEAN] = shaped[EMBEDDING_MEAN] - shaped.pop(EMBEDDING_BIAS)
+        shaped[EMBEDDING_MEAN] = _partner(shaped, EMBEDDING_BIAS, EMBEDDING_MEAN, "the model") - shaped.pop(
+            EMBEDDING_BIAS
+        )
     if "unit_head.embeddings" in shaped:
         shaped["unit_head.embeddings"] = _padded(shaped["unit_head.embeddings"], SPECIALS, 0)
     if "speaker_head.projection.weight" in shaped:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from .config import SpeechT5Config, SpeechT5LargeConfig
 from .flag_values import COUNT, SHARE, SIZE, TEMPERATURE, Rule, read_value, typed
+from .kinds import wrong_kinds
 
 # Layers (channels, kernel, stride) of the extractor, the way its option writes them: of one number of channels.
 EXTRACTOR = re.compile(r"\[\((\d+),10,5\)\]\+\[\(\1,3,2\)\]\*4\+\[\(\1,2,2\)\]\*2")
@@ -80,7 +81,7 @@ def _same(value: Any) -> Any:
 
 def _one_of(name: str, values: Mapping[Any, Any]) -> Callable[[Any], Any]:
     def choose(value: Any) -> Any:
-        if value not in values:
+        if not isinstance(value, Hashable) or value not in values:
             known = ", ".join(str(key) for key in values)
             raise ValueError(f"--{typed(name)} {value}: not built here; built are {known}")
         return values[value]
@@ -238,6 +239,7 @@ def config_from_released(options: Any) -> SpeechT5Config:
         ValueError: a value that this code does not build.
     """
     given = vars(options) if isinstance(options, Namespace) else dict(options)
+    _check_kinds(given)
     _check_fixed(given)
     made = {RENAMED[name].ours: RENAMED[name].value(value) for name, value in given.items() if name in RENAMED}
     own = {name: given[name] for name in OURS_ALONE if name in given}
@@ -267,6 +269,14 @@ def released_from_config(config: SpeechT5Config, arch: str) -> Namespace:
     defaults = {field.name: field.default for field in fields(SpeechT5Config)}
     own = {name: getattr(config, name) for name in OURS_ALONE if getattr(config, name) != defaults[name]}
     return Namespace(arch=arch, _name=arch, **theirs, **own)
+
+
+def _check_kinds(given: Mapping[str, Any]) -> None:
+    """Of a file's values those that no rule reads."""
+    examples = {name: getattr(SpeechT5Config, each.ours) for name, each in RENAMED.items() if each.value is _same}
+    wrong = [*wrong_kinds(given, {**examples, "conv_feature_layers": ""})]
+    if wrong:
+        raise ValueError(f"options of a model of the published code: {'; '.join(wrong)}")
 
 
 def _check_fixed(given: Mapping[str, Any]) -> None:

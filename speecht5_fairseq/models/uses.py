@@ -6,19 +6,28 @@ import shlex
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..data.piece_model import NO_PIECES
 from .config import SpeechT5LargeConfig
+from .contents import cuts_text
 from .facts import PRESETS, RELEASED, Facts, changed
+from .jobs import JOBS
 from .released_options import PRESETS as RELEASED_PRESETS
 
-JOBS = {
-    "pretrain": ("joint pre-training on speech and text", "speecht5_pretrain"),
-    "pretrain_speech": ("pre-training on speech", "speecht5_pretrain"),
-    "s2t": ("speech to text", "speecht5_s2t"),
-    "t2s": ("text to speech", "speecht5_t2s"),
-    "s2s": ("speech to speech", "speecht5_s2s"),
-    "s2c": ("speech to class", "speecht5_s2c"),
-}  # title, task
+
+class Title(NamedTuple):
+    """What people call a job, and its task."""
+
+    title: str
+    task: str
+
+
+TITLES = {
+    "pretrain": Title("joint pre-training on speech and text", "speecht5_pretrain"),
+    "pretrain_speech": Title("pre-training on speech", "speecht5_pretrain"),
+    "s2t": Title("speech to text", "speecht5_s2t"),
+    "t2s": Title("text to speech", "speecht5_t2s"),
+    "s2s": Title("speech to speech", "speecht5_s2s"),
+    "s2c": Title("speech to class", "speecht5_s2c"),
+}
 # Options that shape a model or what it hears: a training that starts from it needs the same.
 SIZES = (
     "embed_dim", "ffn_dim", "attention_heads", "encoder_layers", "decoder_layers", "pre_norm", "relative_distance",
@@ -28,28 +37,36 @@ SIZES = (
 )  # fmt: skip
 
 
+class Generation(NamedTuple):
+    """What fairseq-generate makes of a job: what that is, the data that it needs, the options besides."""
+
+    what: str
+    needs: str
+    options: str
+
+
 _GENERATIONS = {
-    "s2t": (
+    "s2t": Generation(
         "write down or translate speech",
         "DATA/test.tsv (path, samples) and DATA/test.txt; without texts --unlabelled in place of --scoring",
         "--max-tokens 800000 --beam 5 --max-len-a 0.5 --max-len-b 5 --post-process sentencepiece",
     ),
-    "t2s": (
+    "t2s": Generation(
         "speak texts",
         "DATA/test.tsv (path, samples, speaker vector) and DATA/test.txt (manifest_tools.sentences makes both)",
         "--max-tokens 800000 --results-path OUT",
     ),
-    "s2s": (
+    "s2s": Generation(
         "convert or enhance speech",
         "DATA/test.tsv (source path, samples, target path, samples, speaker vector)",
         "--max-tokens 800000 --results-path OUT",
     ),
-    "s2c": (
+    "s2c": Generation(
         "tell speakers apart",
         "DATA/test.tsv (path, samples, class; without classes --unlabelled)",
         "--batch-size 8 --results-path OUT --save-embeddings",
     ),
-}  # what, needs, options
+}
 
 
 class Use(NamedTuple):
@@ -79,7 +96,7 @@ def _generation(facts: Facts) -> Use | None:
     if facts.job not in _GENERATIONS:
         return None
     what, needs, options = _GENERATIONS[facts.job]
-    _, task = JOBS[facts.job]
+    task = TITLES[facts.job].task
     command = f"fairseq-generate DATA --user-dir speecht5_fairseq --task {task} --path {quoted(facts.path)}"
     words = [command, "--gen-subset test", options]
     if facts.job == "s2t":
@@ -97,11 +114,10 @@ def _generation(facts: Facts) -> Use | None:
 def missing_files(facts: Facts) -> list[str]:
     """Files of the training that decoding needs because the checkpoint does not hold them."""
     contents, missing = facts.contents, []
-    if (facts.job in ("s2t", "t2s") and not contents.symbols) or (facts.job == "s2c" and not contents.classes):
+    if (JOBS[facts.job].has_text and not contents.symbols) or (facts.job == "s2c" and not contents.classes):
         missing.append("dict.txt")
-    released = facts.origin.writer == RELEASED and facts.job in ("s2t", "t2s")  # which may have read pieces
-    reads_raw_text = released or facts.task.get("spm_model") not in (None, NO_PIECES)
-    if reads_raw_text and not contents.signal and contents.pieces is None:
+    cuts = cuts_text(contents, facts.task, published=facts.origin.writer == RELEASED)
+    if JOBS[facts.job].has_text and cuts and contents.pieces is None:
         missing.append("spm.model")
     return missing
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+# Names of what a model holds of them
+SYMBOLS, CLASSES = "vocabulary.symbols", "classes.symbols"
+
 
 class Vocabulary(nn.Module):
     """Holds the symbols as one int32 buffer of code points, lines apart: a tensor survives averaging and conversion."""

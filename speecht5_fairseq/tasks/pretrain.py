@@ -8,7 +8,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
 from ..constants import ENCODER_FRAME_RATE
-from ..data.dictionary import own_symbols, unit_count
+from ..data.dictionary import Vocabulary, own_symbols, unit_count
 from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
@@ -16,7 +16,7 @@ from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_bi
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
-from .vocabularies import Vocabulary, find_text, find_units
+from .vocabularies import find_text, find_units
 
 TEXT_BREAKS = ChoiceEnum(list(BREAK_MODES))
 TEXT_OPTIONS = (

@@ -14,7 +14,13 @@ from typing import NamedTuple
 from fairseq.data import Dictionary
 from fairseq.utils import split_paths
 
-from ..data.dictionary import dictionary_of, load_class_dictionary, load_text_dictionary, load_unit_dictionary
+from ..data.dictionary import (
+    Vocabulary,
+    dictionary_of,
+    load_class_dictionary,
+    load_text_dictionary,
+    load_unit_dictionary,
+)
 from ..data.errors import DictionaryError
 from ..data.piece_model import NO_PIECES, PieceModel, read_piece_model
 from ..models.checkpoint import Start
@@ -25,13 +31,6 @@ from ..models.parts import net_of, words
 logger = logging.getLogger(__name__)
 
 UNIT_HEAD = "unit_head"
-
-
-class Vocabulary(NamedTuple):
-    """A dictionary and the file that it was read from: one of its own, or the checkpoint."""
-
-    dictionary: Dictionary
-    file: Path
 
 
 class Classes(NamedTuple):

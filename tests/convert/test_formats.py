@@ -10,6 +10,8 @@ from helpers import SYMBOLS, tiny_model, write_lines
 
 from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.convert.hifigan import export_huggingface, export_original
+from speecht5_fairseq.data.errors import ManifestError
+from speecht5_fairseq.data.piece_model import read_piece_model
 from speecht5_fairseq.generation.hifigan_checkpoint import load_hifigan
 from speecht5_fairseq.generation.vocoder_checks import VocoderError
 from speecht5_fairseq.models.errors import CheckpointError
@@ -165,6 +167,49 @@ def test_a_sentencepiece_model_without_use_or_place_is_refused(tmp_path, ours):
         convert(ours, tmp_path / "out.pt", "released", spm_model=tiny_sentencepiece(tmp_path / "spm.model"))
 
 
+@pytest.mark.parametrize("to, out", [("fairseq", "out.pt"), ("released", "out.pt"), ("hf", "hf")])
+def test_a_sentencepiece_model_is_held_against_the_dictionary(tmp_path, to, out):
+    """Whatever the layout that is written."""
+    ours = tiny_checkpoint(tmp_path / "ours.pt", "s2t")
+    source, own = ours, tiny_sentencepiece(tmp_path / "own" / "spm.model")
+    if to == "fairseq":
+        convert(ours, tmp_path / "from_hf", "hf", spm_model=own)
+        source = tmp_path / "from_hf"
+    text = write_lines(tmp_path / "text.model", ["no model at all"])
+    with pytest.raises(ManifestError, match=f"^{text}: not readable as a sentencepiece model"):
+        convert(source, tmp_path / out, to, spm_model=text)
+    other = tiny_sentencepiece(tmp_path / "other.model", SYMBOLS.replace("Q", ""))
+    with pytest.raises(CheckpointError, match=f"^{other}: has no piece 'Q' .index .*, so it belongs to another dict"):
+        convert(source, tmp_path / out, to, spm_model=other)
+    assert not (tmp_path / out).exists()
+
+
+def test_pieces_that_the_dictionary_lacks_are_told(tmp_path):
+    ours, more = (
+        tiny_checkpoint(tmp_path / "ours.pt", "s2t"),
+        tiny_sentencepiece(tmp_path / "more.model", SYMBOLS + "2"),
+    )
+    notes = convert(ours, tmp_path / "out.pt", "released", spm_model=more)
+    assert f"{more} makes pieces that the dictionary lacks, read as <unk>: 2" in notes
+
+
+def test_another_sentencepiece_model_than_the_checkpoints_own_is_told(tmp_path):
+    own = tiny_sentencepiece(tmp_path / "own.model")
+    ours = tiny_checkpoint(tmp_path / "ours.pt", "t2s", spm_model=own)
+    other = tiny_sentencepiece(tmp_path / "other.model", model_type="bpe", vocab_size=40)
+    told = f"the sentencepiece model is {read_piece_model(other)}, in place of that of the training, digest "
+    notes = convert(ours, tmp_path / "out" / "released.pt", "released", spm_model=other)
+    assert [note for note in notes if note.startswith(told + read_piece_model(own).digest)]
+    notes = convert(ours, tmp_path / "same" / "released.pt", "released", spm_model=own)
+    assert "sentencepiece" not in " ".join(notes)
+
+
+def test_a_tokenizer_of_no_text_is_a_sentencepiece_model_too(tmp_path, ours):
+    text = write_lines(tmp_path / "text.model", ["no model at all"])
+    with pytest.raises(ManifestError, match=f"^{text}: not readable as a sentencepiece model"):
+        convert(ours, tmp_path / "hf", "hf", spm_model=text)
+
+
 @pytest.fixture
 def vocoder():
     torch.manual_seed(3)
@@ -188,6 +233,32 @@ def test_a_vocoder_goes_from_one_layout_to_the_other(tmp_path, vocoder, first, t
     with pytest.raises(ValueError, match="other: there already; give another OUT, or --overwrite"):
         convert(tmp_path / "one", tmp_path / "other", to)
     convert(tmp_path / "one", tmp_path / "other", to, overwrite=True)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("before", [export_huggingface, export_original])
+@pytest.mark.parametrize("first, to", [(export_original, "hf"), (export_huggingface, "released")])
+def test_the_vocoder_of_before_is_in_force_no_more(tmp_path, vocoder, before, first, to):
+    """Whichever its layout; a file of the user's stays."""
+    before(vocoder, tmp_path / "out")
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    vocoder.output_conv.bias += 1
+    first(vocoder, tmp_path / "one")
+    convert(tmp_path / "one", tmp_path / "out", to, overwrite=True)
+    assert torch.equal(load_hifigan(tmp_path / "out").output_conv.bias, vocoder.output_conv.bias)
+    own = {"hf": {"config.json", "model.safetensors"}, "released": {"checkpoint.pkl", "config.yml", "stats.npy"}}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*own[to], "mine.txt"}
+
+
+@pytest.mark.parametrize("first, to", [(export_original, "hf"), (export_huggingface, "released")])
+def test_a_checkpoint_that_nobody_knows_of_stops_a_vocoder(tmp_path, vocoder, first, to):
+    first(vocoder, tmp_path / "one")
+    export_original(vocoder, tmp_path / "out")
+    os.rename(tmp_path / "out" / "checkpoint.pkl", tmp_path / "out" / "other.pkl")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(ValueError, match=r"out: holds other\.pkl, a checkpoint .*; give another OUT, or move it away"):
+        convert(tmp_path / "one", tmp_path / "out", to, overwrite=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 @torch.no_grad()

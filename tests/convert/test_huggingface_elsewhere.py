@@ -238,3 +238,51 @@ def test_two_tables_where_ours_has_one_are_refused(tmp_path):
         CheckpointError, match="text_decoder_postnet.embedding.weight, text_decoder_prenet.* are one table"
     ):
         convert(tmp_path / "hf", tmp_path / "out" / "asr.pt", "fairseq")
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("conv_dim", None, "conv_dim is None, wanted is a list, in each place a whole number"),
+        ("conv_dim", 12, "conv_dim is 12, wanted is a list"),
+        ("conv_dim", [], "conv_dim is .*, built are 7 layers of one width"),
+        ("conv_kernel", 3, "conv_kernel is 3, wanted is a list"),
+        ("encoder_layers", "x", "encoder_layers is 'x', wanted is a whole number"),
+        ("encoder_layers", True, "encoder_layers is True, wanted is a whole number"),
+        ("vocab_size", "a", "vocab_size is 'a', wanted is a whole number"),
+        ("architectures", 3, "architectures is 3, wanted is a list, in each place a text"),
+        ("hidden_size", -1, "no model has the options in it"),
+    ],
+)
+def test_settings_of_another_kind_are_named(tmp_path, name, value, said):
+    made(tmp_path / "hf", "s2t")
+    config = json.loads((tmp_path / "hf" / "config.json").read_text())
+    (tmp_path / "hf" / "config.json").write_text(json.dumps({**config, name: value}))
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/hf.*{said}"):
+        convert(tmp_path / "hf", tmp_path / "out" / "asr.pt", "fairseq")
+
+
+@pytest.mark.parametrize(
+    "file, content, said",
+    [
+        (
+            "tokenizer_config.json",
+            {"added_tokens_decoder": [1]},
+            "added_tokens_decoder is .1., wanted is values",
+        ),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "<a>"}}}, "no token, .*: x; save"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"3": {"text": "<a>"}}}, "no token, .*: 3; save"),
+        ("tokenizer_config.json", {"mask_token": 7}, "no token, or not by its index: mask_token"),
+        ("added_tokens.json", {"<a>": "7"}, "<a> is '7', wanted is a whole number"),
+        ("processor_config.json", {"feature_extractor": 3}, "feature_extractor is 3, wanted is values by name"),
+        ("model.safetensors.index.json", {"weight_map": 3}, "weight_map is 3, wanted is values by name"),
+        ("model.safetensors.index.json", {"weight_map": {"a": 3}}, "a is 3, wanted is a text"),
+    ],
+)
+def test_other_files_of_another_kind_are_named(tmp_path, file, content, said):
+    made(tmp_path / "hf", "s2t")
+    if file == "processor_config.json":
+        (tmp_path / "hf" / "preprocessor_config.json").unlink(missing_ok=True)
+    (tmp_path / "hf" / file).write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/hf/{file}: {said}"):
+        convert(tmp_path / "hf", tmp_path / "out" / "asr.pt", "fairseq")

@@ -15,10 +15,12 @@ from transformers import (
 )
 
 from speecht5_fairseq.convert.formats import convert
+from speecht5_fairseq.convert.huggingface_files import write_tensors
 from speecht5_fairseq.convert.huggingface_folder import OPTIONS_BESIDE, STALE, TENSORS_BESIDE
 from speecht5_fairseq.data.audio import log_mel
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 from speecht5_fairseq.models.contents import read_contents
+from speecht5_fairseq.models.dictionary_change import TIED_EMBEDDINGS
 from speecht5_fairseq.models.errors import CheckpointError
 
 CLASSES = {"s2t": SpeechT5ForSpeechToText, "t2s": SpeechT5ForTextToSpeech, "s2s": SpeechT5ForSpeechToSpeech}
@@ -189,6 +191,30 @@ def test_training_there_is_noticed_on_the_way_back(tmp_path):
     assert torch.equal(again["ctc_head.projection.weight"], before["ctc_head.projection.weight"])
 
 
+@pytest.mark.parametrize("job", CLASSES)
+def test_a_pre_trained_model_that_was_trained_there_is_of_that_job(tmp_path, job):
+    """Saved into the same folder; the embedding that it learnt there is the one of all nets."""
+    source = tiny_checkpoint(tmp_path / "ours.pt", "pretrain", task={"mask_length": 7})
+    folder, spm = tmp_path / "hf", tiny_sentencepiece(tmp_path / "spm.model")
+    convert(source, folder, "hf", job=job, spm_model=spm)
+    theirs = loaded(folder, job)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter += 1
+    theirs.save_pretrained(folder)
+    notes = convert(folder, tmp_path / "back" / "again.pt", "fairseq")
+    assert f"trained there for the job {job}, before for pretrain" in notes
+    state, before = torch.load(tmp_path / "back" / "again.pt", weights_only=True), tensors_of(source)
+    assert state["cfg"]["task"]["_name"] == f"speecht5_{job}" and state["cfg"]["model"]["no_ctc_head"] == (job == "s2t")
+    after = state["model"]
+    assert torch.equal(after["encoder.layer_norm.bias"], before["encoder.layer_norm.bias"] + 1)
+    assert torch.equal(after["quantizer.codebook"], before["quantizer.codebook"])
+    tied = [name for name in TIED_EMBEDDINGS if name in after]
+    assert len(tied) == 3 and all(torch.equal(after[name], before[name] + (job != "s2s")) for name in tied)
+    convert(tmp_path / "back" / "again.pt", tmp_path / "hf2", "hf", spm_model=spm)
+    loaded(tmp_path / "hf2", job)
+
+
 def test_it_comes_back_from_their_own_saving(tmp_path):
     """save_pretrained into another folder, with our two files copied beside."""
     folder, _, source = exported(tmp_path, "s2t")
@@ -212,16 +238,24 @@ def test_writing_over_a_folder_leaves_nothing_of_the_model_before(tmp_path):
     loaded(folder, "s2s")
 
 
-def test_an_interrupted_export_does_not_load(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("disk full"), ImportError("writing needs safetensors")])
+def test_an_export_that_fails_loses_nothing(tmp_path, monkeypatch, error):
     folder, _, source = exported(tmp_path, "s2t")
+    (folder / "pytorch_model.bin").write_text("also there")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
 
-    def broken(*arguments, **options):
-        raise OSError("disk full")
+    def broken(file, tensors, metadata):
+        if file.name == TENSORS_BESIDE:
+            raise error
+        write_tensors(file, tensors, metadata)
 
     monkeypatch.setattr("speecht5_fairseq.convert.huggingface_folder.write_tensors", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(type(error), match=str(error)):
         convert(source, folder, "hf", spm_model=tmp_path / "spm.model", overwrite=True)
-    assert not (folder / "config.json").exists()
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    with pytest.raises(type(error), match=str(error)):
+        convert(source, tmp_path / "new", "hf", spm_model=tmp_path / "spm.model")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -283,3 +317,24 @@ def test_a_broken_folder_is_named(tmp_path):
         "masked_spec_embed has shape .3,., not .24,.",
     ):
         assert error.match(problem)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"digest": None, "units": None, "options": None}, "lacks options, units, digest; copy the file again"),
+        ({"units": 3}, "units is 3, wanted is a list, in each place a text"),
+        ({"history": [1]}, "history is .1., wanted is a list, in each place values by name"),
+        ({"criterion": 3}, "criterion is 3, wanted is values by name"),
+        ({"job": "x"}, "job is 'x', known here are pretrain"),
+        ({"options": {"_name": "speecht5", "embed_dim": "x"}}, "embed_dim is 'x', wanted is a whole number"),
+        ({"options": {"_name": "speecht5", "embed_dim": -1}}, "no model has the options in it"),
+    ],
+)
+def test_our_options_beside_are_held_against_their_kinds(tmp_path, change, said):
+    folder, _, _ = exported(tmp_path, "s2t")
+    beside = json.loads((folder / OPTIONS_BESIDE).read_text()) | change
+    beside = {name: value for name, value in beside.items() if value is not None}
+    (folder / OPTIONS_BESIDE).write_text(json.dumps({"criterion": None} | beside))
+    with pytest.raises(CheckpointError, match=f"^{folder}.*{said}"):
+        convert(folder, tmp_path / "back" / "again.pt", "fairseq")

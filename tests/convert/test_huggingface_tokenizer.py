@@ -15,9 +15,9 @@ from speecht5_fairseq.convert.huggingface_tokenizer import (
     SETTINGS_FILE,
     ordered_pieces,
     read_tokenizer,
-    symbols_of,
     tokenizer_settings,
 )
+from speecht5_fairseq.convert.pieces import symbols_of
 from speecht5_fairseq.convert.sentencepiece_model import read_pieces
 from speecht5_fairseq.data.dictionary import load_text_dictionary
 from speecht5_fairseq.data.labels import TextLabels

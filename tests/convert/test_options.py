@@ -1,7 +1,5 @@
 """Options in checkpoints of this code and of the published one."""
 
-from argparse import Namespace
-
 import pytest
 
 from speecht5_fairseq.convert.options import (
@@ -9,9 +7,7 @@ from speecht5_fairseq.convert.options import (
     criterion_options,
     plain,
     read_config,
-    section,
     task_options,
-    told_job,
     without_unread,
 )
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
@@ -20,30 +16,6 @@ from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.released_options import released_from_config
 
 NETS = {"encoder", "decoder"}
-
-
-def test_a_section_is_a_copy_of_whatever_holds_it():
-    assert section({}, "task") == section({"cfg": {"task": None}}, "task") == section({"cfg": None}, "task") == {}
-    options = Namespace(t5_task="s2t")
-    found = section({"cfg": {"task": options}}, "task")
-    found["t5_task"] = "t2s"
-    assert options.t5_task == "s2t"
-
-
-@pytest.mark.parametrize(
-    "task, job",
-    [
-        ({"_name": "speecht5_s2t"}, "s2t"),
-        ({"_name": "speecht5", "t5_task": "t2s"}, "t2s"),
-        ({"_name": "speecht5_pretrain"}, None),
-        ({"_name": "speecht5", "t5_task": "pretrain"}, None),
-        ({"_name": "translation"}, None),
-        ({"_name": "speecht5"}, None),
-        ({}, None),
-    ],
-)
-def test_a_task_tells_its_job(task, job):
-    assert told_job(task) == job
 
 
 def test_what_travels_of_a_command_line_are_options_of_the_job():

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from conversions import tiny_checkpoint
-from helpers import LARGE_LAYOUT, SYMBOLS, tiny_model, write_lines
+from helpers import LARGE_LAYOUT, SYMBOLS, model_over, tiny_base, tiny_model, write_lines
 
 from speecht5_fairseq.convert.fairseq_file import from_fairseq
-from speecht5_fairseq.convert.portable import expected_shapes, find_job, path_nets, with_dictionary
-from speecht5_fairseq.models.checkpoint import MARK, read_state
+from speecht5_fairseq.convert.portable import expected_shapes, find_job, with_dictionary
+from speecht5_fairseq.models.checkpoint import OUR_MARK, read_state
 from speecht5_fairseq.models.errors import CheckpointError
+from speecht5_fairseq.models.jobs import path_nets
 
 JOBS = ["pretrain", "pretrain_speech", "s2t", "t2s", "s2s", "s2c"]
 HERE = Path("here.pt")
@@ -56,9 +57,19 @@ def test_another_models_checkpoint_is_refused():
     with pytest.raises(CheckpointError, match="here.pt: it is not a speecht5_fairseq model; its nets are decoder"):
         find_job(None, None, {"decoder.embed_tokens.weight": torch.ones(1)}, HERE)
     with pytest.raises(CheckpointError, match="here.pt: nets that this version does not know: gate, router; take a"):
-        find_job(None, None, {MARK: torch.ones(1), "router.x": torch.ones(1), "gate.y": torch.ones(1)}, HERE)
+        find_job(None, None, {OUR_MARK: torch.ones(1), "router.x": torch.ones(1), "gate.y": torch.ones(1)}, HERE)
     with pytest.raises(CheckpointError, match="holds additions to a base: .*convert.merge here.pt --out MERGED.pt"):
         find_job(None, None, {"encoder.x": torch.ones(1), "base.digest": torch.ones(1)}, HERE)
+
+
+def test_bottleneck_adapters_are_not_sent_to_the_merger_that_refuses_them(tmp_path):
+    added = model_over(tiny_base(tmp_path / "base.pt"), "s2t", adapter_dim=4).state_dict()
+    with pytest.raises(CheckpointError, match="holds bottleneck adapters .* cannot be folded .*; use it as it is") as e:
+        find_job(None, None, added, HERE)
+    assert "convert.merge" not in str(e.value)
+    merged = model_over(tmp_path / "base.pt", "s2t", lora_rank=2).state_dict()
+    with pytest.raises(CheckpointError, match="convert.merge here.pt --out"):
+        find_job(None, None, merged, HERE)
 
 
 def test_a_job_has_its_own_nets():

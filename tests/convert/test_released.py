@@ -12,7 +12,9 @@ from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.data.dictionary import load_class_dictionary, load_text_dictionary
 from speecht5_fairseq.models.contents import read_contents
 from speecht5_fairseq.models.errors import CheckpointError
+from speecht5_fairseq.models.facts import read_facts
 from speecht5_fairseq.models.released_format import is_released, to_released
+from speecht5_fairseq.models.uses import missing_files
 
 JOBS = ["pretrain", "pretrain_speech", "s2t", "t2s", "s2s", "s2c"]
 
@@ -155,11 +157,42 @@ def test_a_file_with_every_net_is_of_the_job_of_its_task(tmp_path):
 
 def test_without_a_dictionary_the_symbols_are_not_in_the_file(tmp_path):
     source = released(tmp_path / "asr.pt", "s2t", "s2t")
-    convert(source, tmp_path / "out" / "asr.pt", "fairseq")
+    notes = convert(source, tmp_path / "out" / "asr.pt", "fairseq")
+    assert "no symbols: give --dict dict.txt" in notes
     assert "vocabulary.symbols" not in tensors_of(tmp_path / "out" / "asr.pt")
     assert not (tmp_path / "out" / "dict.txt").exists()
     with pytest.raises(CheckpointError, match="needs the symbols .*; give --dict dict.txt"):
         convert(source, tmp_path / "hf", "hf")
+
+
+@pytest.mark.parametrize("job", ["s2t", "t2s"])
+def test_a_sentencepiece_model_that_is_not_there_is_asked_for(tmp_path, job):
+    """At every conversion, and by what is written; whether the published checkpoint tells of its own or not."""
+    source = released(tmp_path / "theirs.pt", job, job)
+    for named in ("/gone/spm.model", None):
+        state = torch.load(source, weights_only=True)
+        state["cfg"]["task"].bpe_tokenizer = named
+        torch.save({**state, "task_state": {}}, source)
+        lacking = "no sentencepiece model, which cuts the texts: give --spm-model spm.model"
+        out = tmp_path / "out" / "ours.pt"
+        assert lacking in convert(source, out, "fairseq", overwrite=True)
+        assert lacking in convert(out, tmp_path / "again.pt", "released", overwrite=True)
+        for path in (source, out, tmp_path / "again.pt"):
+            assert missing_files(read_facts(path)) == ["dict.txt", "spm.model"]
+    spm = tiny_sentencepiece(tmp_path / "spm.model")
+    assert lacking not in convert(source, tmp_path / "whole" / "ours.pt", "fairseq", spm_model=spm)
+    assert missing_files(read_facts(tmp_path / "whole" / "ours.pt")) == ["dict.txt"]
+
+
+def test_what_was_trained_with_pieces_lacks_no_sentencepiece_model(tmp_path):
+    source = tiny_checkpoint(tmp_path / "ours.pt", "s2t", task={"spm_model": "none"})
+    assert "sentencepiece" not in " ".join(convert(source, tmp_path / "there" / "released.pt", "released"))
+    assert missing_files(read_facts(tmp_path / "there" / "released.pt")) == ["dict.txt"]
+
+
+def test_names_of_classes_that_are_not_there_are_asked_for(tmp_path):
+    source = released(tmp_path / "sid.pt", "s2c", "s2c")
+    assert "no names of classes: give --dict dict.txt" in convert(source, tmp_path / "out" / "sid.pt", "fairseq")
 
 
 def test_the_dictionary_beside_is_taken_and_said(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from speecht5_fairseq.data.atomic import atomic_text, replacing
+from speecht5_fairseq.data.atomic import atomic_text, replacing, replacing_files
 
 
 def names(folder):
@@ -37,3 +37,46 @@ def test_text_replaces_the_old_only_when_it_is_whole(tmp_path):
         file.write("half")
         raise RuntimeError
     assert path.read_bytes() == "ß\n".encode() and names(tmp_path) == ["a.txt"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With a head, a body, and a part of something else."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("head", "body", "old", "mine"):
+        (folder / name).write_text("before")
+    return folder
+
+
+def write_anew(folder):
+    with replacing_files(folder, last="head", stale=["old", "never there"]) as partial:
+        (partial / "head").write_text("after")
+        (partial / "body").write_text("after")
+
+
+def test_files_of_a_folder_are_replaced_together(folder):
+    write_anew(folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "head": "after", "body": "after", "mine": "before"
+    }  # fmt: skip
+
+
+def test_a_folder_keeps_all_it_has_until_the_new_files_are_whole(folder):
+    with pytest.raises(RuntimeError), replacing_files(folder, last="head", stale=["old"]) as partial:
+        (partial / "body").write_text("half")
+        raise RuntimeError
+    assert names(folder) == ["body", "head", "mine", "old"] and (folder / "body").read_text() == "before"
+    with pytest.raises(RuntimeError), replacing_files(folder / "new", last="head"):
+        raise RuntimeError
+    assert not (folder / "new").exists()
+
+
+def test_an_interrupted_move_leaves_no_head(folder, monkeypatch):
+    def broken(source, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", broken)
+    with pytest.raises(OSError, match="disk full"):
+        write_anew(folder)
+    assert names(folder) == ["body", "mine"]

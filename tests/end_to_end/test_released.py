@@ -10,10 +10,9 @@ from helpers import TINY_SIZES, tiny_config
 
 from speecht5_fairseq.models.checkpoint import read_checkpoint
 from speecht5_fairseq.models.released_format import to_released
-from speecht5_fairseq.models.released_options import PAIRS, RENAMED
+from speecht5_fairseq.models.released_options import EXTRACTOR_LAYERS, PAIRS, RENAMED
 
 SEARCH = ["--beam", 3, "--max-len-b", 8, "--ctc-decoding-weight", 0.4]
-EXTRACTOR = "[({0},10,5)] + [({0},3,2)] * 4 + [({0},2,2)] * 2"
 
 
 def released_options(arch: str, **more: object) -> Namespace:
@@ -21,7 +20,7 @@ def released_options(arch: str, **more: object) -> Namespace:
     config = tiny_config()
     theirs = {name: getattr(config, renamed.ours) for name, renamed in RENAMED.items()}
     theirs |= {one: theirs[other] for one, other in PAIRS.items()}
-    theirs |= {"conv_feature_layers": EXTRACTOR.format(config.conv_channels), "extractor_mode": "default"}
+    theirs |= {"conv_feature_layers": EXTRACTOR_LAYERS.format(config.conv_channels), "extractor_mode": "default"}
     theirs |= {"se_predict": None, "sid_pooling_layer": "decoder", "sid_softmax_type": "softmax"}
     fixed = {"share_input_output_embed": True, "relative_position_embedding": True, "bert_init": True}
     return Namespace(arch=arch, _name=arch, **theirs, **fixed, **more)

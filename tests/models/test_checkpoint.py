@@ -6,7 +6,7 @@ import pytest
 import torch
 from checkpoints import Intruder, bad_checkpoints
 
-from speecht5_fairseq.models.checkpoint import read_checkpoint, trained_prediction, updates_of
+from speecht5_fairseq.models.checkpoint import read_checkpoint, section, trained_prediction, updates_of
 from speecht5_fairseq.models.errors import CheckpointError
 
 
@@ -71,3 +71,13 @@ def test_the_format_of_older_torch_is_read_as_carefully(tmp_path):
 def test_updates_are_those_of_the_last_optimizer():
     assert updates_of({"optimizer_history": [{"num_updates": 3}, {"num_updates": 5}]}) == 5
     assert updates_of({}) == updates_of({"optimizer_history": []}) == 0
+
+
+def test_a_section_is_told_by_whatever_holds_it():
+    assert section({}, "task") == section({"cfg": {"task": None}}, "task") == section({"cfg": None}, "task") == {}
+    options = argparse.Namespace(t5_task="s2t")
+    assert (
+        section({"cfg": {"task": options}}, "task")
+        == {"t5_task": "s2t"}
+        == section({"cfg": {"task": vars(options)}}, "task")
+    )

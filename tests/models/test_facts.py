@@ -9,9 +9,8 @@ from helpers import CLASSES, UNITS, model_over, tiny_base, tiny_config, tiny_mod
 
 from speecht5_fairseq.models.contents import saved_contents
 from speecht5_fairseq.models.errors import CheckpointError
-from speecht5_fairseq.models.facts import OURS, RELEASED, Base, Origin, Training, count_parts, job_of, read_facts
+from speecht5_fairseq.models.facts import OURS, RELEASED, Base, Origin, Training, count_parts, read_facts
 from speecht5_fairseq.models.jobs import JOBS
-from speecht5_fairseq.models.parts import nets_of
 from speecht5_fairseq.models.released_format import to_released
 from speecht5_fairseq.models.vocabulary import decode
 
@@ -27,13 +26,8 @@ def test_the_parameters_are_those_of_the_model(job):
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_the_job_is_found_by_the_task_and_by_the_nets(job, tmp_path):
+def test_the_job_is_that_of_the_checkpoint(job, tmp_path):
     assert read_facts(tiny_checkpoint(tmp_path / "checkpoint.pt", job)).job == job
-    nets = nets_of(tiny_model(job).state_dict())
-    assert job_of({}, nets) == job
-    told = "pretrain" if job == "pretrain_speech" else job
-    assert job_of({"_name": "speecht5", "t5_task": told}, nets) == job
-    assert job_of({"_name": "my_task"}, nets) == job
 
 
 def test_training_sizes_and_contents(tmp_path):

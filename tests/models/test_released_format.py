@@ -115,3 +115,27 @@ def test_what_either_side_cannot_hold_is_named():
     pooled = tiny_model("s2c", speaker_pooling="attentive").state_dict()
     with pytest.raises(CheckpointError, match=r"cannot hold 3 tensors: speaker_head.pooling.hidden.bias"):
         to_released(pooled)
+
+
+def test_a_codebook_without_its_projection_is_named(tmp_path):
+    theirs = to_released(tiny_model("pretrain").state_dict())
+    for name in [name for name in theirs if name.startswith("quantizer.weight_proj.")]:
+        del theirs[name]
+    torch.save({"model": theirs}, tmp_path / "cut.pt")
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/cut.pt: has quantizer.codebook .* without quantizer.proj"):
+        read_checkpoint(tmp_path / "cut.pt")
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 14), (1, 14, 0), (1, 14, 24), (2, 13, 12), (1, 14, 7)])
+def test_a_codebook_of_another_shape_is_left_to_loading(shape):
+    theirs = to_released(tiny_model("pretrain").state_dict())
+    found = from_released(theirs | {"quantizer.vars": torch.ones(shape)}).tensors["quantizer.codebook"]
+    with pytest.raises(CheckpointError, match="quantizer.codebook"):
+        tiny_model("pretrain").load_state_dict(from_released(theirs).tensors | {"quantizer.codebook": found})
+
+
+def test_an_embedding_without_its_statistics_is_named():
+    ours = tiny_model("s2c", speaker_embedding_dim=8).state_dict()
+    del ours["speaker_head.embedding.2.running_mean"]
+    with pytest.raises(CheckpointError, match="has speaker_head.embedding.1.bias .* without speaker_head.embedding"):
+        to_released(ours)

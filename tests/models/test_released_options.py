@@ -162,3 +162,19 @@ def test_options_of_ours_are_told_apart():
 
 def test_the_prediction_of_a_released_enhancer_is_known():
     assert trained_prediction({"cfg": {"model": Namespace(arch=FINE_TUNING, se_predict="masking")}}) == "mask"
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"encoder_layers": "x"}, "--encoder-layers x: give a whole number above 0"),
+        ({"mask_prob": "x"}, "mask_prob is 'x', wanted is a number"),
+        ({"conv_feature_layers": 5}, "conv_feature_layers is 5, wanted is a text"),
+        ({"latent_temp": 2}, "--latent-temp 2: give three numbers"),
+        ({"latent_temp": (2, 1)}, r"--latent-temp \(2, 1\): give three numbers"),
+        ({"extractor_mode": ["default"]}, r"--extractor-mode \['default'\]: not built here"),
+    ],
+)
+def test_values_of_another_kind_are_named(given, said):
+    with pytest.raises(ValueError, match=said):
+        config_from_released(Namespace(arch=BASE, **given))

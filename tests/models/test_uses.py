@@ -46,7 +46,9 @@ def test_what_is_not_inside_is_asked_for(tmp_path):
     spm_model = tiny_piece_model(tmp_path / "spm.model")
     facts = facts_of(tmp_path, "s2t", spm_model=spm_model)
     assert missing_files(facts) == []
-    assert missing_files(facts._replace(contents=facts.contents._replace(pieces=None))) == []  # its run read pieces
+    without = facts._replace(contents=facts.contents._replace(pieces=None))
+    assert missing_files(without) == ["spm.model"]
+    assert missing_files(without._replace(task={"spm_model": None})) == []  # its run read pieces
     facts = facts._replace(contents=facts.contents._replace(pieces=None, symbols=[], signal={}))
     assert missing_files(facts) == ["dict.txt", "spm.model"]
     decoding, _ = uses_of(facts)

@@ -1,0 +1,100 @@
+"""What a checkpoint file has to be made of, so that whoever reads a part of it finds what it takes that part for."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import CheckpointError, shortened
+from .kinds import wrong_kinds
+from .partial import DIGEST
+from .vocabulary import CLASSES, SYMBOLS
+
+SECTIONS = ("model", "task", "criterion", "checkpoint")  # of the options that are read
+# Kinds of what is read, by the place where it stands; None and what is not there tell nothing.
+_STATE = {"cfg": {}, "task_state": {}, "extra_state": {}, "optimizer_history": [{}]}
+_OPTIONS = dict.fromkeys(("_name", "arch", "t5_task", "spm_model", "bpe_tokenizer"), "")
+_TASK_STATE = {"sentencepiece": {}, "units": [""], "signal": {}}
+_PIECES = {"file": "", "model": torch.empty(0)}
+_EXTRA_STATE = {"averaged": [""], "best": 0.0, "train_iterator": {}}
+_NUMBERS = {"num_updates": 0, "epoch": 0}
+_TEXTS = (SYMBOLS, CLASSES, DIGEST)  # tensors that hold the code points of texts
+_SCALE = re.compile(r".*\.alpha")
+
+
+def check_layout(state: Mapping[str, Any], path: str) -> None:
+    """Check the kinds of all that is read of a checkpoint besides its options' values.
+
+    Args:
+        state: what the file holds; ``model`` is a dict.
+
+    Raises:
+        CheckpointError: something is of another kind; it is named.
+    """
+    problems = [*_wrong_tensors(state["model"]), *_wrong_parts(state)]
+    if problems:
+        raise CheckpointError(
+            f"{path}: {'; '.join(problems)}: not as a checkpoint has it; give one that fairseq-train wrote with this "
+            "user dir"
+        )
+
+
+def _wrong_tensors(model: Mapping[Any, Any]) -> Iterator[str]:
+    others = [str(name) for name, tensor in model.items() if not (isinstance(name, str) and isinstance(tensor, Tensor))]
+    if others:
+        yield f"in model no tensors: {shortened(others)}"
+    single = [name for name, tensor in model.items() if isinstance(tensor, Tensor) and _is_single(str(name), tensor)]
+    if single:
+        yield f"in model single numbers: {shortened(single)}"
+    for name in _TEXTS:
+        codes = model.get(name)
+        if isinstance(codes, Tensor) and (codes.dim() != 1 or codes.dtype != torch.int32 or _no_letters(codes)):
+            yield f"{name} holds no letters"
+
+
+def _is_single(name: str, tensor: Tensor) -> bool:
+    """Whether it is a single number, other than the scale of the positions and BatchNorm's count of batches."""
+    return tensor.dim() == 0 and tensor.is_floating_point() and not _SCALE.fullmatch(name)
+
+
+def _no_letters(codes: Tensor) -> bool:
+    return bool(((codes < 0) | (codes > 0x10FFFF)).any())
+
+
+def _wrong_parts(state: Mapping[str, Any]) -> Iterator[str]:
+    parts = _told(state, _STATE)
+    yield from wrong_kinds(parts, _STATE)
+    cfg, task, extra = (_dict(parts.get(name)) for name in ("cfg", "task_state", "extra_state"))
+    options = {name: vars(part) if isinstance(part, Namespace) else part for name, part in _told(cfg, SECTIONS).items()}
+    yield from wrong_kinds(options, {name: {} for name in SECTIONS})
+    for name in ("model", "task"):
+        yield from wrong_kinds(_told(_dict(options.get(name)), _OPTIONS), _OPTIONS)
+    yield from wrong_kinds(_told(task, _TASK_STATE), _TASK_STATE)
+    yield from wrong_kinds(_told(extra, _EXTRA_STATE), _EXTRA_STATE)
+    yield from wrong_kinds(_told(_dict(extra.get("train_iterator")), _NUMBERS), _NUMBERS)
+    history = parts.get("optimizer_history")
+    for entry in history if isinstance(history, list) else ():
+        yield from wrong_kinds(_told(_dict(entry), _NUMBERS), _NUMBERS)
+    if isinstance(task.get("sentencepiece"), dict):
+        yield from _wrong_pieces(task["sentencepiece"])
+
+
+def _wrong_pieces(pieces: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"sentencepiece has no {name}" for name in _PIECES if name not in pieces)
+    yield from wrong_kinds(pieces, _PIECES)
+    model = pieces.get("model")
+    if isinstance(model, Tensor) and model.dtype != torch.uint8:
+        yield "the model of sentencepiece is no tensor of bytes"
+
+
+def _told(found: Mapping[str, Any], names: Any) -> dict[str, Any]:
+    return {name: found[name] for name in names if found.get(name) is not None}
+
+
+def _dict(found: Any) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
