@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import checkpoints
 import torch
-from helpers import SYMBOLS
-from sentencepiece import SentencePieceTrainer
+from checkpoints import tiny_checkpoint
 from torch import Tensor
 
 SENTENCES = [
@@ -21,9 +18,9 @@ SENTENCES = [
 CRITERIONS = {"t2s": "speecht5_speech", "s2s": "speecht5_speech", "pretrain_speech": "speecht5_pretrain"}
 
 
-def tiny_checkpoint(path: Path, job: str, *, task: dict | None = None, **options: object) -> Path:
+def full_checkpoint(path: Path, job: str, *, task: dict | None = None, **options: object) -> Path:
     """`checkpoints.tiny_checkpoint` of the weights of `tiny_model(job)`, with more options of a task and criterion."""
-    checkpoints.tiny_checkpoint(path, job, seed=0, **options)
+    tiny_checkpoint(path, job, seed=0, **options)
     state = torch.load(path)
     cfg = state["cfg"]
     cfg["task"] |= {"data": "/gone", "save_dir": "/gone", "seed": 3, **(task or {})}
@@ -44,14 +41,3 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
     unlike = [name for name in found if found[name].dtype != expected[name].dtype]
     assert not unlike + [name for name in found if not torch.equal(found[name], expected[name])]
-
-
-def tiny_sentencepiece(path: Path, symbols: str = SYMBOLS, **options: object) -> Path:
-    """Write a sentencepiece model of these characters, by default in another order than `tiny_dictionary`'s."""
-    model = io.BytesIO()
-    lines = ["".join(symbols[1:])] + ["".join(symbols[number:]) for number in range(2, len(symbols), 5)]
-    settings = {"model_type": "char", "vocab_size": 1000, "hard_vocab_limit": False, "minloglevel": 2} | options
-    SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.getvalue())
-    return path

@@ -133,14 +133,19 @@ def tiny_pretrain_text(
     return PretrainTextDataset(binary, dictionary, seed=1, training=training, **options)
 
 
-def tiny_piece_model(path: Path, *texts: str) -> Path:
-    """Write a sentencepiece model of characters, learned from `texts` beside all of `SYMBOLS`; returns the file."""
-    lines = [SYMBOLS[1:], "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG", *texts] * 20
+def tiny_piece_model(path: Path, *texts: str, symbols: str = SYMBOLS, **options: object) -> Path:
+    """Write a sentencepiece model; returns the file.
+
+    Args:
+        texts: learned from beside `symbols`.
+        symbols: by default those of `tiny_dictionary`, which has them in another order.
+        options: of SentencePieceTrainer; of themselves pieces are characters.
+    """
+    lines = [symbols[1:], *(symbols[start:] for start in range(2, len(symbols), 5)), *texts]
+    settings = {"model_type": "char", "vocab_size": 1000, "hard_vocab_limit": False, "minloglevel": 2, "num_threads": 1}
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines), model_writer=file, model_type="char", vocab_size=40, hard_vocab_limit=False,
-            num_threads=1, minloglevel=2,
-        )  # fmt: skip
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=file, **settings | options)
     return path
 
 

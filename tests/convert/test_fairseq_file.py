@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conversions import tiny_checkpoint, tiny_sentencepiece
-from helpers import SYMBOLS, UNITS
+from conversions import full_checkpoint
+from helpers import SYMBOLS, UNITS, tiny_piece_model
 
 from speecht5_fairseq.convert.fairseq_file import complete_options, from_fairseq, write_fairseq
 from speecht5_fairseq.convert.portable import expected_shapes
@@ -19,14 +19,14 @@ def read(path, job=None):
 
 
 def test_places_stay_and_the_rest_travels(tmp_path):
-    model = read(tiny_checkpoint(tmp_path / "ours.pt", "t2s", task={"text_ends": "both", "vocoder": "/gone"}))
+    model = read(full_checkpoint(tmp_path / "ours.pt", "t2s", task={"text_ends": "both", "vocoder": "/gone"}))
     assert model.task == {"seed": 3, "text_ends": "both"}
     assert model.history[0]["num_updates"] == 1200 and model.sentencepiece is None
 
 
 def test_the_sentencepiece_model_of_the_training_is_found(tmp_path):
-    spm = tiny_sentencepiece(tmp_path / "spm.model")
-    model = read(tiny_checkpoint(tmp_path / "ours.pt", "s2t", task={"spm_model": str(spm)}))
+    spm = tiny_piece_model(tmp_path / "spm.model")
+    model = read(full_checkpoint(tmp_path / "ours.pt", "s2t", task={"spm_model": str(spm)}))
     assert model.sentencepiece == spm.read_bytes()
     write_fairseq(model, tmp_path / "out" / "again.pt")
     assert (tmp_path / "out" / "spm.model").read_bytes() == spm.read_bytes()
@@ -36,22 +36,22 @@ def test_the_sentencepiece_model_of_the_training_is_found(tmp_path):
 
 
 def test_what_a_checkpoint_holds_besides_is_held_again(tmp_path):
-    spm = tiny_sentencepiece(tmp_path / "spm.model")
-    source = tiny_checkpoint(tmp_path / "ours.pt", "t2s", spm_model=spm)
+    spm = tiny_piece_model(tmp_path / "spm.model")
+    source = full_checkpoint(tmp_path / "ours.pt", "t2s", spm_model=spm)
     spm.unlink()
     write_fairseq(read(source), tmp_path / "out" / "again.pt")
     before, after = (read_contents(path) for path in (source, tmp_path / "out" / "again.pt"))
     assert after.pieces.content == before.pieces.content and after.signal == before.signal == SIGNAL
     assert after.piece_file == "spm.model" and after.symbols == before.symbols
     units = [str(unit) for unit in reversed(range(UNITS))]
-    source = tiny_checkpoint(tmp_path / "units.pt", "pretrain", units=units)
+    source = full_checkpoint(tmp_path / "units.pt", "pretrain", units=units)
     write_fairseq(read(source), tmp_path / "units" / "again.pt")
     assert read_contents(tmp_path / "units" / "again.pt").units == units
     assert (tmp_path / "units" / "dict.km.txt").read_text().split("\n")[0] == f"{UNITS - 1} 1"
 
 
 def test_another_job_than_that_of_the_training_has_options_of_its_own(tmp_path):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "pretrain")
+    source = full_checkpoint(tmp_path / "ours.pt", "pretrain")
     model = read(source, "s2t")
     assert (model.job, model.home, model.job_options) == ("s2t", "pretrain", {})
     assert model.task == read(source).job_options and model.criterion == read(source).criterion
@@ -63,7 +63,7 @@ def test_another_job_than_that_of_the_training_has_options_of_its_own(tmp_path):
 @pytest.mark.parametrize("job", ["pretrain", "pretrain_speech", "s2t", "t2s", "s2s", "s2c"])
 def test_options_that_are_not_told_are_at_their_defaults(tmp_path, job):
     """Whatever fairseq's commands ask a task or criterion for is there, and nothing that torch refuses to load."""
-    model = read(tiny_checkpoint(tmp_path / "ours.pt", job))._replace(task={}, criterion=None)
+    model = read(full_checkpoint(tmp_path / "ours.pt", job))._replace(task={}, criterion=None)
     write_fairseq(model, tmp_path / "out" / "again.pt")
     cfg = read_state(tmp_path / "out" / "again.pt")["cfg"]
     assert cfg == complete_options(model, tmp_path / "out")
@@ -72,7 +72,7 @@ def test_options_that_are_not_told_are_at_their_defaults(tmp_path, job):
 
 
 def test_a_recogniser_without_ctc_head_is_not_told_to_learn_with_it(tmp_path):
-    model = read(tiny_checkpoint(tmp_path / "ours.pt", "s2t", no_ctc_head=True))._replace(criterion=None)
+    model = read(full_checkpoint(tmp_path / "ours.pt", "s2t", no_ctc_head=True))._replace(criterion=None)
     losses = complete_options(model, tmp_path)["criterion"]
     assert (losses["ce_weight"], losses["ctc_weight"]) == (1, 0)
     with_head = model._replace(config=replace(model.config, no_ctc_head=False))

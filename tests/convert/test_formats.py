@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 from checkpoints import Intruder, bad_checkpoints
-from conversions import tensors_of, tiny_checkpoint, tiny_sentencepiece
-from helpers import SYMBOLS, tiny_model, write_lines
+from conversions import full_checkpoint, tensors_of
+from helpers import SYMBOLS, tiny_model, tiny_piece_model, write_lines
 
 from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.convert.hifigan import export_huggingface, export_original
@@ -22,7 +22,7 @@ VOCODER = HifiganSizes(32, (8, 4, 8), (16, 8, 20), (3, 5), ((1, 3, 5), (2,)))
 
 @pytest.fixture
 def ours(tmp_path):
-    return tiny_checkpoint(tmp_path / "ours.pt", "s2s")
+    return full_checkpoint(tmp_path / "ours.pt", "s2s")
 
 
 def test_all_three_layouts_hold_the_same_tensors(tmp_path, ours):
@@ -48,7 +48,7 @@ def test_what_is_there_is_replaced_only_when_asked(tmp_path, ours):
 
 
 def test_another_dictionary_beside_is_not_replaced(tmp_path):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "s2t")
+    source = full_checkpoint(tmp_path / "ours.pt", "s2t")
     file = write_lines(tmp_path / "out" / "dict.txt", ["A 1"]) if (tmp_path / "out").mkdir() is None else None
     with pytest.raises(ValueError, match=f"^{file}: there already, with other content"):
         convert(source, tmp_path / "out" / "released.pt", "released")
@@ -164,21 +164,21 @@ def test_a_sentencepiece_model_without_use_or_place_is_refused(tmp_path, ours):
     with pytest.raises(FileNotFoundError, match="--spm-model gone.model: no such file"):
         convert(ours, tmp_path / "hf", "hf", spm_model=tmp_path.relative_to(tmp_path) / "gone.model")
     with pytest.raises(ValueError, match="--spm-model .*: the job s2s has no text; leave the option out"):
-        convert(ours, tmp_path / "out.pt", "released", spm_model=tiny_sentencepiece(tmp_path / "spm.model"))
+        convert(ours, tmp_path / "out.pt", "released", spm_model=tiny_piece_model(tmp_path / "spm.model"))
 
 
 @pytest.mark.parametrize("to, out", [("fairseq", "out.pt"), ("released", "out.pt"), ("hf", "hf")])
 def test_a_sentencepiece_model_is_held_against_the_dictionary(tmp_path, to, out):
     """Whatever the layout that is written."""
-    ours = tiny_checkpoint(tmp_path / "ours.pt", "s2t")
-    source, own = ours, tiny_sentencepiece(tmp_path / "own" / "spm.model")
+    ours = full_checkpoint(tmp_path / "ours.pt", "s2t")
+    source, own = ours, tiny_piece_model(tmp_path / "own" / "spm.model")
     if to == "fairseq":
         convert(ours, tmp_path / "from_hf", "hf", spm_model=own)
         source = tmp_path / "from_hf"
     text = write_lines(tmp_path / "text.model", ["no model at all"])
     with pytest.raises(ManifestError, match=f"^{text}: not readable as a sentencepiece model"):
         convert(source, tmp_path / out, to, spm_model=text)
-    other = tiny_sentencepiece(tmp_path / "other.model", SYMBOLS.replace("Q", ""))
+    other = tiny_piece_model(tmp_path / "other.model", symbols=SYMBOLS.replace("Q", ""))
     with pytest.raises(CheckpointError, match=f"^{other}: has no piece 'Q' .index .*, so it belongs to another dict"):
         convert(source, tmp_path / out, to, spm_model=other)
     assert not (tmp_path / out).exists()
@@ -186,17 +186,17 @@ def test_a_sentencepiece_model_is_held_against_the_dictionary(tmp_path, to, out)
 
 def test_pieces_that_the_dictionary_lacks_are_told(tmp_path):
     ours, more = (
-        tiny_checkpoint(tmp_path / "ours.pt", "s2t"),
-        tiny_sentencepiece(tmp_path / "more.model", SYMBOLS + "2"),
+        full_checkpoint(tmp_path / "ours.pt", "s2t"),
+        tiny_piece_model(tmp_path / "more.model", symbols=SYMBOLS + "2"),
     )
     notes = convert(ours, tmp_path / "out.pt", "released", spm_model=more)
     assert f"{more} makes pieces that the dictionary lacks, read as <unk>: 2" in notes
 
 
 def test_another_sentencepiece_model_than_the_checkpoints_own_is_told(tmp_path):
-    own = tiny_sentencepiece(tmp_path / "own.model")
-    ours = tiny_checkpoint(tmp_path / "ours.pt", "t2s", spm_model=own)
-    other = tiny_sentencepiece(tmp_path / "other.model", model_type="bpe", vocab_size=40)
+    own = tiny_piece_model(tmp_path / "own.model")
+    ours = full_checkpoint(tmp_path / "ours.pt", "t2s", spm_model=own)
+    other = tiny_piece_model(tmp_path / "other.model", model_type="bpe", vocab_size=40)
     told = f"the sentencepiece model is {read_piece_model(other)}, in place of that of the training, digest "
     notes = convert(ours, tmp_path / "out" / "released.pt", "released", spm_model=other)
     assert [note for note in notes if note.startswith(told + read_piece_model(own).digest)]

@@ -5,8 +5,8 @@ import math
 
 import pytest
 import torch
-from conversions import SENTENCES, tensors_of, tiny_sentencepiece
-from helpers import mel_target, scramble, speech_source, tiny_config
+from conversions import SENTENCES, tensors_of
+from helpers import mel_target, scramble, speech_source, tiny_config, tiny_piece_model
 from safetensors.torch import load_file, save_file
 from transformers import (
     AddedToken,
@@ -37,7 +37,7 @@ OTHER_IDS = {"unk_id": 0, "pad_id": 1, "bos_id": 2, "eos_id": 3}
 
 def made(folder, job: str, *, ids=PUBLISHED_IDS, rows: int = 0, added: bool = True, processor: bool = True, **settings):
     """A model with random weights and its processor, saved to `folder` by `transformers`; `rows` more than tokens."""
-    tokenizer = SpeechT5Tokenizer(str(tiny_sentencepiece(folder.with_name(f"{folder.name}-spm.model"), **ids)))
+    tokenizer = SpeechT5Tokenizer(str(tiny_piece_model(folder.with_name(f"{folder.name}-spm.model"), **ids)))
     if added:
         tokenizer.add_special_tokens({"mask_token": AddedToken("<mask>", lstrip=True)})
         tokenizer.add_tokens(["<ctc_blank>"])

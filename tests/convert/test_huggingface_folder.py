@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from conversions import SENTENCES, assert_equal, tensors_of, tiny_checkpoint, tiny_sentencepiece
-from helpers import SYMBOLS, mel_target, speech_source, text_tokens, tiny_dictionary, tiny_model
+from conversions import SENTENCES, assert_equal, full_checkpoint, tensors_of
+from helpers import SYMBOLS, mel_target, speech_source, text_tokens, tiny_dictionary, tiny_model, tiny_piece_model
 from safetensors.torch import load_file, save_file
 from transformers import (
     SpeechT5ForSpeechToSpeech,
@@ -35,8 +35,8 @@ VARIANTS = {
 def exported(tmp_path, job: str, **options):
     """A folder of a tiny checkpoint, what was said of it, and the checkpoint."""
     task = options.pop("task", None)
-    source = tiny_checkpoint(tmp_path / "ours.pt", job, task=task, **options)
-    spm = tiny_sentencepiece(tmp_path / "spm.model") if job != "s2s" else None
+    source = full_checkpoint(tmp_path / "ours.pt", job, task=task, **options)
+    spm = tiny_piece_model(tmp_path / "spm.model") if job != "s2s" else None
     notes = convert(source, tmp_path / "hf", "hf", spm_model=spm)
     return tmp_path / "hf", notes, source
 
@@ -114,8 +114,8 @@ def test_their_processor_hears_as_ours(tmp_path):
 
 
 def test_a_job_without_text_takes_a_tokenizer_all_the_same(tmp_path):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "s2s")
-    convert(source, tmp_path / "hf", "hf", spm_model=tiny_sentencepiece(tmp_path / "spm.model"))
+    source = full_checkpoint(tmp_path / "ours.pt", "s2s")
+    convert(source, tmp_path / "hf", "hf", spm_model=tiny_piece_model(tmp_path / "spm.model"))
     processor = SpeechT5Processor.from_pretrained(tmp_path / "hf", local_files_only=True)
     assert len(processor.tokenizer) == len(SYMBOLS) + 6
     tokens = processor(text=SENTENCES[0])["input_ids"]
@@ -139,8 +139,8 @@ def test_there_and_back_is_bit_equal(tmp_path, job):
 
 def test_the_sentencepiece_model_inside_goes_and_comes_back_as_it_was(tmp_path):
     """Of a checkpoint that holds it, far from its file; there its pieces stand in the dictionary's order."""
-    spm = tiny_sentencepiece(tmp_path / "spm.model")
-    source, content = tiny_checkpoint(tmp_path / "ours.pt", "s2t", spm_model=spm), spm.read_bytes()
+    spm = tiny_piece_model(tmp_path / "spm.model")
+    source, content = full_checkpoint(tmp_path / "ours.pt", "s2t", spm_model=spm), spm.read_bytes()
     spm.unlink()
     convert(source, tmp_path / "hf", "hf")
     assert (tmp_path / "hf" / "spm_char.model").read_bytes() != content
@@ -153,11 +153,11 @@ def test_the_sentencepiece_model_inside_goes_and_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize("job", CLASSES)
 def test_nets_of_other_jobs_stand_beside(tmp_path, job):
     """A pre-trained model goes there job by job, and comes back whole; so does half precision."""
-    source = tiny_checkpoint(tmp_path / "ours.pt", "pretrain")
+    source = full_checkpoint(tmp_path / "ours.pt", "pretrain")
     state = torch.load(source, weights_only=True)
     state["model"] = {name: t.half() if t.is_floating_point() else t for name, t in state["model"].items()}
     torch.save(state, source)
-    spm = tiny_sentencepiece(tmp_path / "spm.model")
+    spm = tiny_piece_model(tmp_path / "spm.model")
     notes = convert(source, tmp_path / "hf", "hf", job=job, spm_model=spm)
     assert "processor(" not in " ".join(notes)  # it was not trained to speak
     assert {"quantizer", "unit_head", "the symbols", "our options"} <= set(notes[-1].split(": ")[1].split(", "))
@@ -194,8 +194,8 @@ def test_training_there_is_noticed_on_the_way_back(tmp_path):
 @pytest.mark.parametrize("job", CLASSES)
 def test_a_pre_trained_model_that_was_trained_there_is_of_that_job(tmp_path, job):
     """Saved into the same folder; the embedding that it learnt there is the one of all nets."""
-    source = tiny_checkpoint(tmp_path / "ours.pt", "pretrain", task={"mask_length": 7})
-    folder, spm = tmp_path / "hf", tiny_sentencepiece(tmp_path / "spm.model")
+    source = full_checkpoint(tmp_path / "ours.pt", "pretrain", task={"mask_length": 7})
+    folder, spm = tmp_path / "hf", tiny_piece_model(tmp_path / "spm.model")
     convert(source, folder, "hf", job=job, spm_model=spm)
     theirs = loaded(folder, job)
     with torch.no_grad():
@@ -232,7 +232,7 @@ def test_writing_over_a_folder_leaves_nothing_of_the_model_before(tmp_path):
     for name in STALE:
         (folder / name).write_text("{}")
     (folder / "mine.txt").write_text("kept")
-    convert(tiny_checkpoint(tmp_path / "s2s.pt", "s2s"), folder, "hf", overwrite=True)
+    convert(full_checkpoint(tmp_path / "s2s.pt", "s2s"), folder, "hf", overwrite=True)
     left = {path.name for path in folder.iterdir()} & {*STALE, "mine.txt"}
     assert left == {OPTIONS_BESIDE, "mine.txt"}
     loaded(folder, "s2s")
@@ -272,14 +272,14 @@ def test_an_export_that_fails_loses_nothing(tmp_path, monkeypatch, error):
     ],
 )
 def test_what_they_have_not_is_refused(tmp_path, job, options, message):
-    source = tiny_checkpoint(tmp_path / "ours.pt", job, **options)
+    source = full_checkpoint(tmp_path / "ours.pt", job, **options)
     with pytest.raises(CheckpointError, match=f"^{source}: .*{message}"):
-        convert(source, tmp_path / "hf", "hf", spm_model=tiny_sentencepiece(tmp_path / "spm.model"))
+        convert(source, tmp_path / "hf", "hf", spm_model=tiny_piece_model(tmp_path / "spm.model"))
     assert not (tmp_path / "hf").exists()
 
 
 def test_a_job_with_text_needs_its_sentencepiece_model(tmp_path):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "s2t")
+    source = full_checkpoint(tmp_path / "ours.pt", "s2t")
     with pytest.raises(CheckpointError, match="needs the symbols and the sentencepiece model .*give --spm-model"):
         convert(source, tmp_path / "hf", "hf")
 

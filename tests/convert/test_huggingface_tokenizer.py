@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from conversions import SENTENCES, tiny_sentencepiece
-from helpers import SYMBOLS, tiny_dictionary, write_lines
+from conversions import SENTENCES
+from helpers import SYMBOLS, tiny_dictionary, tiny_piece_model, write_lines
 from sentencepiece import SentencePieceProcessor
 from transformers import AddedToken, SpeechT5Tokenizer
 
@@ -47,7 +47,7 @@ def exported(folder, model: bytes, symbols: list[str]):
 )
 def test_their_indices_are_ours(tmp_path, options):
     """Of a dictionary in an order of its own, with a sentencepiece model of any kind and ids."""
-    spm = tiny_sentencepiece(tmp_path / "spm.model", **options)
+    spm = tiny_piece_model(tmp_path / "spm.model", **options)
     own = sorted(symbols_of(spm.read_bytes(), "")[4:-2])
     dictionary = load_text_dictionary(write_lines(tmp_path / "dict.txt", [f"{symbol} 1" for symbol in own]))
     theirs = exported(tmp_path / "hf", spm.read_bytes(), list(dictionary.symbols))
@@ -62,25 +62,25 @@ def test_their_indices_are_ours(tmp_path, options):
 
 
 def test_texts_come_back(tmp_path):
-    theirs = exported(tmp_path / "hf", tiny_sentencepiece(tmp_path / "spm.model").read_bytes(), symbols())
+    theirs = exported(tmp_path / "hf", tiny_piece_model(tmp_path / "spm.model").read_bytes(), symbols())
     batch = [[2, *theirs(sentence).input_ids, 1, 1] for sentence in SENTENCES[:2]]
     assert theirs.batch_decode(batch, skip_special_tokens=True) == SENTENCES[:2]
 
 
 def test_a_model_in_the_dictionarys_order_stays_as_it_is(tmp_path):
-    model = tiny_sentencepiece(tmp_path / "spm.model", **PUBLISHED).read_bytes()
+    model = tiny_piece_model(tmp_path / "spm.model", **PUBLISHED).read_bytes()
     assert ordered_pieces(model, symbols_of(model, ""), "") is model
 
 
 def test_the_first_symbol_that_the_model_cannot_make_is_named(tmp_path):
-    model = tiny_sentencepiece(tmp_path / "spm.model", SYMBOLS.replace("Q", "").replace("X", "")).read_bytes()
+    model = tiny_piece_model(tmp_path / "spm.model", symbols=SYMBOLS.replace("Q", "").replace("X", "")).read_bytes()
     index = tiny_dictionary().index("Q")
     with pytest.raises(CheckpointError, match=rf"^m: has no piece 'Q' \(index {index} .* first of 2\).*--spm-model"):
         ordered_pieces(model, symbols(), "m")
 
 
 def test_the_first_piece_that_the_dictionary_lacks_is_named(tmp_path):
-    model = tiny_sentencepiece(tmp_path / "spm.model", SYMBOLS + "2").read_bytes()
+    model = tiny_piece_model(tmp_path / "spm.model", symbols=SYMBOLS + "2").read_bytes()
     with pytest.raises(
         CheckpointError, match=r"^m: makes the piece '2' \(the first of 1\), which the dictionary lacks"
     ):
@@ -88,14 +88,14 @@ def test_the_first_piece_that_the_dictionary_lacks_is_named(tmp_path):
 
 
 def test_a_symbol_with_two_indices_is_named(tmp_path):
-    model = tiny_sentencepiece(tmp_path / "spm.model").read_bytes()
+    model = tiny_piece_model(tmp_path / "spm.model").read_bytes()
     with pytest.raises(CheckpointError, match="the dictionary has 'B' twice"):
         ordered_pieces(model, [*symbols()[:9], "B", *symbols()[9:]], "m")
 
 
 def test_fillers_of_fairseq_preprocess_keep_their_places(tmp_path):
     filled = [*symbols()[:6], "madeupword0000", *symbols()[6:]]
-    theirs = exported(tmp_path / "hf", tiny_sentencepiece(tmp_path / "spm.model").read_bytes(), filled)
+    theirs = exported(tmp_path / "hf", tiny_piece_model(tmp_path / "spm.model").read_bytes(), filled)
     assert theirs(SENTENCES[0]).input_ids == [filled.index(piece) for piece in theirs.tokenize(SENTENCES[0])] + [2]
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_sentencepiece_model_is_named():
 
 def saved(folder, **options) -> SpeechT5Tokenizer:
     """A tokenizer of their own with tokens behind its pieces, in `folder`."""
-    theirs = SpeechT5Tokenizer(str(tiny_sentencepiece(folder / "spm.model", **options)))
+    theirs = SpeechT5Tokenizer(str(tiny_piece_model(folder / "spm.model", **options)))
     theirs.add_special_tokens({"mask_token": AddedToken("<mask>", lstrip=True)})
     theirs.add_tokens(["<ctc_blank>", "<cough>"])
     theirs.save_pretrained(folder)
@@ -140,7 +140,7 @@ def test_a_dictionary_made_of_theirs_gives_the_same_rows(tmp_path):
 
 
 def test_symbols_that_theirs_lacks_have_no_row(tmp_path):
-    theirs = SpeechT5Tokenizer(str(tiny_sentencepiece(tmp_path / "spm.model")))
+    theirs = SpeechT5Tokenizer(str(tiny_piece_model(tmp_path / "spm.model")))
     theirs.save_pretrained(tmp_path)
     rows = read_tokenizer(tmp_path, len(theirs))
     missing = [symbol for symbol, place in zip(rows.symbols, rows.places, strict=True) if place is None]

@@ -4,14 +4,15 @@ import subprocess
 import sys
 
 import pytest
-from conversions import tiny_checkpoint, tiny_sentencepiece
+from conversions import full_checkpoint
+from helpers import tiny_piece_model
 
 from speecht5_fairseq.convert.__main__ import main
 
 
 def test_it_says_what_was_written_and_what_was_left(tmp_path, capsys):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "s2t")
-    spm = tiny_sentencepiece(tmp_path / "spm.model")
+    source = full_checkpoint(tmp_path / "ours.pt", "s2t")
+    spm = tiny_piece_model(tmp_path / "spm.model")
     main([str(source), str(tmp_path / "hf"), "--to", "hf", "--spm-model", str(spm)])
     assert capsys.readouterr().out.splitlines() == [
         f"wrote {tmp_path / 'hf'}",
@@ -35,7 +36,7 @@ def test_it_says_what_was_written_and_what_was_left(tmp_path, capsys):
 )
 def test_a_mistake_is_one_line(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    tiny_checkpoint(tmp_path / "ours.pt", "s2s")
+    full_checkpoint(tmp_path / "ours.pt", "s2s")
     (tmp_path / "text.pt").write_text("text")
     with pytest.raises(SystemExit) as stop:
         main(arguments)
@@ -44,7 +45,7 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, arguments, message):
 
 def test_it_runs_without_transformers(tmp_path):
     """Nothing but torch, sentencepiece and safetensors is needed to convert."""
-    source, spm = tiny_checkpoint(tmp_path / "ours.pt", "t2s"), tiny_sentencepiece(tmp_path / "spm.model")
+    source, spm = full_checkpoint(tmp_path / "ours.pt", "t2s"), tiny_piece_model(tmp_path / "spm.model")
     arguments = [str(source), str(tmp_path / "hf"), "--to", "hf", "--spm-model", str(spm)]
     program = (
         "import sys; sys.modules['transformers'] = None; sys.modules['google.protobuf'] = None; "

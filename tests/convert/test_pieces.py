@@ -1,15 +1,14 @@
 """A sentencepiece model beside a dictionary: what each has that the other lacks is named."""
 
 import pytest
-from conversions import tiny_sentencepiece
-from helpers import SYMBOLS, tiny_dictionary
+from helpers import SYMBOLS, tiny_dictionary, tiny_piece_model
 
 from speecht5_fairseq.convert.pieces import check_pieces, made_by, pieces_of, symbols_of, unknown_pieces
 from speecht5_fairseq.models.errors import CheckpointError
 
 
 def pieces(tmp_path, symbols=SYMBOLS):
-    return pieces_of(tiny_sentencepiece(tmp_path / "spm.model", symbols).read_bytes(), "spm.model")
+    return pieces_of(tiny_piece_model(tmp_path / "spm.model", symbols=symbols).read_bytes(), "spm.model")
 
 
 def test_a_dictionary_of_the_model_has_all_that_it_makes(tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conversions import tiny_checkpoint
+from conversions import full_checkpoint
 from helpers import LARGE_LAYOUT, SYMBOLS, model_over, tiny_base, tiny_model, write_lines
 
 from speecht5_fairseq.convert.fairseq_file import from_fairseq
@@ -26,7 +26,7 @@ def read(path, job=None):
 def test_the_shapes_that_are_expected_are_those_of_the_model(tmp_path, job, layout):
     """Without memory for any of them, whatever the run froze."""
     options = {"freeze": "encoder:forever", **(LARGE_LAYOUT if layout == "large" else {})}
-    model = read(tiny_checkpoint(tmp_path / "ours.pt", job, **options))
+    model = read(full_checkpoint(tmp_path / "ours.pt", job, **options))
     shapes = {name: tensor.shape for name, tensor in tiny_model(job, **options).state_dict().items()}
     assert expected_shapes(model) == shapes
 
@@ -78,7 +78,7 @@ def test_a_job_has_its_own_nets():
 
 
 def test_missing_extra_and_resized_tensors_are_all_named(tmp_path):
-    path = tiny_checkpoint(tmp_path / "ours.pt", "s2t")
+    path = full_checkpoint(tmp_path / "ours.pt", "s2t")
     state = torch.load(path, weights_only=True)
     for name in [name for name in state["model"] if name.startswith("encoder.layers.1.")]:
         del state["model"][name]
@@ -93,7 +93,7 @@ def test_missing_extra_and_resized_tensors_are_all_named(tmp_path):
 
 
 def test_tables_that_are_not_one_are_refused(tmp_path):
-    path = tiny_checkpoint(tmp_path / "ours.pt", "s2t")
+    path = full_checkpoint(tmp_path / "ours.pt", "s2t")
     state = torch.load(path, weights_only=True)
     state["model"]["text_decoder_postnet.embedding.weight"] = torch.ones(34, 24)
     torch.save(state, path)
@@ -102,7 +102,7 @@ def test_tables_that_are_not_one_are_refused(tmp_path):
 
 
 def test_a_dictionary_is_held_against_the_checkpoint(tmp_path):
-    model = read(tiny_checkpoint(tmp_path / "ours.pt", "s2t"))
+    model = read(full_checkpoint(tmp_path / "ours.pt", "s2t"))
     file = write_lines(tmp_path / "dict.txt", [f"{symbol} 1" for symbol in SYMBOLS])
     assert with_dictionary(model, file).symbols == model.symbols
     write_lines(file, [f"{symbol} 1" for symbol in reversed(SYMBOLS)])
@@ -112,4 +112,4 @@ def test_a_dictionary_is_held_against_the_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match=f"^{file}: 7 symbols, but 34 rows"):
         with_dictionary(model, file)
     with pytest.raises(ValueError, match="--dict .*: the job s2s has no dictionary"):
-        with_dictionary(read(tiny_checkpoint(tmp_path / "s2s.pt", "s2s")), file)
+        with_dictionary(read(full_checkpoint(tmp_path / "s2s.pt", "s2s")), file)

@@ -4,9 +4,9 @@ from argparse import Namespace
 
 import pytest
 import torch
-from conversions import assert_equal, tensors_of, tiny_checkpoint, tiny_sentencepiece
+from conversions import assert_equal, full_checkpoint, tensors_of
 from fairseq.checkpoint_utils import load_model_ensemble_and_task
-from helpers import CLASSES, LARGE_LAYOUT, SYMBOLS, UNITS, tiny_model, write_lines
+from helpers import CLASSES, LARGE_LAYOUT, SYMBOLS, UNITS, tiny_model, tiny_piece_model, write_lines
 
 from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.data.dictionary import load_class_dictionary, load_text_dictionary
@@ -22,7 +22,7 @@ JOBS = ["pretrain", "pretrain_speech", "s2t", "t2s", "s2s", "s2c"]
 @pytest.mark.parametrize("layout", ["base", "large"])
 @pytest.mark.parametrize("job", JOBS)
 def test_there_and_back_is_bit_equal(tmp_path, job, layout):
-    source = tiny_checkpoint(tmp_path / "ours.pt", job, **(LARGE_LAYOUT if layout == "large" else {}))
+    source = full_checkpoint(tmp_path / "ours.pt", job, **(LARGE_LAYOUT if layout == "large" else {}))
     convert(source, tmp_path / "there" / "released.pt", "released")
     convert(tmp_path / "there" / "released.pt", tmp_path / "back" / "ours.pt", "fairseq")
     before, after = (torch.load(path, weights_only=True) for path in (source, tmp_path / "back" / "ours.pt"))
@@ -37,10 +37,10 @@ def test_there_and_back_is_bit_equal(tmp_path, job, layout):
 def test_what_a_checkpoint_holds_besides_comes_back(tmp_path):
     units = [str(unit) for unit in reversed(range(UNITS))]
     for job, more in (
-        ("s2t", {"spm_model": tiny_sentencepiece(tmp_path / "spm.model")}),
+        ("s2t", {"spm_model": tiny_piece_model(tmp_path / "spm.model")}),
         ("pretrain", {"units": units}),
     ):
-        source = tiny_checkpoint(tmp_path / job / "ours.pt", job, **more)
+        source = full_checkpoint(tmp_path / job / "ours.pt", job, **more)
         convert(source, tmp_path / job / "there" / "released.pt", "released")
         convert(tmp_path / job / "there" / "released.pt", tmp_path / job / "back" / "ours.pt", "fairseq")
         before, after = (read_contents(path) for path in (source, tmp_path / job / "back" / "ours.pt"))
@@ -59,7 +59,7 @@ def test_what_a_checkpoint_holds_besides_comes_back(tmp_path):
     ],
 )
 def test_variants_of_jobs_come_back_too(tmp_path, job, options):
-    source = tiny_checkpoint(tmp_path / "ours.pt", job, **options)
+    source = full_checkpoint(tmp_path / "ours.pt", job, **options)
     convert(source, tmp_path / "there" / "released.pt", "released")
     convert(tmp_path / "there" / "released.pt", tmp_path / "back" / "ours.pt", "fairseq")
     after = torch.load(tmp_path / "back" / "ours.pt", weights_only=True)
@@ -77,7 +77,7 @@ def unread(job: str) -> set[str]:
 
 
 def test_the_file_is_laid_out_as_theirs(tmp_path):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "s2t", task={"spm_model": None})
+    source = full_checkpoint(tmp_path / "ours.pt", "s2t", task={"spm_model": None})
     notes = convert(source, tmp_path / "there" / "released.pt", "released")
     state = torch.load(tmp_path / "there" / "released.pt", weights_only=True)
     assert list(state) == [
@@ -99,7 +99,7 @@ def test_the_file_is_laid_out_as_theirs(tmp_path):
 def test_it_loads_by_its_own_options_alone(tmp_path):
     """As fairseq's own loader does it: the task, of which a flag that is not there would be missed, and the model."""
     for job in ("s2t", "t2s", "s2s", "s2c"):
-        source = tiny_checkpoint(tmp_path / job / "ours.pt", job)
+        source = full_checkpoint(tmp_path / job / "ours.pt", job)
         convert(source, tmp_path / job / "there" / "released.pt", "released")
         (model,), _, task = load_model_ensemble_and_task([str(tmp_path / job / "there" / "released.pt")])
         assert_equal(model.state_dict(), tensors_of(source))
@@ -108,9 +108,9 @@ def test_it_loads_by_its_own_options_alone(tmp_path):
 
 def test_a_checkpoint_of_the_published_lines_is_ours_with_their_options(tmp_path):
     """Trained by this code with ``--task speecht5``: our names, the whole published command line beside."""
-    convert(tiny_checkpoint(tmp_path / "ours.pt", "t2s"), tmp_path / "there" / "released.pt", "released")
+    convert(full_checkpoint(tmp_path / "ours.pt", "t2s"), tmp_path / "there" / "released.pt", "released")
     state = torch.load(tmp_path / "there" / "released.pt", weights_only=True)
-    spm = tiny_sentencepiece(tmp_path / "spm.model")
+    spm = tiny_piece_model(tmp_path / "spm.model")
     state["model"] = tensors_of(tmp_path / "ours.pt")
     state["cfg"]["task"].bpe_tokenizer, state["cfg"]["task"].user_dir = str(spm), "/home/someone"
     torch.save(state, tmp_path / "theirs.pt")
@@ -124,18 +124,18 @@ def test_a_checkpoint_of_the_published_lines_is_ours_with_their_options(tmp_path
 
 
 def test_the_dictionary_stands_beside_as_theirs(tmp_path):
-    convert(tiny_checkpoint(tmp_path / "s2t.pt", "s2t"), tmp_path / "s2t" / "released.pt", "released")
+    convert(full_checkpoint(tmp_path / "s2t.pt", "s2t"), tmp_path / "s2t" / "released.pt", "released")
     assert (tmp_path / "s2t" / "dict.txt").read_text(encoding="utf-8") == "".join(f"{s} 1\n" for s in SYMBOLS)
     assert load_text_dictionary(tmp_path / "s2t" / "dict.txt").symbols[-2:] == ["<mask>", "<ctc_blank>"]
-    convert(tiny_checkpoint(tmp_path / "s2c.pt", "s2c"), tmp_path / "s2c" / "released.pt", "released")
+    convert(full_checkpoint(tmp_path / "s2c.pt", "s2c"), tmp_path / "s2c" / "released.pt", "released")
     assert load_class_dictionary(tmp_path / "s2c" / "dict.txt") == list(CLASSES)
-    convert(tiny_checkpoint(tmp_path / "s2s.pt", "s2s"), tmp_path / "s2s" / "released.pt", "released")
+    convert(full_checkpoint(tmp_path / "s2s.pt", "s2s"), tmp_path / "s2s" / "released.pt", "released")
     assert [path.name for path in (tmp_path / "s2s").iterdir()] == ["released.pt"]
 
 
 def released(path, job: str, task: str, **options):
     """A checkpoint as the published code saves it: every net of `job`, without our symbols; returns the file."""
-    convert(tiny_checkpoint(path.with_name("ours.pt"), job, **options), path, "released")
+    convert(full_checkpoint(path.with_name("ours.pt"), job, **options), path, "released")
     path.with_name("dict.txt").unlink(missing_ok=True)
     state = torch.load(path, weights_only=True)
     state["cfg"]["task"] = Namespace(_name="speecht5", t5_task=task, data="/gone", bpe_tokenizer="/gone/spm.model")
@@ -179,13 +179,13 @@ def test_a_sentencepiece_model_that_is_not_there_is_asked_for(tmp_path, job):
         assert lacking in convert(out, tmp_path / "again.pt", "released", overwrite=True)
         for path in (source, out, tmp_path / "again.pt"):
             assert missing_files(read_facts(path)) == ["dict.txt", "spm.model"]
-    spm = tiny_sentencepiece(tmp_path / "spm.model")
+    spm = tiny_piece_model(tmp_path / "spm.model")
     assert lacking not in convert(source, tmp_path / "whole" / "ours.pt", "fairseq", spm_model=spm)
     assert missing_files(read_facts(tmp_path / "whole" / "ours.pt")) == ["dict.txt"]
 
 
 def test_what_was_trained_with_pieces_lacks_no_sentencepiece_model(tmp_path):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "s2t", task={"spm_model": "none"})
+    source = full_checkpoint(tmp_path / "ours.pt", "s2t", task={"spm_model": "none"})
     assert "sentencepiece" not in " ".join(convert(source, tmp_path / "there" / "released.pt", "released"))
     assert missing_files(read_facts(tmp_path / "there" / "released.pt")) == ["dict.txt"]
 
@@ -206,7 +206,7 @@ def test_the_dictionary_beside_is_taken_and_said(tmp_path):
 
 
 def test_options_of_ours_alone_come_back(tmp_path):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "s2t", no_ctc_head=True, layer_lr_decay=0.8)
+    source = full_checkpoint(tmp_path / "ours.pt", "s2t", no_ctc_head=True, layer_lr_decay=0.8)
     notes = convert(source, tmp_path / "there" / "released.pt", "released")
     assert "ctc_head" in notes[0]
     convert(tmp_path / "there" / "released.pt", tmp_path / "back" / "ours.pt", "fairseq")
@@ -215,7 +215,7 @@ def test_options_of_ours_alone_come_back(tmp_path):
 
 
 def test_what_they_have_not_is_refused(tmp_path):
-    source = tiny_checkpoint(tmp_path / "ours.pt", "s2c", speaker_pooling="attentive")
+    source = full_checkpoint(tmp_path / "ours.pt", "s2c", speaker_pooling="attentive")
     with pytest.raises(
         ValueError, match="--speaker-pooling attentive: the published code has none such; it has mean, dec"
     ):

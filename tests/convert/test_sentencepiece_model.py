@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from conversions import SENTENCES, tiny_sentencepiece
-from helpers import SYMBOLS
+from conversions import SENTENCES
+from helpers import SYMBOLS, tiny_piece_model
 from sentencepiece import SentencePieceProcessor
 
 from speecht5_fairseq.convert.sentencepiece_model import (
@@ -31,7 +31,7 @@ KINDS = {
 
 @pytest.fixture(params=KINDS)
 def model(request, tmp_path):
-    return tiny_sentencepiece(tmp_path / "spm.model", **KINDS[request.param]).read_bytes()
+    return tiny_piece_model(tmp_path / "spm.model", **KINDS[request.param]).read_bytes()
 
 
 def own_pieces(model: bytes) -> list[Piece]:
@@ -70,7 +70,7 @@ def piece_index(pieces: list[Piece], text: str) -> int:
 
 
 def test_an_unused_piece_takes_an_index_and_no_text(tmp_path):
-    model = tiny_sentencepiece(tmp_path / "spm.model").read_bytes()
+    model = tiny_piece_model(tmp_path / "spm.model").read_bytes()
     pieces = [*special_pieces(), Piece("madeupword0000", kind=UNUSED), *own_pieces(model)]
     changed = SentencePieceProcessor(model_proto=with_pieces(model, pieces))
     assert changed.id_to_piece(4) == "madeupword0000"
