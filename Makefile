@@ -64,9 +64,8 @@ demo: setup  ## prepare, train, decode and score a small real example on the CPU
 	$(WITH_ENVIRONMENT) bash examples/demo/run.sh
 
 bench: setup  ## measure against peers, in one run
-	$(WITH_ENVIRONMENT) python -m benchmarks.training_step
-	$(WITH_ENVIRONMENT) python -m benchmarks.synthesis
-	$(WITH_ENVIRONMENT) python -m benchmarks.adapters
+	$(BIN)/python -m pip install -qq $(PIP_ARGS) --no-deps "espnet==202412"
+	$(WITH_ENVIRONMENT) python -m benchmarks
 
 clean:  ## remove caches and build leftovers
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

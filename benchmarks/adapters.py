@@ -21,7 +21,7 @@ from speecht5_fairseq.models.adapters import trained_weights
 from speecht5_fairseq.models.base_checkpoint import Bases
 from speecht5_fairseq.models.jobs import JOBS
 
-from .training_step import UNITS, dictionary
+from .models import UNITS, dictionary
 
 SIZES = {"speecht5_small": SpeechT5SmallConfig, "speecht5": SpeechT5Config, "speecht5_large": SpeechT5LargeConfig}
 METHODS: dict[str, dict[str, object] | None] = {

@@ -30,9 +30,8 @@ from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
 from speecht5_fairseq.models.contents import saved_contents
 from speecht5_fairseq.models.jobs import JOBS
 
-from .gpu import SIZES
 from .measure import machine
-from .training_step import UNITS, VOCABULARY, dictionary
+from .models import SIZES, UNITS, VOCABULARY, dictionary
 
 CHARACTERS = [chr(ord("一") + number) for number in range(VOCABULARY - 7)]
 SPEAKERS = [f"speaker{number}" for number in range(40)]

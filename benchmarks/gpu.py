@@ -19,37 +19,25 @@ import torch
 
 from speecht5_fairseq.generation.beam_search import JointBeamSearch
 from speecht5_fairseq.generation.speech import GeneratedSpeech, SpeechLimits, generate_speech
-from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
-from speecht5_fairseq.models.jobs import JOBS
+from speecht5_fairseq.models import SpeechT5Model
 
-from .measure import machine, table
-from .training_step import CASES, DTYPES, dictionary, run_case
+from .measure import DTYPES, machine, table
+from .models import QUIET, SIZES, dictionary, random_model, waveforms
+from .training_step import CASES, run_case
 
-SIZES = {
-    "base": {},
-    "tiny": {"embed_dim": 48, "ffn_dim": 96, "attention_heads": 4, "encoder_layers": 2, "decoder_layers": 1,
-             "conv_channels": 32},
-}  # fmt: skip
 SECONDS = (4.0, 10.0, 7.3, 1.1, 9.9, 2.5, 6.0, 8.1)  # of the utterances that are encoded and searched
 
 
 TOKENS = (60, 100, 73, 11, 99, 25, 60, 81)  # of the texts that are spoken
 
 
-def recogniser(size: str, job: str = "s2t") -> SpeechT5Model:
+def recogniser(size: str, job: str = "s2t") -> torch.nn.Module:
     """A random model without noise, the same at every call."""
-    torch.manual_seed(0)
-    options = {"dropout": 0.0, "attention_dropout": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}
-    cfg = SpeechT5Config(mask_prob=0.0, feature_grad_mult=1.0, **options, **SIZES[size])
-    return SpeechT5Model(cfg, JOBS[job], symbols=dictionary().symbols, padding=dictionary().pad(), units=0)
+    return random_model(job, size, feature_grad_mult=1.0, **QUIET)
 
 
 def utterances() -> dict[str, torch.Tensor]:
-    lengths = torch.tensor([int(16_000 * seconds) for seconds in SECONDS])
-    torch.manual_seed(1)
-    waveform = torch.randn(len(lengths), int(lengths.max()))
-    waveform[torch.arange(waveform.size(1)) >= lengths[:, None]] = 0
-    return {"waveform": waveform, "sample_lengths": lengths, "seeds": torch.arange(len(lengths))}
+    return waveforms(SECONDS)
 
 
 def on(device: str, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -163,15 +163,6 @@ def main() -> None:
     products = torch.bfloat16 if options.precision == "bfloat16" else None
     model.prepare_decoding(products)
     steps = searches(model, waveforms(SECONDS, options.device), espnet=has_espnet())
-
-    def in_precision(step: Callable[[], list]) -> Callable[[], list]:
-        def run() -> list:
-            with torch.no_grad(), torch.autocast(options.device, dtype=products, enabled=products is not None):
-                return step()
-
-        return run
-
-    steps = {name: in_precision(step) for name, step in steps.items()}
     notes = check({name: step() for name, step in steps.items()})
     found = take_turns(steps, device=options.device, repeats=options.repeats, warm_up=0)
     ours, *others = found.values()

@@ -5,7 +5,7 @@
     python -m benchmarks.synthesis --device cuda
 
 bfloat16 is --generation-precision for ours and model.to(torch.bfloat16) for theirs. Both generate with the pre-net's
-dropout on, from the same random weights (through convert/huggingface.py), and never stop before the limit. The two take
+dropout on, from the same random weights (through the converter), and never stop before the limit. The two take
 turns in one process. A frame counts once for each utterance of the batch. The floor is what reading the decoder's
 weights once a step takes at the rate of a matrix-vector product of this machine.
 """
@@ -16,34 +16,16 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from .measure import Measurement, as_json, machine, measure, table
-from .training_step import VOCABULARY, dictionary
+from .measure import Ratio, Report, add_options, take_turns
+from .models import VOCABULARY, same_pair
 
 TOKENS, STEPS, REDUCTION = 100, 200, 2
 FRAMES = STEPS * REDUCTION
-
-
-def models(device: str) -> tuple[nn.Module, nn.Module]:
-    """Ours and theirs with the same random weights."""
-    from transformers import SpeechT5Config as TheirConfig
-    from transformers import SpeechT5ForTextToSpeech
-
-    from speecht5_fairseq.convert.huggingface import TABLE, from_huggingface
-    from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
-    from speecht5_fairseq.models.jobs import JOBS
-
-    torch.manual_seed(0)
-    theirs = SpeechT5ForTextToSpeech(TheirConfig(vocab_size=VOCABULARY)).eval().to(device)
-    symbols = dictionary()
-    ours = SpeechT5Model(SpeechT5Config(), JOBS["t2s"], symbols=symbols.symbols, padding=symbols.pad(), units=0)
-    names = [name for name in ours.state_dict() if TABLE.theirs(name)]
-    ours.load_state_dict(from_huggingface(theirs.state_dict(), names))
-    return ours.eval().to(device), theirs
+AIMS = {1: 2.0, 16: 5.0}  # ratio wanted at a batch
 
 
 def inputs(batch: int, device: str) -> tuple[Tensor, Tensor]:
@@ -52,7 +34,7 @@ def inputs(batch: int, device: str) -> tuple[Tensor, Tensor]:
     return tokens, nn.functional.normalize(torch.randn(batch, 512, device=device))
 
 
-def ours_step(model: nn.Module, batch: int, device: str, products: torch.dtype | None) -> Callable[[], object]:
+def ours_step(model: nn.Module, batch: int, device: str) -> Callable[[], object]:
     from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 
     tokens, speaker = inputs(batch, device)
@@ -60,9 +42,8 @@ def ours_step(model: nn.Module, batch: int, device: str, products: torch.dtype |
     seeds = torch.arange(batch)
 
     def run() -> None:
-        with torch.no_grad(), torch.autocast(device, dtype=products, enabled=products is not None):
+        with torch.no_grad():
             encoded = model.encode(source_tokens=tokens)
-        encoded = encoded._replace(states=encoded.states.float())
         found = generate_speech(model, encoded, speaker, limits=limits, seeds=seeds)
         assert all(len(speech.mel) == FRAMES for speech in found)
 
@@ -81,24 +62,6 @@ def their_step(model: nn.Module, batch: int, device: str, dtype: torch.dtype | N
         assert mel.numel() == batch * FRAMES * 80
 
     return run
-
-
-def take_turns(
-    batch: int, pair: tuple[nn.Module, nn.Module], device: str, products: torch.dtype | None, repeats: int
-) -> list[Measurement]:
-    """One measurement each, of alternating runs after one of each to warm up."""
-    names = (f"ours, batch {batch}", f"transformers, batch {batch}")
-    steps = [make(model, batch, device, products) for make, model in zip((ours_step, their_step), pair, strict=True)]
-    for step in steps:
-        step()
-    named = list(zip(names, steps, strict=True))
-    rounds = [[measure(*each, device=device, warm_up=0, repeats=1) for each in named] for _ in range(repeats)]
-    merged = []
-    for of_one in zip(*rounds, strict=True):
-        seconds = [each.seconds for each in of_one]
-        middle = statistics.median(seconds)
-        merged.append(Measurement(of_one[0].name, middle, max(seconds), min(seconds), of_one[-1].peak_gib))
-    return merged
 
 
 def floor(model: nn.Module, device: str) -> float:
@@ -120,33 +83,28 @@ def floor(model: nn.Module, device: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to run")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="of both")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16], help="utterances generated at a time")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each, of which the median counts")
-    parser.add_argument("--json", type=Path, help="also write the result here")
+    add_options(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    pair = models(options.device)
-    products = torch.bfloat16 if options.precision == "bfloat16" else None
-    pair[0].prepare_decoding(products)
-    pair[1].to(products or torch.float32)
-    print(machine(), options.precision)
-    results = []
+    device, products = options.device, torch.bfloat16 if options.precision == "bfloat16" else None
+    ours, theirs = same_pair("t2s", device)
+    ours.prepare_decoding(products)
+    theirs.to(products or torch.float32)
+    measured, ratios = [], []
     for batch in options.batches:
-        ours, theirs = take_turns(batch, pair, options.device, products, options.repeats)
-        results += [ours, theirs]
-        frames = batch * FRAMES
-        print(
-            f"batch {batch}: ours {1000 * ours.seconds / frames:.2f} ms a frame, transformers "
-            f"{1000 * theirs.seconds / frames:.2f}, ratio {theirs.seconds / ours.seconds:.2f}",
-            flush=True,
-        )
-    print(f"floor at batch 1, float32: {1000 * floor(pair[0], options.device):.2f} ms a frame")
-    print(table(results))
-    if options.json:
-        options.json.write_text(as_json(results))
+        steps = {
+            f"ours, batch {batch}": ours_step(ours, batch, device),
+            f"transformers, batch {batch}": their_step(theirs, batch, device, products),
+        }
+        pair = list(take_turns(steps, device=device, repeats=options.repeats).values())
+        measured += pair
+        a_frame = [1000 * each.seconds / (batch * FRAMES) for each in pair]
+        work = f"synthesis, batch {batch}, {options.precision}"
+        ratios.append(Ratio(work, *a_frame, "ms a frame", "transformers", AIMS.get(batch)))
+    notes = [f"floor at batch 1, float32: {1000 * floor(ours, device):.2f} ms a frame"]
+    Report("synthesis", measured, ratios, notes).publish(options.json)
 
 
 if __name__ == "__main__":

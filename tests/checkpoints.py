@@ -18,6 +18,7 @@ def tiny_checkpoint(
     spm_model: Path | None = None,
     units: list[str] | None = None,
     seed: int = 1,
+    task_options: dict[str, object] | None = None,
     **options: object,
 ) -> Path:
     """Write what fairseq-train would of a `tiny_model`; returns the file."""
@@ -25,6 +26,7 @@ def tiny_checkpoint(
     task = {
         "_name": f"speecht5_{job.removesuffix('_speech')}",
         "spm_model": None if spm_model is None else str(spm_model),
+        **(task_options or {}),
     }
     run = {"best_checkpoint_metric": "loss", "finetune_from_model": None}
     state = {
@@ -43,6 +45,12 @@ def tiny_checkpoint(
 def intrude(path: Path) -> None:
     """What must not happen: make the file `path`."""
     path.touch()
+
+
+def intrude_with(text: str) -> str:
+    """The same as a normaliser of texts that are paths, `checkpoints:intrude_with`."""
+    Path(text.strip()).touch()
+    return text
 
 
 class Intruder:

@@ -133,3 +133,14 @@ def test_the_command_ends_mistakes_without_a_traceback(name, tmp_path):
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / name}: ") and "Traceback" not in done.stderr
     assert not (tmp_path / "intruded").exists()
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path):
+    path = tiny_checkpoint(tmp_path / "newer.pt", "s2t")
+    state = torch.load(path)
+    state["cfg"]["model"]["rotary_positions"] = True
+    torch.save(state, path)
+    with pytest.raises(
+        CheckpointError, match=r"newer\.pt: options that this version does not know: rotary_positions; t"
+    ):
+        main([str(path)])

@@ -15,7 +15,7 @@ from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from ..models import SpeechT5Config, SpeechT5LargeConfig
 from ..models.errors import CheckpointError
-from ..models.facts import PRESETS
+from ..models.facts import checked_preset
 from ..models.jobs import JOBS, PREFIX, PRETRAIN
 from ..models.kinds import wrong_kinds
 from ..models.options import NET_OPTIONS
@@ -65,17 +65,8 @@ def read_config(options: Mapping[str, Any], path: Path, job: str, nets: set[str]
     """
     if released_preset(options) is not None:
         return _checked(_of_released(options, job, nets), path)
-    name = options.get("_name") or options.get("arch")
-    kind = PRESETS.get(str(name))
-    if kind is None:
-        raise CheckpointError(
-            f"{path}: its options are those of the model {name!r}, not of SpeechT5 (cfg.model); give a checkpoint that "
-            "fairseq-train wrote with this user dir"
-        )
-    unknown = sorted(set(options) - {field.name for field in fields(kind)} - {"arch"})
-    if unknown:
-        raise CheckpointError(f"{path}: options that this version does not know: {', '.join(unknown)}; take a newer")
-    made = kind(**{name: value for name, value in options.items() if name != "arch"} | {"_name": str(name)})
+    kind, name = checked_preset(options, path), str(options.get("_name") or options.get("arch"))
+    made = kind(**{name: value for name, value in options.items() if name != "arch"} | {"_name": name})
     return _checked(made, path)
 
 

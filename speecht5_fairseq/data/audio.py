@@ -6,7 +6,7 @@ import math
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -20,6 +20,7 @@ from .errors import AudioError
 
 _RESAMPLE_ZEROS = 6  # zero crossings each side of torchaudio's windowed-sinc kernel (its default)
 _RESAMPLE_ROLLOFF = 0.99  # cut-off as a share of the lower Nyquist frequency (its default)
+_SPEAKER_MEND = "make it with `python -m manifest_tools.speaker_vectors`"
 
 
 class AudioInfo(NamedTuple):
@@ -73,8 +74,24 @@ def read_audio(path: str | Path, *, start: int = 0, frames: int = -1, resample: 
         return _read_resampled(file, path, start, frames)
 
 
+def check_audio_name(path: str | Path) -> None:
+    """Check that a file of this name can be written, before there is something to write.
+
+    Raises:
+        AudioError: its suffix names no format that holds 16-bit samples.
+    """
+    name = Path(path).suffix[1:].upper()
+    if name not in soundfile.available_formats() or not soundfile.check_format(name, "PCM_16"):
+        raise AudioError(f"{path}: no audio of 16 bits can be written under this name; give .wav, .flac or .aiff")
+
+
 def write_audio(path: str | Path, wave: np.ndarray | torch.Tensor) -> None:
-    """Write (S,) in [-1, 1] as 16 kHz mono, 16-bit, the suffix names the format. Atomic; makes the folder."""
+    """Write (S,) in [-1, 1] as 16 kHz mono, 16-bit, the suffix names the format. Atomic; makes the folder.
+
+    Raises:
+        AudioError: see ``check_audio_name``.
+    """
+    check_audio_name(path)
     with replacing(path) as partial:
         soundfile.write(partial, np.asarray(wave, dtype=np.float32), SAMPLE_RATE, subtype="PCM_16")
 
@@ -85,17 +102,28 @@ def read_speaker(path: str | Path) -> np.ndarray:
     Raises:
         AudioError: missing, not a .npy array, of another shape, all zero or not finite.
     """
-    mend = "make it with `python -m manifest_tools.speaker_vectors`"
     try:
         vector = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise AudioError(f"{path}: no readable speaker vector ({error}); {mend}") from error
+        raise AudioError(f"{path}: no readable speaker vector ({error}); {_SPEAKER_MEND}") from error
+    return checked_speaker(vector, str(path))
+
+
+def checked_speaker(vector: Any, name: str) -> np.ndarray:
+    """A speaker vector as float32 (512,).
+
+    Args:
+        name: says which, in errors.
+
+    Raises:
+        AudioError: no array of that shape, all zero or not finite.
+    """
     if not isinstance(vector, np.ndarray) or vector.shape != (SPEAKER_DIM,):
         shape = getattr(vector, "shape", type(vector).__name__)
-        raise AudioError(f"{path}: a speaker vector of shape {shape}, not ({SPEAKER_DIM},); {mend}")
+        raise AudioError(f"{name}: a speaker vector of shape {shape}, not ({SPEAKER_DIM},); {_SPEAKER_MEND}")
     vector = vector.astype(np.float32)
     if not np.isfinite(vector).all() or not vector.any():
-        raise AudioError(f"{path}: the speaker vector is all zero or holds NaN or infinity; {mend}")
+        raise AudioError(f"{name}: the speaker vector is all zero or holds NaN or infinity; {_SPEAKER_MEND}")
     return vector
 
 

@@ -18,7 +18,7 @@ from .errors import DataError, ManifestError, listed
 from .file_states import digest, file_states
 from .labels import TextLabels, UnitLabels, check_count
 from .manifest import Manifest
-from .row_checks import LabelCounts, check_audio, check_class, check_speaker, check_text, check_units
+from .row_checks import LabelCounts, check_audio, check_class, check_speaker, check_text, check_units, named_counts
 from .stamp import Stamp
 
 logger = logging.getLogger(__name__)
@@ -74,8 +74,7 @@ class Report:
         parts = [f"{self.name}: {self.rows:,} rows, {self.hours:.2f} h"]
         parts += [f"{count:,} {what}" for what, count in (("units", self.units), ("tokens", self.tokens)) if count]
         if self.unknown:
-            common = ", ".join(f"{symbol!r} x {count}" for symbol, count in self.unknown.items())
-            parts.append(f"unknown symbols: {common}")
+            parts.append(f"unknown symbols: {named_counts(self.unknown)}")
         parts.append("verified before" if self.from_stamp else f"{self.checked:,} rows verified")
         if self.total_problems:
             parts.append(f"{self.total_problems:,} problems")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +128,11 @@ class TextLabels:
     def encode(self, text: str) -> list[str]:
         """The symbols of a spoken text."""
         return text.split() if self._encoder is None else self._encoder.encode(text, out_type=str)
+
+    def unknown(self, pieces: Sequence[str]) -> list[str]:
+        """Those of the symbols that the dictionary lacks."""
+        unk = self.dictionary.unk()
+        return [piece for piece in pieces if self.dictionary.index(piece) == unk]
 
     def tokens(self, index: int) -> torch.Tensor:
         """pieces </s> of row `index`: int64 (L,).

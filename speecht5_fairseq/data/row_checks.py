@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +26,11 @@ class LabelCounts:
     units: int = 0
     tokens: int = 0
     unknown: Counter = field(default_factory=Counter)  # symbol that the dictionary lacks -> times
+
+
+def named_counts(unknown: Mapping[str, int]) -> str:
+    """Unknown symbols with their numbers, as they are reported."""
+    return ", ".join(f"{symbol!r} x {count}" for symbol, count in unknown.items())
 
 
 def check_audio(manifest: Manifest, index: int, path_column: str, samples_column: str, resample: bool) -> list[str]:
@@ -89,8 +95,7 @@ def check_text(labels: TextLabels, index: int, counts: LabelCounts) -> list[str]
         pieces = labels.pieces(index)
     except ManifestError as error:
         return [str(error)]
-    unk = labels.dictionary.unk()
-    unknown = [piece for piece in pieces if labels.dictionary.index(piece) == unk]
+    unknown = labels.unknown(pieces)
     counts.tokens += len(pieces)
     counts.unknown.update(unknown)
     if not pieces:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from .errors import DataError
 from .plugin import load_function
 from .text_abbreviations import ABBREVIATIONS
 
@@ -232,6 +233,30 @@ def find_normaliser(name: str) -> Normaliser:
     if abbreviations:
         _spell_abbreviations("", forms)  # a language without them is refused here, not at the first text
     return partial(normalise_with, forms=forms, abbreviations=abbreviations)
+
+
+def travelled_normaliser(given: str | None, saved: str | None, checkpoint: object) -> str:
+    """The normaliser of a model: what the user gives in this call, else that of its training, else "none".
+
+    A checkpoint may name what is registered here, a language say. It may not name a function: that would be imported
+    and called, and nothing of a checkpoint is run.
+
+    Args:
+        given: a name, or `module:function`.
+        saved: as the checkpoint has it.
+        checkpoint: says which, in errors.
+
+    Raises:
+        DataError: the checkpoint names a function, and nothing was given in its place.
+    """
+    if given or not saved:
+        return given or NO_NORMALISER
+    if not isinstance(saved, str) or (":" in saved and saved not in _NORMALISERS):
+        raise DataError(
+            f"{checkpoint}: its text_normaliser is {saved!r}, a function, and what a checkpoint names is not run. If "
+            f"you know the function, give it yourself: --text-normaliser {saved}; or another, `en` or `none` say"
+        )
+    return saved
 
 
 def normalise(text: str, language: str) -> str:

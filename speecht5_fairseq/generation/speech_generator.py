@@ -18,7 +18,6 @@ from torch import Tensor
 from ..constants import MEL_HOP, SAMPLE_RATE
 from ..data.atomic import replacing
 from ..data.audio import write_audio
-from ..outputs import EncoderOutput
 from .options import only_model, reject_forced_output
 from .pictures import draw_speech, require_matplotlib
 from .results_folder import DONE, ResultsFolder
@@ -68,7 +67,6 @@ class SpeechGenerator:
         vocoder: mel (N, M) to waveform (S,), or `source_gain`, which also takes the source; None writes mels alone.
         describe: what the table says of a manifest row besides: its id under "name", and columns of the table.
         prenet_dropout: keep the pre-net's dropout on, drawn from each utterance's seed.
-        products: dtype of the encoder's products, where it is not the model's own.
         pictures: also draw the mel and the alignment.
     """
 
@@ -83,7 +81,6 @@ class SpeechGenerator:
         vocoder: Vocoder | Callable[[Tensor, Tensor], Tensor] | None,
         describe: Callable[[int], Mapping[str, object]],
         prenet_dropout: bool,
-        products: torch.dtype | None = None,
         pictures: bool = False,
     ) -> None:
         if pictures:
@@ -93,7 +90,6 @@ class SpeechGenerator:
         self.vocoder = vocoder
         self.describe = describe
         self.prenet_dropout = prenet_dropout
-        self.products = products
         self.pictures = pictures
         self.lines = lines
         self.seconds = {"model": 0.0, "vocoder": 0.0, "speech": 0.0}
@@ -126,7 +122,7 @@ class SpeechGenerator:
     def _generate(self, model: Any, sample: dict) -> list[GeneratedSpeech]:
         """One result for each of the P texts; they are on the CPU."""
         inputs = {name: value for name, value in sample["net_input"].items() if name in SOURCES}
-        encoded = self._encode(model, inputs)
+        encoded = model.encode(**inputs)
         source = model.source_mel(inputs.get("waveform"), inputs.get("sample_lengths"))
         generated = generate_speech(
             model,
@@ -139,12 +135,6 @@ class SpeechGenerator:
             alignments=self.pictures,
         )
         return [speech._replace(mel=speech.mel.float().cpu()) for speech in generated]
-
-    def _encode(self, model: Any, inputs: Mapping[str, Tensor]) -> EncoderOutput:
-        device = next(iter(inputs.values())).device.type
-        with torch.autocast(device, dtype=self.products, enabled=self.products is not None):
-            encoded = model.encode(**inputs)
-        return encoded if self.products is None else encoded._replace(states=encoded.states.float())
 
     def _finish(self, number: int, texts: Sequence[GeneratedSpeech], source: Tensor | None) -> dict:
         """Join, vocode and write utterance `number`; what a vocoder or a broken mel raises is written down, not up."""

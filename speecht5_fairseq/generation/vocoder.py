@@ -66,12 +66,13 @@ class HifiganVocoder:
         return self
 
 
-def load_vocoder(spec: str | None, device: torch.device | str = "cpu") -> Vocoder:
+def load_vocoder(spec: str | None, device: torch.device | str = "cpu", *, functions: bool = True) -> Vocoder:
     """The vocoder that `spec` names, on `device`.
 
     Args:
         spec: None or "griffin-lim" for Griffin-Lim, "griffin-lim:64" for one of 64 iterations; a folder or file for a
             HiFi-GAN (`hifigan_checkpoint` has the layouts); "module:function" for a plug-in, called with the device.
+        functions: whether a plug-in will do; False where the spec came with a checkpoint, of which nothing is run.
 
     Raises:
         VocoderError: names what is wrong with the spec or with the files, and the mend.
@@ -82,6 +83,11 @@ def load_vocoder(spec: str | None, device: torch.device | str = "cpu") -> Vocode
     if spec and Path(spec).exists():
         return HifiganVocoder(load_hifigan(Path(spec))).to(device)
     if _PLUGIN.fullmatch(spec):
+        if not functions:
+            raise VocoderError(
+                f"vocoder {spec!r}: the checkpoint names it, and no function that a checkpoint names is run; give "
+                f"--vocoder {spec} to fairseq-generate if you know it"
+            )
         return _plugin(spec, device)
     raise VocoderError(f"no vocoder {spec!r}: it is not a file or folder here; {_CHOICES}")
 

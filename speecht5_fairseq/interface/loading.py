@@ -20,6 +20,7 @@ from ..models.errors import CheckpointError
 from ..models.facts import read_facts
 from ..models.jobs import JOBS
 from ..models.loading import DictionaryFiles
+from ..models.partial import DIGEST
 from ..models.speecht5 import SpeechT5Model
 
 
@@ -48,6 +49,25 @@ class Source(NamedTuple):
     pieces: PieceModel | None
 
 
+def found_device(name: str | torch.device | None) -> torch.device:
+    """The device of this name; without one a GPU where there is one.
+
+    Raises:
+        ValueError: no device, or one that is not there.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device).cpu()
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:  # of torch; the last for devices without memory
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {str(name)!r}: not usable here ({reason}); give cpu, cuda or cuda:1") from error
+    return device
+
+
 class Loaded(NamedTuple):
     """A model in evaluation, on its device, with the dictionary, speakers and pieces that it has."""
 
@@ -68,6 +88,7 @@ def load(
 ) -> Loaded:
     """Load a checkpoint; see `SpeechT5.from_pretrained`."""
     source = _from_folder(Path(path)) if Path(path).is_dir() else _from_file(Path(path))
+    _check_effect(source, dictionary=dictionary, spm_model=spm_model, base_checkpoint=base_checkpoint)
     options = source.options | ({} if base_checkpoint is None else {"base_checkpoint": str(base_checkpoint)})
     if not options:
         raise CheckpointError(f"{path}: does not tell the options of its model; give one that fairseq-train wrote")
@@ -90,6 +111,23 @@ def load(
     if model.decoder is not None:
         model.prepare_decoding()
     return Loaded(source, model, symbols, classes, source.pieces if spm_model is None else read_piece_model(spm_model))
+
+
+def _check_effect(source: Source, **given: str | Path | None) -> None:
+    """Check that each file that was given, by its argument, is one that the model reads.
+
+    Raises:
+        ValueError: one is not.
+    """
+    unread = {
+        "dictionary": not (JOBS[source.job].has_text or source.job == "s2c")
+        and f"a model of {source.job} has no symbols and no classes",
+        "spm_model": source.job != "t2s" and f"a model of {source.job} reads no text",
+        "base_checkpoint": DIGEST not in source.tensors and "this is a whole model, not additions to a base",
+    }
+    for argument, why in unread.items():
+        if why and given[argument] is not None:
+            raise ValueError(f"{argument} {str(given[argument])!r} has no effect on {source.path}: {why}; leave it out")
 
 
 def _from_file(path: Path) -> Source:

@@ -5,9 +5,7 @@ Shapes: S samples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchaudio.functional import resample
 
-from ..constants import ENCODER_WINDOW, SAMPLE_RATE
+from ..constants import ENCODER_STRIDE, ENCODER_WINDOW, SAMPLE_RATE
 from ..data.audio import read_audio
 from ..data.errors import AudioError
+from .arrays import array_of, is_file, is_one, listed
 
 BATCH_SECONDS = 80  # of padded speech that the encoder hears at a time
-WHOLE = math.inf  # the longest stretch of recordings that are not cut
-_HOP = round(0.01 * SAMPLE_RATE)  # samples from one loudness to the next
+LOUDEST = 2.0  # of samples in floats, which are in [-1, 1] but for what mixing and filters add
+_HOP = ENCODER_STRIDE  # samples from one loudness to the next: cuts fall between encoder frames
 _PAUSE = 0.3  # seconds over which the loudness of a cut is taken
 _EARLIEST = 0.5  # of the longest stretch: no cut comes before
 
@@ -35,10 +34,8 @@ class Span(NamedTuple):
 
 
 def is_many(recordings: Any) -> bool:
-    """Whether this is a list of recordings, not one: a list of numbers is one."""
-    if isinstance(recordings, (str, PathLike, np.ndarray, Tensor)):
-        return False
-    return not len(recordings) or not all(isinstance(sample, (int, float)) for sample in recordings)
+    """Whether this is a list of recordings, not one: an array is one, of several channels perhaps."""
+    return not isinstance(recordings, (np.ndarray, Tensor)) and not is_one(recordings)
 
 
 def waveform_of(recording: Any, sample_rate: int, name: str = "the recording") -> Tensor:
@@ -50,12 +47,13 @@ def waveform_of(recording: Any, sample_rate: int, name: str = "the recording") -
         name: says which recording, in errors.
 
     Raises:
-        AudioError: unreadable, of another shape, empty, not finite, or too short for one frame of the encoder (25 ms).
+        AudioError: unreadable, of another shape, type or range, empty, not finite, or too short for one frame of the
+            encoder (25 ms).
     """
-    if isinstance(recording, (str, PathLike)):
+    if is_file(recording):
         wave, name = torch.from_numpy(read_audio(recording)), str(recording)
     else:
-        wave = _resampled(_mono(torch.as_tensor(np.asarray(recording)), name), sample_rate, name)
+        wave = _resampled(_mono(torch.from_numpy(array_of(recording, name)), name), sample_rate, name)
     if len(wave) < ENCODER_WINDOW:
         raise AudioError(
             f"{name}: {len(wave)} samples at {SAMPLE_RATE} Hz, the encoder hears {ENCODER_WINDOW} at least; give a "
@@ -78,8 +76,14 @@ def _mono(samples: Tensor, name: str) -> Tensor:
 
 
 def _scaled(samples: Tensor, name: str) -> Tensor:
-    """Integers to [-1, 1]."""
+    """Integers to [-1, 1]; floats are there."""
     if samples.is_floating_point():
+        peak = float(samples.abs().max()) if samples.numel() else 0.0
+        if LOUDEST < peak < float("inf"):
+            raise AudioError(
+                f"{name}: samples of up to {peak:g}, and floats are in [-1, 1]; divide them by their full scale (32768 "
+                "where they were 16 bits)"
+            )
         return samples.float()
     if samples.dtype not in (torch.int16, torch.int32):
         raise AudioError(f"{name}: samples of type {samples.dtype}; give floats in [-1, 1], int16 or int32")
@@ -87,9 +91,9 @@ def _scaled(samples: Tensor, name: str) -> Tensor:
 
 
 def _resampled(wave: Tensor, rate: int, name: str) -> Tensor:
-    if rate < 1:
-        raise AudioError(f"{name}: sample_rate {rate}; give the samples' own, in Hz")
-    return wave if rate == SAMPLE_RATE else resample(wave, rate, SAMPLE_RATE)
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or rate < 1 or rate != rate // 1:
+        raise AudioError(f"{name}: sample_rate {rate!r}; give the samples' own, a whole number of Hz")
+    return wave if rate == SAMPLE_RATE else resample(wave, int(rate), SAMPLE_RATE)
 
 
 def cut_at_pauses(wave: Tensor, longest: float) -> list[Span]:
@@ -103,8 +107,9 @@ def cut_at_pauses(wave: Tensor, longest: float) -> list[Span]:
     """
     if not longest >= 1:
         raise ValueError(f"longest_seconds {longest}: give a second or more")
-    most = round(longest * SAMPLE_RATE)
-    loudness = _loudness(wave) if len(wave) > most else None
+    if len(wave) <= longest * SAMPLE_RATE:  # math.inf too: never
+        return [Span(0, len(wave))]
+    most, loudness = round(longest * SAMPLE_RATE), _loudness(wave)
     spans, start = [], 0
     while len(wave) - start > most:
         latest = min(most, (len(wave) - start) - round(0.25 * most))  # what follows is no stub
@@ -141,31 +146,37 @@ def each_recording(
     longest: float,
     compute: Callable[[list[Tensor], list[int]], list],
     combine: Callable[[list[Span], list], Any],
+    *,
+    overlap: int = 0,
 ) -> Any:
     """Read recordings, cut long ones, compute in batches, and put together what belongs together.
 
     Args:
         recordings: one, or a list of them.
-        longest: seconds of a stretch; ``WHOLE`` for no cut.
+        longest: seconds of a stretch.
         compute: of a batch of waveforms (S,), and whose they are: a result each.
         combine: of a recording's stretches and their results: its result.
+        overlap: samples that a stretch reads of the next one.
 
     Returns:
         The result of one recording, or a list in the order of theirs.
 
     Raises:
         AudioError: see ``waveform_of``.
+        ValueError: see ``cut_at_pauses``.
     """
+    recordings = listed(recordings, "recordings")
     many = is_many(recordings)
     given = list(recordings) if many else [recordings]
     names = [f"recording {number}" if many else "the recording" for number in range(1, len(given) + 1)]
     waves = [waveform_of(one, sample_rate, name) for one, name in zip(given, names, strict=True)]
-    spans = [[Span(0, len(wave))] if longest == WHOLE else cut_at_pauses(wave, longest) for wave in waves]
+    spans = [cut_at_pauses(wave, longest) for wave in waves]
     flat = [(owner, span) for owner, several in enumerate(spans) for span in several]
     found: list[Any] = [None] * len(flat)
     for chosen in batches([span.end - span.start for _, span in flat], BATCH_SECONDS * SAMPLE_RATE):
         owners = [flat[index][0] for index in chosen]
-        parts = [waves[owner][slice(*flat[index][1])] for index, owner in zip(chosen, owners, strict=True)]
+        chosen_spans = [flat[index][1] for index in chosen]
+        parts = [waves[owner][s.start : s.end + overlap] for owner, s in zip(owners, chosen_spans, strict=True)]
         for index, result in zip(chosen, compute(parts, owners), strict=True):
             found[index] = result
     results = iter(found)

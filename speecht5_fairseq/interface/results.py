@@ -5,10 +5,13 @@ Shapes: S samples, N mel frames, M mel bins.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..constants import SAMPLE_RATE
 from ..data.audio import write_audio
@@ -84,6 +87,31 @@ def joined_transcript(spans: list[Span], found: list[tuple[str, float, int]]) ->
         for span, (text, score, tokens) in zip(spans, found, strict=True)
     ]
     return Transcript(" ".join(segment.text for segment in segments if segment.text), segments)
+
+
+def joined_identity(classes: Sequence[str], top: int) -> Callable[[list[Span], list[Tensor]], Identity]:
+    """What makes of the log-probabilities (C,) of a recording's stretches who speaks, with the ``top`` likeliest.
+
+    The log-probabilities are averaged by length and scaled to sum to 1: the stretches count as one.
+    """
+
+    def combine(spans: list[Span], found: list[Tensor]) -> Identity:
+        best = torch.from_numpy(mean(spans, [each.numpy() for each in found])).softmax(-1).topk(top)
+        named = {classes[c]: p for p, c in zip(best.values.tolist(), best.indices.tolist(), strict=True)}
+        name, probability = next(iter(named.items()))
+        return Identity(name, probability, named)
+
+    return combine
+
+
+def mean(spans: list[Span], found: list[np.ndarray]) -> np.ndarray:
+    """The mean of one array for each stretch of a recording, by the stretches' lengths."""
+    return np.average(found, axis=0, weights=[span.end - span.start for span in spans]).astype(np.float32)
+
+
+def one_after_another(spans: list[Span], found: list[np.ndarray]) -> np.ndarray:
+    """The arrays (T, D) of a recording's stretches as one."""
+    return np.concatenate(found)
 
 
 def joined_speech(spans: list[Span], found: list[Speech]) -> Speech:

@@ -5,7 +5,8 @@ Shapes: S samples, N mel frames, M mel bins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor
 
 from ..constants import SPEAKER_DIM
-from ..data.audio import read_speaker
+from ..data.audio import checked_speaker, read_speaker
 from ..generation.source_gain import source_gain
 from ..generation.speech import GeneratedSpeech
 from ..generation.vocoder import Vocoder, load_vocoder
+from .arrays import array_of, is_file, is_one, listed
 from .results import Speech
 
 NO_VOCODER = "none"
@@ -29,19 +31,22 @@ def speaker_vectors(speaker: Any, count: int) -> Tensor:
     """(count, 512) of one speaker for all, or of one each: vectors, or .npy files.
 
     Raises:
-        AudioError: a file without a speaker vector.
-        ValueError: another number of speakers, or vectors of another shape.
+        AudioError: no speaker vector: a file that cannot be read, another shape, all zero, not finite.
+        ValueError: another number of speakers.
     """
-    one = isinstance(speaker, (str, PathLike)) or not any(isinstance(s, (str, PathLike)) or np.ndim(s) for s in speaker)
-    given: Iterable[Any] = [speaker] * count if one else list(speaker)
-    vectors = [read_speaker(s) if isinstance(s, (str, PathLike)) else np.asarray(s, dtype=np.float32) for s in given]
-    shapes = {vector.shape for vector in vectors}
-    if len(vectors) != count or shapes - {(SPEAKER_DIM,)}:
-        raise ValueError(
-            f"{len(vectors)} speaker vectors of shapes {sorted(shapes)} for {count} utterances: give one of "
-            f"({SPEAKER_DIM},), or one each"
-        )
-    return torch.from_numpy(np.stack(vectors)) if vectors else torch.empty(0, SPEAKER_DIM)
+    speaker = listed(speaker, "speaker")
+    given = [speaker] if is_one(speaker) else list(speaker)
+    if not is_one(speaker) and len(given) != count:
+        raise ValueError(f"{len(given)} speaker vectors for {count} utterances: give one, or one each")
+    names = ["the speaker"] if len(given) == 1 else [f"speaker {number}" for number in range(1, len(given) + 1)]
+    vectors = [_vector(each, name) for each, name in zip(given, names, strict=True)]
+    if not vectors:
+        return torch.empty(0, SPEAKER_DIM)
+    return torch.from_numpy(np.stack(vectors)).expand(count, -1)
+
+
+def _vector(given: Any, name: str) -> np.ndarray:
+    return read_speaker(given) if is_file(given) else checked_speaker(array_of(given, name), name)
 
 
 class Voicing:
@@ -57,13 +62,31 @@ class Voicing:
         """The vocoder of an enhancer: the source's own phases where the model predicts from the source."""
         return GRIFFIN_LIM if self.model.speech_decoder_postnet.prediction == "mel" else SOURCE_PHASES
 
+    def ready(self, vocoder: str | PathLike, *, source: bool) -> str:
+        """The name of a vocoder that is loaded now, before anything is generated for it.
+
+        Args:
+            source: whether there are recordings whose phases can be kept.
+
+        Raises:
+            ValueError: no such vocoder, or "source" where there is none or the model predicts mel frames.
+        """
+        name = os.fspath(vocoder)
+        if name == SOURCE_PHASES and not (source and self.default == SOURCE_PHASES):
+            raise ValueError(
+                f"vocoder {SOURCE_PHASES!r} is for enhancement by a mask or a residual; give {GRIFFIN_LIM!r}"
+            )
+        if name not in (SOURCE_PHASES, NO_VOCODER, *self.vocoders):
+            self.vocoders[name] = load_vocoder(name, self.device)
+        return name
+
     def speech(
         self, mel: Tensor, parts: Sequence[GeneratedSpeech], vocoder: str, source: Tensor | None = None
     ) -> Speech:
         """The result for frames (N, M) that were generated in parts, of a source (S,) where there is one.
 
-        Raises:
-            ValueError: no such vocoder, or "source" for a model that predicts mel frames.
+        Args:
+            vocoder: as ``ready`` gave it.
         """
         steps = sum(part.steps for part in parts)
         return Speech(
@@ -77,11 +100,5 @@ class Voicing:
         if vocoder == NO_VOCODER:
             return None
         if vocoder == SOURCE_PHASES:
-            if source is None or self.default != SOURCE_PHASES:
-                raise ValueError(
-                    f"vocoder {SOURCE_PHASES!r} is for enhancement by a mask or a residual; give {GRIFFIN_LIM!r}"
-                )
             return source_gain(mel.float().cpu(), source).numpy()
-        if vocoder not in self.vocoders:
-            self.vocoders[vocoder] = load_vocoder(vocoder, self.device)
         return self.vocoders[vocoder](mel.float()).cpu().numpy()

@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from torch import nn
 
 from .base_checkpoint import Bases
+from .calls import check_task
+from .checkpoint import read_checkpoint
 from .partial import BaseReference
 from .parts import net_of
 
@@ -38,11 +40,13 @@ def load_adapted(paths: Iterable[str | Path], overrides: Mapping[str, Any] | Non
             ``base_checkpoint`` stand now, say. Dictionaries that are in neither are those of the checkpoint.
 
     Raises:
-        CheckpointError: a base that is missing or another one, see ``Bases.read`` and ``partial.completed``.
+        CheckpointError: a base that is missing or another one, see ``Bases.read`` and ``partial.completed``; a file
+            that cannot be read, or wants to run something.
     """
     bases, found = Bases(), []
     for path in map(str, paths):
         # the task looks for what its files lack in the checkpoint that --path names
+        check_task(read_checkpoint(path), path)
         state = checkpoint_utils.load_checkpoint_to_cpu(path, {"path": path, **(overrides or {})})
         task = tasks.setup_task(state["cfg"].task, from_checkpoint=True)
         task.bases, task.checkpoint_folders = bases, [Path(path).parent]

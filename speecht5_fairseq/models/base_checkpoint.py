@@ -90,8 +90,9 @@ def find(given: str, beside: Iterable[Path] = ()) -> Path:
     if found is None:
         looked = ", ".join(dict.fromkeys(map(str, places)))
         raise CheckpointError(
-            f"--base-checkpoint {given}: no such file (looked for {looked}). Put the base there, or name it: in "
-            f"fairseq-train with --base-checkpoint, elsewhere with --model-overrides \"{{'base_checkpoint': 'PATH'}}\""
+            f"--base-checkpoint {given}: no such file (looked for {looked}). Put the base there, or name it: "
+            "fairseq-train and the command speecht5 take --base-checkpoint, from_pretrained takes base_checkpoint=, "
+            "fairseq-generate and merge take --model-overrides \"{'base_checkpoint': 'PATH'}\""
         )
     return found
 

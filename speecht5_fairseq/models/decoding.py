@@ -17,6 +17,7 @@ class Decoding:
     """The methods of ``SpeechT5Model`` that beam search and the generation of speech call; they need no gradient."""
 
     decoder_steps: DecoderSteps | None = None  # of ``prepare_decoding``
+    products: torch.dtype | None = None  # of ``prepare_decoding``: of the encoder's products in evaluation
 
     @property
     def has_ctc(self) -> bool:
@@ -37,8 +38,10 @@ class Decoding:
         Loading other weights takes that back.
 
         Args:
-            dtype: of the decoder's products; None for the model's own.
+            dtype: of the products of the encoder and the decoder; None for the model's own. What they give, sums,
+                norms and the decoder's attention stay in the model's own.
         """
+        self.products = dtype
         self.decoder_steps = DecoderSteps(self.decoder, dtype)
 
     def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:

@@ -13,6 +13,7 @@ from .checkpoint import model_options, read_checkpoint, section, updates_of
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .contents import Contents, checked_contents
 from .dictionary_change import TIED_EMBEDDINGS
+from .errors import CheckpointError
 from .jobs import job_of
 from .loading import CLASS_ROWS, UNITS
 from .new_nets import NO_NETS
@@ -103,14 +104,14 @@ def read_facts(path: str | Path) -> Facts:
     """Read a checkpoint of ours, of additions to a base, or of the published code.
 
     Raises:
-        CheckpointError: see ``read_checkpoint``, or another model's checkpoint.
+        CheckpointError: see ``read_checkpoint``, another model's checkpoint, or one of a newer version.
         ValueError: options of the published code with which this code builds no model.
     """
     state = read_checkpoint(path)
     tensors = state["model"]
     contents = checked_contents(state, path)
     given, task = model_options(state), section(state, "task")
-    preset, options = _options(given)
+    preset, options = _options(given, path)
     return Facts(
         path=Path(path),
         bytes=Path(path).stat().st_size,
@@ -152,14 +153,33 @@ def count_parts(tensors: Mapping[str, Tensor]) -> list[Part]:
     return [Part(net, *counted) for net, counted in counts.items()]
 
 
-def _options(given: Mapping[str, Any]) -> tuple[type[SpeechT5Config] | None, dict[str, Any]]:
+def checked_preset(options: Mapping[str, Any], path: str | Path) -> type[SpeechT5Config]:
+    """The preset that options of this code name, all of which this version has.
+
+    Raises:
+        CheckpointError: they are another model's, or of a newer version.
+    """
+    name = options.get("_name") or options.get("arch")
+    kind = PRESETS.get(str(name))
+    if kind is None:
+        raise CheckpointError(
+            f"{path}: its options are those of the model {name!r}, not of SpeechT5 (cfg.model); give a checkpoint that "
+            "fairseq-train wrote with this user dir"
+        )
+    unknown = sorted(set(options) - {field.name for field in fields(kind)} - {"arch"})
+    if unknown:
+        raise CheckpointError(f"{path}: options that this version does not know: {', '.join(unknown)}; take a newer")
+    return kind
+
+
+def _options(given: Mapping[str, Any], path: str | Path) -> tuple[type[SpeechT5Config] | None, dict[str, Any]]:
     """The preset, None where a checkpoint tells no options, and the options by our names."""
     preset = released_preset(given)
     if preset is not None:
         return preset, _public(asdict(config_from_released(given)))
     if not given:
         return None, {}
-    return PRESETS.get(str(given.get("_name")), SpeechT5Config), _public(given)
+    return checked_preset(given, path), _public(given)
 
 
 def _public(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from .base_checkpoint import Base, lay_beneath
 from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start
 from .config import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from .decoding import Decoding
+from .encoding import Encoding
 from .freezing import Freezing
 from .jobs import Job
 from .options import check_options, check_prediction
@@ -33,7 +34,7 @@ from .vocabulary import Vocabulary
 
 
 @register_model("speecht5", dataclass=SpeechT5Config)
-class SpeechT5Model(Decoding, Saving, BaseFairseqModel):
+class SpeechT5Model(Encoding, Decoding, Saving, BaseFairseqModel):
     """The unified model with the nets of one job; nets that the job does not need are None."""
 
     def __init__(
@@ -175,24 +176,6 @@ class SpeechT5Model(Decoding, Saving, BaseFairseqModel):
             unit_logits=self._unit_logits(encoded, masked=True),
             unmasked_unit_logits=self._unit_logits(encoded, masked=False) if predict_unmasked else None,
         )
-
-    def encode(
-        self,
-        *,
-        waveform: Tensor | None = None,
-        sample_lengths: Tensor | None = None,
-        source_tokens: Tensor | None = None,
-        seeds: Tensor | None = None,
-        mask: bool = False,
-        layer: int | None = None,
-    ) -> EncoderOutput:
-        """Encode speech (waveform, sample_lengths) or text (source_tokens); ``layer`` stops after that many layers."""
-        if waveform is not None:
-            seeds = fresh_seeds(len(waveform), waveform.device) if seeds is None else seeds
-            inputs = self.speech_encoder_prenet(waveform, sample_lengths, mask=mask, seeds=seeds)
-        else:
-            inputs = self.text_encoder_prenet(source_tokens)
-        return inputs._replace(states=self.encoder(inputs.states, inputs.padding_mask, layer=layer))
 
     def quantize(self, encoded: EncoderOutput, seeds: Tensor) -> QuantizerOutput | None:
         """Replace a share of the frames by their codes, where the job has a quantizer."""

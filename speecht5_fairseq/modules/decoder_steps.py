@@ -1,4 +1,4 @@
-"""The decoder one position at a time, and what it keeps between steps.
+"""The decoder one position at a time.
 
 The numbers are those of ``TransformerDecoder`` over whole sequences; the products are those of few rows.
 
@@ -15,64 +15,9 @@ from torch.nn import functional as F
 from ..outputs import DecoderOutput
 from .attention import KeyValue, padding_bias
 from .decoder import TransformerDecoder, Watch
+from .decoder_state import DecoderState, SelfMemory
 from .row_products import RowProduct
 from .transformer_layer import DecoderLayer
-
-
-class SelfMemory:
-    """Keys and values of the positions a decoder layer has seen, one row a hypothesis.
-
-    They stand in tensors with spare room that doubles when it is used up: a step copies its own position only.
-    """
-
-    FIRST_ROOM = 16  # positions
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.room: KeyValue | None = None  # (N, H, >= steps, d)
-
-    def extend(self, new: KeyValue) -> KeyValue:
-        """Append a position (N, H, 1, d); all seen so far."""
-        start, self.steps = self.steps, self.steps + 1
-        if self.room is None or self.room.key.size(2) < self.steps:
-            self.room = KeyValue(*(self._larger(number, part, start) for number, part in enumerate(new)))
-        for room, part in zip(self.room, new, strict=True):
-            room[:, :, start : self.steps] = part
-        return self._seen()
-
-    def reorder(self, rows: Tensor) -> None:
-        if self.room is not None:
-            self.room = KeyValue(*(part.index_select(0, rows) for part in self._seen()))
-
-    def _seen(self) -> KeyValue:
-        return KeyValue(*(part[:, :, : self.steps] for part in self.room))
-
-    def _larger(self, number: int, like: Tensor, steps: int) -> Tensor:
-        room = like.new_empty(*like.shape[:2], max(self.FIRST_ROOM, 2 * self.steps), like.size(3))
-        if steps:
-            room[:, :, :steps] = self.room[number][:, :, :steps]
-        return room
-
-
-class DecoderState:
-    """What step-by-step decoding keeps: the encoder's keys and values once an utterance, the decoder's once a row."""
-
-    def __init__(self, steps: DecoderSteps, memories: list[KeyValue], bias: Tensor | None) -> None:
-        self.decoder = steps
-        self.memories = memories  # a layer: (B, H, T, d)
-        self.bias = bias  # (B, 1, 1, T) or None
-        self.seen = [SelfMemory() for _ in memories]  # a layer: (N, H, steps, d)
-        self.steps = 0
-
-    def reorder(self, rows: Tensor) -> None:
-        """Row n continues what row ``rows[n]`` was; rows (N',) may repeat or leave out."""
-        for layer in self.seen:
-            layer.reorder(rows)
-
-    def keep_utterances(self, index: Tensor) -> None:
-        """Keep the utterances ``index`` (B',) of the encoder side; ``reorder`` does the same for the rows."""
-        self.memories = [KeyValue(*(part.index_select(0, index) for part in memory)) for memory in self.memories]
-        self.bias = None if self.bias is None else self.bias.index_select(0, index)
 
 
 class DecoderSteps:
@@ -96,13 +41,13 @@ class DecoderSteps:
 
     def step(self, states: Tensor, state: DecoderState, watch: Watch | None = None) -> DecoderOutput:
         """Decode the newest position of each row, states (N, 1, D) -> (N, 1, D); ``state`` advances."""
-        attention = []
+        attention, states = [], state.stored_order(states)
         for number, layer in enumerate(self.layers):
             heads = self.decoder.watched_heads(number, watch)
             states, weights = layer(states, state.memories[number], state.bias, state.seen[number], heads)
             attention += [] if weights is None else [weights]
         state.steps += 1
-        return DecoderOutput(self.decoder.layer_norm(states), tuple(attention))
+        return state.callers_order(DecoderOutput(self.decoder.layer_norm(states), tuple(attention)))
 
 
 class _LayerSteps:

@@ -22,6 +22,7 @@ from ..data.manifest import JOB_COLUMNS, Manifest
 from ..data.piece_model import PieceModel
 from ..models.adapters import report
 from ..models.base_checkpoint import Bases
+from ..models.calls import check_model
 from ..models.contents import read_contents, saved_contents
 from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
@@ -178,6 +179,7 @@ class SpeechT5Task(FairseqTask):
         fairseq's trainer would say of a checkpoint that does not fit only that the architectures must match.
         """
         self.from_checkpoint = from_checkpoint
+        check_model(cfg)
         model = super().build_model(cfg, from_checkpoint)
         if not from_checkpoint:
             self._check_start(model)

@@ -28,7 +28,9 @@ class S2STask(SpeechTargetTask):
 
     @classmethod
     def setup_task(cls, cfg: S2STaskConfig, **kwargs) -> "S2STask":
-        return cls(cfg, "s2s")
+        task = cls(cfg, "s2s")
+        task.own_options = kwargs.get("from_checkpoint", False)
+        return task
 
     def open_text(self, split: str, saved: Any) -> None:
         """No text is read by the model; ``{split}.txt``, where there is one, goes into the table of results."""

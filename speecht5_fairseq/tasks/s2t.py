@@ -6,18 +6,22 @@ from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
+from omegaconf import II
 
 from ..data.labels import TextLabels
 from ..data.piece_model import PieceModel
 from ..data.s2t import S2TDataset
 from ..generation.beam_search import JointBeamSearch
 from ..generation.ctc_greedy import CTCGreedySearch
+from ..models.calls import check_language_model
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
+from .precision import PRECISIONS, precision_field, set_precision
 from .vocabularies import find_pieces, find_text
 
 DECODING = ChoiceEnum(["beam", "ctc-greedy"])
+GENERATION_OPTIONS = ("decoding", "ctc_decoding_weight", "generation_precision")
 
 
 @dataclass
@@ -37,6 +41,9 @@ class S2TTaskConfig(SpeechTaskConfig):
         default=0.0,
         metadata={"help": "weight w of the CTC prefix score in beam search, beside 1 - w of the decoder; 1: CTC alone"},
     )
+    generation_precision: PRECISIONS = precision_field("float64 is for comparisons")
+    fp16: bool = II("common.fp16")
+    lm_path: Optional[str] = II("generation.lm_path")
 
 
 @register_task("speecht5_s2t", dataclass=S2TTaskConfig)
@@ -48,6 +55,8 @@ class S2TTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2TTaskConfig, **kwargs) -> "S2TTask":
         task = cls(cfg, "s2t")
+        if cfg.lm_path is not None:  # here, for fairseq builds it before it asks for a generator
+            check_language_model(cfg.lm_path)
         task.own_options = kwargs.get("from_checkpoint", False)
         task.text_dictionary, file = find_text(task.dictionary_file, task.contents)
         task.dictionary_files = DictionaryFiles(file)
@@ -60,7 +69,7 @@ class S2TTask(SpeechT5Task):
     def build_model(self, cfg, from_checkpoint: bool = False):
         if not from_checkpoint:
             why = "training does not decode: give them to fairseq-generate"
-            warn_without_effect(self.cfg, S2TTaskConfig, ("decoding", "ctc_decoding_weight"), why)
+            warn_without_effect(self.cfg, S2TTaskConfig, GENERATION_OPTIONS, why)
         return super().build_model(cfg, from_checkpoint)
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
@@ -91,6 +100,8 @@ class S2TTask(SpeechT5Task):
             ValueError: an option or argument that would have no effect.
         """
         warn_of_training_limits(self.cfg)
+        for model in models:
+            set_precision(model, str(self.cfg.generation_precision), fp16=self.cfg.fp16)
         if seq_gen_cls is not None or prefix_allowed_tokens_fn is not None:
             raise ValueError("seq_gen_cls and prefix_allowed_tokens_fn have no effect: the search is this task's own")
         if self.cfg.decoding == "ctc-greedy":
@@ -100,8 +111,6 @@ class S2TTask(SpeechT5Task):
                     "drop it, or give --decoding beam"
                 )
             return CTCGreedySearch.from_config(args, self.text_dictionary)
-        for model in models:
-            model.prepare_decoding()
         lm_model = (extra_gen_cls_kwargs or {}).get("lm_model")
         return JointBeamSearch.from_config(
             args, self.text_dictionary, ctc_weight=self.cfg.ctc_decoding_weight, lm_model=lm_model

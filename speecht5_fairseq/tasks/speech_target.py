@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.utils import split_paths
 from omegaconf import II
@@ -28,12 +27,12 @@ from ..generation.speech_generator import ResultLines, SpeechGenerator
 from ..generation.vocoder import load_vocoder
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
+from .precision import PRECISIONS, precision_field, set_precision
 from .watched_epoch import WatchedEpoch
 
 logger = logging.getLogger(__name__)
 
 PRENET_DROPOUT = ChoiceEnum(["seeded", "off"])
-PRECISIONS = ChoiceEnum(["float32", "bfloat16", "float64"])
 NO_VOCODER = "none"
 SOURCE_PHASES = "source"
 GENERATION_OPTIONS = (
@@ -59,12 +58,8 @@ class SpeechTargetTaskConfig(SpeechTaskConfig):
         default="seeded",
         metadata={"help": "generation: dropout of the pre-net, drawn from each utterance's seed, or off"},
     )
-    generation_precision: PRECISIONS = field(
-        default="float32",
-        metadata={
-            "help": "generation: bfloat16 products are the fastest; float64, at half the speed, makes an utterance the "
-            "same alone and in a batch (rounding grows from frame to frame)"
-        },
+    generation_precision: PRECISIONS = precision_field(
+        "float64, at half the speed, makes an utterance the same alone and in a batch (rounding grows by the frame)"
     )
     vocoder: str = field(
         default="griffin-lim",
@@ -193,7 +188,7 @@ class SpeechTargetTask(SpeechT5Task):
             raise ValueError("generated speech needs a folder: give --results-path OUT")
         reject_unsupported(args, "speech")
         warn_of_training_limits(self.cfg)
-        products = self._set_precision(models[0])
+        set_precision(models[0], str(self.cfg.generation_precision), fp16=self.cfg.fp16)
         self.generator = SpeechGenerator(
             limits=SpeechLimits(self.cfg.stop_threshold, self.cfg.min_length_ratio, self.cfg.max_length_ratio),
             results=self.results,
@@ -201,27 +196,11 @@ class SpeechTargetTask(SpeechT5Task):
             vocoder=self._vocoder(models[0]),
             describe=self.describe,
             prenet_dropout=str(self.cfg.generation_prenet_dropout) == "seeded",
-            products=products,
             pictures=self.cfg.save_pictures,
         )
         for row, problem in self.bad_rows.items():
             self.generator.fail(row, problem)
         return self.generator
-
-    def _set_precision(self, model: Any) -> torch.dtype | None:
-        """Make ``model`` ready in the precision asked for; that of its products where it is not the model's own.
-
-        Raises:
-            ValueError: two precisions are asked for.
-        """
-        precision = str(self.cfg.generation_precision)
-        if self.cfg.fp16 and precision != "float32":
-            raise ValueError(f"--fp16 and --generation-precision {precision} exclude each other: drop one")
-        if precision == "float64":
-            model.double()
-        products = torch.bfloat16 if precision == "bfloat16" else None
-        model.prepare_decoding(products)
-        return products
 
     def _vocoder(self, model: Any) -> Any:
         """What ``--vocoder`` names.
@@ -232,7 +211,8 @@ class SpeechTargetTask(SpeechT5Task):
         if self.cfg.vocoder == NO_VOCODER:
             return None
         if self.cfg.vocoder != SOURCE_PHASES:
-            return load_vocoder(self.cfg.vocoder, next(model.parameters()).device)
+            device = next(model.parameters()).device
+            return load_vocoder(self.cfg.vocoder, device, functions=not self.own_options)
         if model.speech_decoder_postnet.prediction == "mel":
             raise ValueError(
                 "--vocoder source scales the source, frame by frame, which needs a model trained with "

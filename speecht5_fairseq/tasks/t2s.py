@@ -13,7 +13,7 @@ from ..data.piece_model import PieceModel
 from ..data.source_text import TEXT_ENDS, SourceText
 from ..data.speech_target import TargetOptions
 from ..data.t2s import T2SDataset
-from ..data.text_normalisation import NO_NORMALISER
+from ..data.text_normalisation import travelled_normaliser
 from ..models.loading import DictionaryFiles
 from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line
 from .vocabularies import find_pieces, find_text
@@ -36,7 +36,7 @@ class T2STaskConfig(SpeechTargetTaskConfig):
         default=None,
         metadata={
             "help": "raw text to spoken words: a language (numbers as words), LANGUAGE+abbreviations, none, or "
-            "MODULE:FUNCTION (default: the checkpoint's, else none)"
+            "MODULE:FUNCTION (default: the checkpoint's, but for a function, else none)"
         },
     )
     max_text_symbols: Optional[int] = field(
@@ -67,12 +67,16 @@ class T2STask(SpeechTargetTask):
         return find_pieces(self.cfg.spm_model, self.contents, own_options=self.own_options)
 
     def open_text(self, split: str, saved: Any) -> TextLabels:
-        normaliser = travelled(self.cfg.text_normaliser, saved, "text_normaliser", NO_NORMALISER)
+        own, saved_name = self.cfg.text_normaliser, getattr(saved, "text_normaliser", None)
+        if self.own_options:  # fairseq-validate: the checkpoint's, and nobody can tell whether it was given besides
+            own, saved_name = None, own
+        checkpoint = "the checkpoint" if self.contents is None else self.contents.path
+        normaliser = travelled_normaliser(own, saved_name, checkpoint)
         return TextLabels.open(self.label_dir, split, self.text_dictionary, self.pieces, normaliser=normaliser)
 
     def build_dataset(self, manifest: Manifest, text: TextLabels, saved: Any, options: TargetOptions) -> T2SDataset:
         limit = self.cfg.max_text_symbols if self.is_generating else None
-        ends = travelled(self.cfg.text_ends, saved, "text_ends", "none")
+        ends = self.cfg.text_ends or getattr(saved, "text_ends", None) or "none"
         return T2SDataset(manifest, SourceText(text, ends=ends, limit=limit), **options)
 
     def settings(self, manifest: Manifest, text: TextLabels) -> dict:
@@ -88,8 +92,3 @@ class T2STask(SpeechTargetTask):
         except ManifestError:  # why the row failed
             said = raw_line(labels.lines, row)
         return super().describe(row) | {"text": said}
-
-
-def travelled(given: Optional[str], saved: Any, name: str, default: str) -> str:
-    """An option that travels in the checkpoint: as given now, else as in training, else the default."""
-    return given or getattr(saved, name, None) or default

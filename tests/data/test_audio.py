@@ -109,3 +109,16 @@ def test_speaker_vector_errors(tmp_path, vector, problem):
         np.save(tmp_path / "v.npy", vector)
     with pytest.raises(AudioError, match=f"v.npy: .*{problem}.*manifest_tools.speaker_vectors"):
         read_speaker(tmp_path / "v.npy")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.ogg", "a.mp3"])
+def test_a_name_without_a_format_of_16_bits_is_refused(tmp_path, name):
+    with pytest.raises(AudioError, match=f"{name}: no audio of 16 bits can be written under this name; give .wav"):
+        write_audio(tmp_path / name, torch.zeros(100))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.WAV", "a.flac", "a.aiff"])
+def test_names_with_one_are_written(tmp_path, name):
+    write_audio(tmp_path / name, torch.zeros(100))
+    assert soundfile.info(tmp_path / name).subtype == "PCM_16"

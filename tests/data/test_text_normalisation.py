@@ -6,7 +6,13 @@ import pickle
 import pytest
 
 from speecht5_fairseq.data import text_normalisation
-from speecht5_fairseq.data.text_normalisation import find_normaliser, normalise, register_normaliser
+from speecht5_fairseq.data.errors import DataError
+from speecht5_fairseq.data.text_normalisation import (
+    find_normaliser,
+    normalise,
+    register_normaliser,
+    travelled_normaliser,
+)
 
 
 @pytest.mark.parametrize(
@@ -131,3 +137,18 @@ def test_a_number_too_long_for_words_is_an_error():
 def test_normalisers_cross_to_worker_processes(name):
     function = find_normaliser(name)
     assert pickle.loads(pickle.dumps(function))("a/M. B") == function("a/M. B")
+
+
+def test_a_normaliser_travels_by_its_name_and_functions_do_not():
+    assert travelled_normaliser(None, None, "a.pt") == travelled_normaliser(None, "none", "a.pt") == "none"
+    assert travelled_normaliser(None, "en+abbreviations", "a.pt") == "en+abbreviations"
+    assert travelled_normaliser("fr", "en", "a.pt") == "fr"
+    assert travelled_normaliser("helpers:shout", "subprocess:getoutput", "a.pt") == "helpers:shout"
+    for saved in ("subprocess:getoutput", "helpers:shout", ":", 3):
+        with pytest.raises(DataError, match=r"^a\.pt: its text_normaliser is .*, a function, .* not run.*--text-norm"):
+            travelled_normaliser(None, saved, "a.pt")
+
+
+def test_a_name_that_is_registered_here_travels_whatever_it_looks_like(monkeypatch):
+    monkeypatch.setitem(text_normalisation._NORMALISERS, "our:rules", str.upper)
+    assert travelled_normaliser(None, "our:rules", "a.pt") == "our:rules"

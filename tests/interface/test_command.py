@@ -1,5 +1,6 @@
 """The `speecht5` command."""
 
+import inspect
 import json
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import soundfile
 import torch
 from checkpoints import tiny_checkpoint
-from helpers import CLASSES, tiny_piece_model
+from helpers import CLASSES, model_over, tiny_base, tiny_piece_model
 
+from speecht5_fairseq.interface import SpeechT5
+from speecht5_fairseq.interface.arguments import build_parser
 from speecht5_fairseq.interface.command import main
 
 
@@ -85,9 +88,115 @@ def test_identify_embed_and_features(tmp_path, capsys, recordings):
         ("transcribe -m MISSING a.wav", "MISSING: no such checkpoint"),
         ("transcribe -m MODEL nothing.wav", "nothing.wav: no such audio file"),
         ("identify -m MODEL nothing.wav", "a checkpoint of s2t, and identify needs"),
+        ("transcribe -m MODEL --device gpu a.wav", "device 'gpu': not usable here"),
+        ("transcribe -m MODEL --longest-seconds 0 FILE", "longest_seconds 0.0: give a second or more"),
+        ("transcribe -m MODEL --base-checkpoint b.pt a.wav", "base_checkpoint 'b.pt' has no effect"),
+        ("say -m MODEL --speaker v.npy --out x.txt A", "x.txt: no audio of 16 bits can be written"),
+        ("say -m MODEL --speaker v.npy --out x.ogg A", "x.ogg: no audio of 16 bits can be written"),
+        ("say -m MODEL --speaker v.npy --out x.wav A B", "--out x.wav: a file, and there are 2 results"),
+        ("say -m MODEL --speaker v.npy --out FILE/x.wav A", "--out FILE: FILE is a file, and a folder is needed"),
+        ("say -m MODEL --speaker v.npy --out x.wav --vocoder none A", "--vocoder none: makes no waveform"),
+        ("embed -m MODEL --out FILE a.wav", "--out FILE: FILE is a file, and a folder is needed there"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, line, message):
-    model = str(tiny_checkpoint(tmp_path / "asr.pt", "s2t"))
-    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
-        main(line.replace("MODEL", model).split())
+    model, file = str(tiny_checkpoint(tmp_path / "asr.pt", "s2t")), str(tmp_path / "some.wav")
+    soundfile.write(file, np.zeros(8000), 16_000)
+    with pytest.raises(SystemExit, match=f"^error: .*{message.replace('FILE', file)}"):
+        main(line.replace("MODEL", model).replace("FILE", file).split())
+
+
+def test_where_results_go_is_said_before_the_model_is_read(voice, tmp_path):
+    with pytest.raises(SystemExit, match="--out x.wav: a file, and there are 2 results"):
+        main(["say", "-m", str(tmp_path / "gone.pt"), *voice, "--out", "x.wav", "A", "B"])
+
+
+def test_a_package_that_is_missing_is_one_line(tmp_path, monkeypatch, voice):
+    def missing(*args, **options):
+        raise ImportError("num2words is not installed")
+
+    monkeypatch.setattr(SpeechT5, "from_pretrained", missing)
+    with pytest.raises(SystemExit, match="^error: num2words is not installed$"):
+        main(["say", "-m", "a.pt", *voice, "--out", str(tmp_path / "a.wav"), "A"])
+
+
+METHODS = {
+    "transcribe": SpeechT5.transcribe,
+    "translate": SpeechT5.transcribe,
+    "say": SpeechT5.synthesize,
+    "convert": SpeechT5.convert_voice,
+    "enhance": SpeechT5.convert_voice,
+    "identify": SpeechT5.identify,
+    "embed": SpeechT5.embed,
+    "features": SpeechT5.extract_features,
+}
+NAMES = {"normaliser": "text_normaliser", "path": "model"}  # argument of Python -> of the command
+PYTHON_ALONE = {"cls", "self", "sample_rate", "limits", "max_len_a", "max_len_b"}  # files tell their sample rate
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_command_has_the_options_of_python(name):
+    subparsers = next(action for action in build_parser("")._actions if action.dest == "command")
+    options = {action.dest for action in subparsers.choices[name]._actions}
+    wanted = set(inspect.signature(METHODS[name]).parameters) - PYTHON_ALONE
+    assert {NAMES.get(each, each) for each in wanted} <= options
+    files = {"model", "device", "base_checkpoint"} | ({"spm_model"} if name == "say" else set())
+    files |= set() if name in ("convert", "enhance") else {"dictionary"}
+    assert files <= options
+
+
+def test_options_reach_python(tmp_path, monkeypatch, voice, recordings):
+    """Each at another value than its default."""
+    found = {}
+
+    def take(self, *args, **options):
+        found.update(options)
+        raise ValueError("taken")
+
+    def took(*line):
+        found.clear()
+        with pytest.raises(SystemExit, match="^error: taken$"):
+            main([str(word) for word in line])
+        return found
+
+    for method in ("transcribe", "synthesize", "convert_voice", "identify", "embed", "extract_features"):
+        monkeypatch.setattr(SpeechT5, method, take)
+    asr = ["-m", tiny_checkpoint(tmp_path / "asr.pt", "s2t")]
+    line = ["--ctc-weight", 0.25, "--longest-seconds", 9, "--beam", 2, recordings[0]]
+    assert took("transcribe", *asr, *line) == {"beam": 2, "ctc_weight": 0.25, "longest_seconds": 9}
+    assert took("translate", *asr, recordings[0])["ctc_weight"] == 0.0
+    tts = ["-m", tiny_checkpoint(tmp_path / "tts.pt", "t2s"), *voice, "--out", tmp_path / "a.wav", "A"]
+    line = ["--text-normaliser", "en", "--longest-text", 7, "--vocoder", "griffin-lim:3", "--seed", 4]
+    expected = {"normaliser": "en", "longest_text": 7, "vocoder": "griffin-lim:3", "seed": 4}
+    assert took("say", *tts, *line) == expected
+    out = [*voice, "--out", tmp_path / "out", "--longest-seconds", 9, recordings[0]]
+    vc = ["-m", tiny_checkpoint(tmp_path / "vc.pt", "s2s")]
+    assert took("convert", *vc, *out) == {"seed": 1, "longest_seconds": 9}
+    for command, more in (("identify", {"top": 3}), ("embed", {}), ("features", {"layer": None})):
+        place = [] if command == "identify" else ["--out", tmp_path / "out"]
+        line = [*asr, *place, "--longest-seconds", 9, recordings[0]]
+        assert took(command, *line) == {"longest_seconds": 9, **more}
+
+
+def test_the_base_that_was_moved_is_given(tmp_path, capsys, recordings):
+    base = tiny_base(tmp_path / "base.pt", "s2t")
+    path = tiny_checkpoint(tmp_path / "lora.pt", "s2t", lora_rank=2, base_checkpoint="/gone/base_of_all.pt")
+    torch.save({**torch.load(path), "model": model_over(base, "s2t", lora_rank=2).state_dict()}, path)
+    with pytest.raises(SystemExit, match="no such file .*the command speecht5 take --base-checkpoint,"):
+        main(["features", "-m", str(path), "--out", str(tmp_path / "out"), recordings[0]])
+    (line,) = output(
+        capsys, "features", "-m", path, "--base-checkpoint", base, "--out", tmp_path / "out", recordings[0]
+    )
+    assert line.endswith("[18, 24]")
+
+
+def test_help_says_the_names_of_the_files_and_the_vocoder(capsys):
+    for command, files, vocoder in (
+        ("say", "1-text.wav", "(default: griffin-lim)"),
+        ("convert", "1-STEM.wav", "(default: griffin-lim)"),
+        ("enhance", "1-STEM.wav", "own phases"),
+    ):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        told = " ".join(capsys.readouterr().out.split())
+        assert files in told and vocoder in told

@@ -105,3 +105,54 @@ def test_results_come_back_in_the_order_of_the_recordings():
     assert sorted(set(owned)) == list(range(5))
     assert each_recording(waves[0], RATE, 30, compute, lambda spans, results: results) == [len(waves[0])]
     assert each_recording([], RATE, 30, compute, lambda spans, results: results) == []
+
+
+def test_numbers_of_every_kind_are_one_recording():
+    wave = noise(0.1)
+    learnt = wave.clone().requires_grad_()
+    for given_wave in (list(wave.numpy()), list(wave), learnt, wave.numpy().astype(">f4"), wave.flip(0).numpy()[::-1]):
+        assert not is_many(given_wave)
+        torch.testing.assert_close(waveform_of(given_wave, RATE), wave)
+    torch.testing.assert_close(waveform_of(wave, 16_000.0), wave)
+
+
+def test_a_generator_is_gone_through_once():
+    waves = [noise(0.1), noise(0.2)]
+    found = each_recording((wave for wave in waves), RATE, 30, lambda parts, owners: list(map(len, parts)), first)
+    assert found == list(map(len, waves))
+    assert each_recording((float(x) for x in waves[0]), RATE, 30, lambda p, owners: list(map(len, p)), first) == 1600
+    with pytest.raises(AudioError, match="recordings None: give a file, numbers, or a list of either"):
+        each_recording(None, RATE, 30, None, None)
+
+
+def first(spans, results):
+    return results[0]
+
+
+@pytest.mark.parametrize("rate", [8000.5, float("nan"), True, "8000", None, -1])
+def test_a_sample_rate_is_a_whole_number(rate):
+    with pytest.raises(AudioError, match="the recording: sample_rate .*; give the samples' own, a whole number of Hz"):
+        waveform_of(noise(0.1), rate)
+
+
+def test_floats_of_another_scale_are_refused():
+    with pytest.raises(AudioError, match=r"samples of up to 20000, and floats are in \[-1, 1\]; divide .*32768"):
+        waveform_of(torch.linspace(-20_000, 1000, 800), RATE)
+    waveform_of(torch.linspace(-1.5, 1, 800), RATE)  # what mixing and filters add
+    with pytest.raises(AudioError, match="holds NaN or infinity"):
+        waveform_of(torch.full((800,), float("inf")), RATE)
+
+
+@pytest.mark.parametrize("given_wave", [["a", 0.1], [[0.1], 0.2], np.array(["x"] * 500), [None] * 500])
+def test_what_is_no_row_of_numbers_is_one_error(given_wave):
+    with pytest.raises(AudioError, match="the recording: "):
+        waveform_of(given_wave, RATE)
+
+
+def test_cuts_are_between_encoder_frames_and_stretches_may_overlap():
+    wave = noise(7)
+    spans = cut_at_pauses(wave, 3)
+    assert len(spans) > 2 and all(span.start % 320 == 0 for span in spans)
+    lengths = each_recording(wave, RATE, 3, lambda p, o: list(map(len, p)), lambda spans, found: found, overlap=80)
+    assert lengths == [span.end - span.start + 80 for span in spans[:-1]] + [spans[-1].end - spans[-1].start]
+    assert cut_at_pauses(wave, float("inf")) == [(0, len(wave))]

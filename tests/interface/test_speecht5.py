@@ -12,6 +12,7 @@ from speecht5_fairseq.data.errors import ManifestError
 from speecht5_fairseq.generation.beam_search import JointBeamSearch
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 from speecht5_fairseq.interface import SpeechT5
+from speecht5_fairseq.interface.recordings import cut_at_pauses
 from speecht5_fairseq.interface.texts import parts_of_texts
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.released_format import to_released
@@ -239,3 +240,83 @@ def test_a_folder_of_transformers_does_the_same(job, folder, spm_model, tmp_path
     else:
         one, other = (model.convert_voice(waves()[0], VOICE, **limits) for model in (ours, theirs))
         assert np.array_equal(one.mel, other.mel)
+
+
+@pytest.mark.parametrize(
+    "job, argument, why",
+    [
+        ("s2s", "dictionary", "a model of s2s has no symbols and no classes"),
+        ("s2s", "spm_model", "a model of s2s reads no text"),
+        ("s2t", "spm_model", "a model of s2t reads no text"),
+        ("s2t", "base_checkpoint", "this is a whole model, not additions to a base"),
+    ],
+)
+def test_files_without_effect_are_refused(folder, job, argument, why):
+    path = tiny_checkpoint(folder / f"{job}.pt", job)
+    with pytest.raises(ValueError, match=f"^{argument} '/nope/file' has no effect on {path}: {why}; leave it out$"):
+        SpeechT5.from_pretrained(path, **{argument: "/nope/file"})
+
+
+def test_options_of_a_newer_version_are_refused(tmp_path):
+    path = tiny_checkpoint(tmp_path / "newer.pt", "s2t")
+    state = torch.load(path)
+    state["cfg"]["model"]["rotary_positions"] = True
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="newer.pt: options that this version does not know: rotary_positions"):
+        SpeechT5.from_pretrained(path)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_named(folder, device):
+    with pytest.raises(ValueError, match=f"^device '{device}': not usable here .*; give cpu, cuda or cuda:1$"):
+        SpeechT5.from_pretrained(tiny_checkpoint(folder / "s2t.pt", "s2t"), device=device)
+
+
+def test_a_vocoder_that_is_not_there_is_named_before_anything_is_generated(folder, spm_model, monkeypatch):
+    model = loaded(folder, "t2s", spm_model=spm_model)
+    monkeypatch.setattr(model.computing, "spoken", None)  # what would generate
+    with pytest.raises(ValueError, match="no vocoder '.*nowhere'"):
+        model.synthesize("AB", VOICE, vocoder=folder / "nowhere")
+    with pytest.raises(ValueError, match="vocoder 'source' is for enhancement"):
+        model.synthesize("AB", VOICE, vocoder="source")
+
+
+LONG = torch.cat([0.1 * torch.randn(20_000), torch.zeros(6000), 0.1 * torch.randn(20_333)])
+
+
+def stretches() -> tuple[list[torch.Tensor], list[int]]:
+    """``LONG`` as it is cut within 2 s, and the lengths of its stretches."""
+    spans = cut_at_pauses(LONG, 2)
+    assert len(spans) == 2
+    return [LONG[slice(*span)] for span in spans], [span.end - span.start for span in spans]
+
+
+def test_states_of_a_long_recording_follow_each_other_as_many_as_of_the_whole(folder):
+    model = loaded(folder, "s2t")
+    whole = model.extract_features(LONG, longest_seconds=float("inf"))
+    cut = model.extract_features(LONG, longest_seconds=2)
+    assert cut.shape == whole.shape == ((len(LONG) - 400) // 320 + 1, 24)
+    start = cut_at_pauses(LONG, 2)[1].start
+    assert np.allclose(cut[start // 320 :], model.extract_features(LONG[start:]), atol=1e-5)
+    assert np.allclose(cut[: start // 320], model.extract_features(LONG[: start + 80]), atol=1e-5)
+
+
+def test_who_speaks_in_a_long_recording_is_the_mean_over_its_stretches(folder):
+    model = loaded(folder, "s2c", mask_prob=0.0)
+    parts, lengths = stretches()
+    vectors = np.stack(model.embed(parts))
+    assert np.allclose(model.embed(LONG, longest_seconds=2), np.average(vectors, axis=0, weights=lengths), atol=1e-5)
+    logs = [np.log([each.classes[name] for name in CLASSES]) for each in model.identify(parts)]
+    mean = np.exp(np.average(logs, axis=0, weights=lengths))
+    found = model.identify(LONG, longest_seconds=2)
+    assert np.allclose([found.classes[name] for name in CLASSES], mean / mean.sum(), atol=1e-5)
+    assert found.name == CLASSES[mean.argmax()] and sum(found.classes.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", ["identify", "embed", "extract_features"])
+def test_long_recordings_are_cut_by_default(folder, method, monkeypatch):
+    model = loaded(folder, "s2c", mask_prob=0.0)
+    heard, compute = [], model.computing.heard
+    monkeypatch.setattr(model.computing, "heard", lambda waves: heard.extend(map(len, waves)) or compute(waves))
+    getattr(model, method)(torch.zeros(31 * 16_000))
+    assert len(heard) == 2 and max(heard) <= 30 * 16_000 + 80

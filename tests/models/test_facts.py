@@ -44,7 +44,10 @@ def test_training_sizes_and_contents(tmp_path):
 def test_additions_to_a_base_tell_which(tmp_path):
     base = tiny_base(tmp_path / "base.pt")
     model = model_over(base, "s2t", lora_rank=2)
-    state = {"model": model.state_dict(), "cfg": {"model": {"base_checkpoint": str(base), "lora_rank": 2}}}
+    state = {
+        "model": model.state_dict(),
+        "cfg": {"model": {"_name": "speecht5", "base_checkpoint": str(base), "lora_rank": 2}},
+    }
     torch.save(state, tmp_path / "added.pt")
     facts = read_facts(tmp_path / "added.pt")
     assert facts.origin.base == Base(str(base), decode(model.base.digest)[0]) and facts.job == "s2t"

@@ -99,7 +99,8 @@ def test_the_very_first_step_spares_what_is_frozen():
 
 def start_task(tmp_path, **options):
     tiny_manifest(tmp_path)
-    return S2TTask.setup_task(S2TTaskConfig(data=str(tmp_path), **{**NEW_RUN, "save_dir": str(tmp_path), **options}))
+    options = {**NEW_RUN, "save_dir": str(tmp_path), "lm_path": None, **options}
+    return S2TTask.setup_task(S2TTaskConfig(data=str(tmp_path), **options))
 
 
 @pytest.mark.parametrize("options", [{"finetune_nets": "encoder"}, {"new_vocabulary": True}])
@@ -209,7 +210,7 @@ def test_the_dictionary_of_the_labels_counts_and_that_of_the_manifests_where_the
 def test_audio_that_was_moved(tmp_path):
     tiny_manifest(tmp_path)
     (tmp_path / "audio_train").rename(tmp_path / "moved")
-    options = {"data": str(tmp_path), "path": None, "seed": 1, "train_subset": "train"}
+    options = {"data": str(tmp_path), "path": None, "seed": 1, "train_subset": "train", "lm_path": None}
     with pytest.raises(ValueError, match="the audio root is no folder .*--audio-root"):
         S2TTask.setup_task(S2TTaskConfig(**options)).load_dataset("train")
     task = S2TTask.setup_task(S2TTaskConfig(**options, audio_root=str(tmp_path / "moved")))

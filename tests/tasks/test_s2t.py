@@ -1,8 +1,9 @@
 """The task of speech to text: data, model and generator from its options."""
 
 import pytest
+import torch
 from fairseq.dataclass.configs import GenerationConfig
-from helpers import NEW_RUN, SYMBOLS, model_options, tiny_config, tiny_manifest
+from helpers import NEW_RUN, SYMBOLS, model_options, tiny_config, tiny_manifest, tiny_model
 
 from speecht5_fairseq.criterions.s2t import S2TCriterion, S2TCriterionConfig
 from speecht5_fairseq.data.errors import DataError
@@ -13,7 +14,8 @@ from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
 
 def setup(folder, **options):
-    cfg = S2TTaskConfig(**{"data": str(folder), "path": None, "seed": 1, "train_subset": "train", **options})
+    options = {"path": None, "seed": 1, "train_subset": "train", "lm_path": None, "fp16": False, **options}
+    cfg = S2TTaskConfig(data=str(folder), **options)
     return S2TTask.setup_task(cfg)
 
 
@@ -49,6 +51,29 @@ def test_decoding_picks_the_generator(tmp_path):
     assert isinstance(beam, JointBeamSearch) and (beam.ctc_weight, beam.beam) == (0.3, 2)
     greedy = setup(tmp_path, decoding="ctc-greedy").build_generator([], GenerationConfig())
     assert isinstance(greedy, CTCGreedySearch)
+
+
+def test_precisions_of_decoding(tmp_path):
+    """The same scores to their rounding; those of bfloat16 are others, so it takes effect; greedy CTC too."""
+    tiny_manifest(tmp_path, 3, split="test")
+    ways = (({"ctc_decoding_weight": 0.3}, {"beam": 2, "max_len_b": 4}), ({"decoding": "ctc-greedy"}, {}))
+    found = {}
+    for precision in ("float32", "bfloat16", "float64"):
+        for options, search in ways:
+            task = setup(tmp_path, generation_precision=precision, **options)
+            task.load_dataset("test")
+            model, data = tiny_model("s2t").eval(), task.datasets["test"]
+            generator = task.build_generator([model], GenerationConfig(**search))
+            results = generator.generate([model], data.collater([data[0], data[1], data[2]]))
+            found[(precision, *options)] = torch.tensor([float(hypotheses[0]["score"]) for hypotheses in results])
+    for way in ("ctc_decoding_weight", "decoding"):
+        exact = found[("float64", way)]
+        assert (found[("float32", way)] - exact).abs().max() < 1e-4
+        rounded = (found[("bfloat16", way)] - exact).abs()
+        assert rounded.max() > 0 and rounded.median() < 5e-2  # a near tie may go another way
+    with pytest.raises(ValueError, match="--fp16 and --generation-precision bfloat16"):
+        task = setup(tmp_path, fp16=True, generation_precision="bfloat16")
+        task.build_generator([tiny_model("s2t")], GenerationConfig())
 
 
 def test_a_missing_dictionary_is_named_with_its_mend(tmp_path):

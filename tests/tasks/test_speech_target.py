@@ -18,12 +18,12 @@ KINDS = {"t2s": (T2STask, T2STaskConfig), "s2s": (S2STask, S2STaskConfig)}
 SAMPLES = [9000, 5000, 7000]
 
 
-def setup(job, folder, **options):
+def setup(job, folder, *, from_checkpoint=False, **options):
     task, config = KINDS[job]
     defaults = {"results_path": None, "checkpoint_path": None, "gen_subset": "test", "vocoder": "none"}
     defaults |= {"model_overrides": "{}", "fp16": False}
     cfg = config(data=str(folder), seed=1, train_subset="train", **{**NEW_RUN, **defaults, **options})
-    return task.setup_task(cfg)
+    return task.setup_task(cfg, from_checkpoint=from_checkpoint)
 
 
 def generating(job, folder, saved=None, **options):
@@ -229,3 +229,36 @@ def test_another_checkpoint_does_not_mix_with_its_results(tmp_path):
         generating("t2s", tmp_path, **options)
     assert run(*generating("t2s", tmp_path, **options, overwrite_results=True)) == ([0], 0)
     assert Path(tmp_path / "out/test/0.npy").is_file()
+
+
+def with_pieces(folder, saved=None, **options):
+    return generating("t2s", folder, saved, spm_model=str(tiny_piece_model(folder / "spm.model")), **options)
+
+
+def test_a_function_that_the_checkpoint_names_is_not_run(tmp_path):
+    """As normaliser; what the user gives in this call is run, and a language travels."""
+    manifest = tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
+    write_lines(manifest.with_suffix(".txt"), [str(tmp_path / "intruded")])
+    saved = SimpleNamespace(text_ends=None, text_normaliser="checkpoints:intrude_with")
+    with pytest.raises(
+        DataError, match="the checkpoint: its text_normaliser is 'checkpoints:intrude_with', a function"
+    ):
+        with_pieces(tmp_path, saved)
+    assert not (tmp_path / "intruded").exists()
+    task, *_ = with_pieces(tmp_path, saved, text_normaliser="helpers:shout")
+    assert task.datasets["test"].text.labels.normaliser == "helpers:shout"
+    saved.text_normaliser = "en"
+    task, *_ = with_pieces(tmp_path, saved, overwrite_results=True)
+    assert task.datasets["test"].text.labels.normaliser == "en"
+
+
+@pytest.mark.parametrize("option", ["text_normaliser", "vocoder"])
+def test_options_that_came_with_the_checkpoint_name_no_functions(tmp_path, option):
+    """fairseq-validate makes the task of the checkpoint's own options."""
+    tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
+    spm_model = str(tiny_piece_model(tmp_path / "spm.model"))
+    options = {"spm_model": spm_model, "results_path": str(tmp_path / "out"), option: "checkpoints:intrude_with"}
+    task = setup("t2s", tmp_path, from_checkpoint=True, **options)
+    with pytest.raises(ValueError, match="'checkpoints:intrude_with'.*checkpoint names"):
+        task.load_dataset("test", task_cfg=task.cfg)
+        task.build_generator([tiny_model("t2s")], GenerationConfig())

@@ -38,6 +38,8 @@ TASKS = {
 def setup(job, folder, path, **options):
     task, config = TASKS[job]
     given = {**NEW_RUN, "data": str(folder), "path": path and str(path), "seed": 1, "train_subset": "train", **options}
+    if job == "s2t":
+        given = {"lm_path": None, **given}
     if job in ("t2s", "s2c"):
         given |= {"results_path": None, "gen_subset": "test"}
     return task.setup_task(config(**given))
