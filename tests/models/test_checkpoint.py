@@ -75,9 +75,5 @@ def test_updates_are_those_of_the_last_optimizer():
 
 def test_a_section_is_told_by_whatever_holds_it():
     assert section({}, "task") == section({"cfg": {"task": None}}, "task") == section({"cfg": None}, "task") == {}
-    options = argparse.Namespace(t5_task="s2t")
-    assert (
-        section({"cfg": {"task": options}}, "task")
-        == {"t5_task": "s2t"}
-        == section({"cfg": {"task": vars(options)}}, "task")
-    )
+    for options in ({"t5_task": "s2t"}, argparse.Namespace(t5_task="s2t")):
+        assert section({"cfg": {"task": options}}, "task") == {"t5_task": "s2t"}
