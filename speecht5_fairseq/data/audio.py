@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,9 @@ from ..constants import MEL_BINS, MEL_FLOOR, MEL_HOP, MEL_MAX_HZ, MEL_MIN_HZ, ME
 from .atomic import replacing
 from .errors import AudioError
 
+# numpy parses the header of a .npy as Python source, and in two threads at once Python 3.11 may lose count of its
+# depth: "SystemError: AST constructor recursion depth mismatch".
+_ONE_HEADER = threading.Lock()
 _RESAMPLE_ZEROS = 6  # zero crossings each side of torchaudio's windowed-sinc kernel (its default)
 _RESAMPLE_ROLLOFF = 0.99  # cut-off as a share of the lower Nyquist frequency (its default)
 _SPEAKER_MEND = "make it with `python -m manifest_tools.speaker_vectors`"
@@ -103,7 +107,8 @@ def read_speaker(path: str | Path) -> np.ndarray:
         AudioError: missing, not a .npy array, of another shape, all zero or not finite.
     """
     try:
-        vector = np.load(path, allow_pickle=False)
+        with _ONE_HEADER:
+            vector = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise AudioError(f"{path}: no readable speaker vector ({error}); {_SPEAKER_MEND}") from error
     return checked_speaker(vector, str(path))
