@@ -1,6 +1,6 @@
 """All the programs of this folder, one after another, and the table of what they found in RESULTS.md.
 
-    python -m benchmarks                            about 20 minutes on two cores
+    python -m benchmarks
     python -m benchmarks --only mel search
 
 Each runs in a process of its own and prints its report. On a machine that does something else meanwhile the numbers

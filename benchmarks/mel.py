@@ -6,6 +6,7 @@ python -m benchmarks.mel
 from __future__ import annotations
 
 import argparse
+import logging
 
 import numpy as np
 import torch
@@ -57,6 +58,7 @@ def main() -> None:
     add_options(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    logging.getLogger("numba").setLevel(logging.WARNING)  # which librosa compiles with, and fairseq's logging lets talk
     waveforms = recordings()
     exact = of_librosa(waveforms, np.float64)
     apart = max(float(np.abs(a.numpy() - b).max()) for a, b in zip(ours(waveforms), exact, strict=True))

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import torch
 from checkpoints import tiny_checkpoint
+from helpers import tiny_piece_model
 from torch import Tensor
+
+from speecht5_fairseq.convert.formats import convert
 
 SENTENCES = [
     "THE QUICK BROWN FOX",
@@ -41,3 +44,12 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
     unlike = [name for name in found if found[name].dtype != expected[name].dtype]
     assert not unlike + [name for name in found if not torch.equal(found[name], expected[name])]
+
+
+def exported(tmp_path: Path, job: str, **options: object) -> tuple[Path, list[str], Path]:
+    """A folder of a tiny checkpoint, what was said of it, and the checkpoint."""
+    task = options.pop("task", None)
+    source = full_checkpoint(tmp_path / "ours.pt", job, task=task, **options)
+    spm = tiny_piece_model(tmp_path / "spm.model") if job != "s2s" else None
+    notes = convert(source, tmp_path / "hf", "hf", spm_model=spm)
+    return tmp_path / "hf", notes, source

@@ -19,7 +19,8 @@ from ..models.facts import checked_preset
 from ..models.jobs import JOBS, PREFIX, PRETRAIN
 from ..models.kinds import wrong_kinds
 from ..models.options import NET_OPTIONS
-from ..models.released_options import config_from_released, released_preset
+from ..models.released_options import config_from_released
+from ..models.released_presets import released_preset
 
 # Options of the tasks that name files and folders of one machine: they do not travel.
 PLACES = {

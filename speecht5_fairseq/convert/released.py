@@ -18,14 +18,8 @@ from ..models.errors import CheckpointError, listed
 from ..models.jobs import PRETRAIN, path_nets, told_job
 from ..models.parts import nets_of
 from ..models.released_format import from_released, to_released
-from ..models.released_options import (
-    BASE,
-    FINE_TUNING,
-    LARGE,
-    PRESETS,
-    released_from_config,
-    released_preset,
-)
+from ..models.released_options import released_from_config
+from ..models.released_presets import BASE, FINE_TUNING, LARGE, PRESETS, released_preset
 from ..tasks.released import FIXED_TASK, IDLE_TASK, TASK_FLAGS
 from .fairseq_file import (
     DICTIONARY,

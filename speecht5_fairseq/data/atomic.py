@@ -38,7 +38,7 @@ def atomic_text(path: str | Path) -> Iterator[TextIO]:
 
 @contextmanager
 def replacing_files(folder: str | Path, *, last: str, stale: Iterable[str] = ()) -> Iterator[Path]:
-    """A temporary folder inside `folder`, whose files are moved there when the block ends well.
+    """A temporary folder inside `folder`, whose files are synced and moved there when the block ends well.
 
     Until then nothing that was there is touched. A folder that the move was interrupted in has no file `last`.
 
@@ -51,6 +51,8 @@ def replacing_files(folder: str | Path, *, last: str, stale: Iterable[str] = ())
     partial.mkdir(parents=True)
     try:
         yield partial
+        for file in partial.iterdir():
+            _sync(file)
         for name in (last, *stale):
             (folder / name).unlink(missing_ok=True)
         for file in sorted(partial.iterdir(), key=lambda file: (file.name == last, file.name)):
@@ -59,3 +61,9 @@ def replacing_files(folder: str | Path, *, last: str, stale: Iterable[str] = ())
         shutil.rmtree(partial)
         if new and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _sync(file: Path) -> None:
+    """Wait until the disk holds what was written."""
+    with open(file, "rb") as written:
+        os.fsync(written.fileno())

@@ -14,7 +14,8 @@ from .errors import CheckpointError, listed
 from .partial import DIGEST
 from .parts import nets_of
 from .released_format import from_released, is_released
-from .released_options import config_from_released, released_preset
+from .released_options import config_from_released
+from .released_presets import released_preset
 from .signal_values import check_signal
 from .state_layout import check_layout
 

@@ -44,6 +44,10 @@ class Decoding:
         self.products = dtype
         self.decoder_steps = DecoderSteps(self.decoder, dtype)
 
+    def forget_preparation(self) -> None:
+        """Undo ``prepare_decoding``: its copies are those of the weights so far."""
+        self.decoder_steps = self.products = None
+
     def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Newest token of each row (B x K,) -> float32 log-probabilities of the next (B x K, V); ``state`` advances."""
         inputs = self.text_decoder_prenet(tokens[:, None], offset=state.steps)

@@ -9,6 +9,7 @@ Shapes: B batch, S samples, T encoder frames, D model width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -46,20 +47,18 @@ class Encoding:
             mask: apply the span masks.
             layer: stop after so many layers; None runs all.
         """
-        if self.products is not None and not (self.training or torch.is_autocast_enabled(self.device_type)):
-            with torch.autocast(self.device_type, dtype=self.products):
-                encoded = self.encode(
-                    waveform=waveform,
-                    sample_lengths=sample_lengths,
-                    source_tokens=source_tokens,
-                    seeds=seeds,
-                    mask=mask,
-                    layer=layer,
-                )
-            return encoded._replace(states=encoded.states.float())
-        if waveform is None:
-            return self._through_encoder(self.text_encoder_prenet(source_tokens), layer)
+        inputs = source_tokens if waveform is None else waveform
+        products = None if self.training else self.products
+        with nullcontext() if products is None else torch.autocast(inputs.device.type, dtype=products):
+            if waveform is None:
+                encoded = self._through_encoder(self.text_encoder_prenet(source_tokens), layer)
+            else:
+                encoded = self._encode_speech(waveform, sample_lengths, seeds, mask=mask, layer=layer)
+        return encoded if products is None else encoded._replace(states=encoded.states.float())
 
+    def _encode_speech(
+        self, waveform: Tensor, sample_lengths: Tensor, seeds: Tensor | None, *, mask: bool, layer: int | None
+    ) -> EncoderOutput:
         def speech(waveform: Tensor, lengths: Tensor, seeds: Tensor) -> EncoderOutput:
             inputs = self.speech_encoder_prenet(waveform, lengths, mask=mask, seeds=seeds)
             return self._through_encoder(inputs, layer)
@@ -68,10 +67,6 @@ class Encoding:
         if waveform.device.type == "cpu" and not (self.training or torch.is_grad_enabled()):
             return encode_by_length(speech, waveform, sample_lengths, seeds)
         return speech(waveform, sample_lengths, seeds)
-
-    @property
-    def device_type(self) -> str:
-        return next(self.parameters()).device.type
 
     def _through_encoder(self, inputs: EncoderOutput, layer: int | None) -> EncoderOutput:
         return inputs._replace(states=self.encoder(inputs.states, inputs.padding_mask, layer=layer))

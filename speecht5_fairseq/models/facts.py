@@ -19,7 +19,8 @@ from .loading import CLASS_ROWS, UNITS
 from .new_nets import NO_NETS
 from .partial import DIGEST
 from .parts import net_of, nets_of
-from .released_options import config_from_released, released_preset
+from .released_options import config_from_released
+from .released_presets import released_preset
 from .signal_values import KEY as SIGNAL_KEY
 from .vocabulary import decode
 

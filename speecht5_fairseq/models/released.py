@@ -8,7 +8,8 @@ from typing import Any
 from fairseq.models import register_model, register_model_architecture
 
 from .released_flags import add_model_flags, check_model_flags
-from .released_options import PRESETS, config_from_released, released_preset
+from .released_options import config_from_released
+from .released_presets import PRESETS, released_preset
 from .speecht5 import SpeechT5Model
 
 MODEL = "t5_transformer"

@@ -5,60 +5,19 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, NamedTuple
 
-from .config import SpeechT5Config, SpeechT5LargeConfig
+from .config import SpeechT5Config
 from .flag_values import COUNT, SHARE, SIZE, TEMPERATURE, Rule, read_value, typed
 from .kinds import wrong_kinds
+from .released_presets import released_preset
 
 # Layers (channels, kernel, stride) of the extractor, the way its option writes them: of one number of channels.
 EXTRACTOR = re.compile(r"\[\((\d+),10,5\)\]\+\[\(\1,3,2\)\]\*4\+\[\(\1,2,2\)\]\*2")
 EXTRACTOR_LAYERS = "[({0},10,5)] + [({0},3,2)] * 4 + [({0},2,2)] * 2"
 
 
-@dataclass
-class ReleasedBaseConfig(SpeechT5Config):
-    """The preset of base pre-training; a quantizer is asked for with --use-codebook."""
-
-    mask_channel_length: int = 10
-    codebook_prob: float = 0.0
-    speaker_embedding_dim: int = 128
-    speaker_margin: float = 0.0
-    speaker_scale: float = 1.0
-
-
-@dataclass
-class ReleasedLargeConfig(SpeechT5LargeConfig):
-    """The preset of large pre-training; the waveform is normalised with --normalize."""
-
-    normalize_waveform: bool = False
-    mask_channel_length: int = 10
-    codebook_prob: float = 0.0
-    speaker_embedding_dim: int = 128
-    speaker_margin: float = 0.0
-    speaker_scale: float = 1.0
-
-
-@dataclass
-class ReleasedFineTuningConfig(ReleasedBaseConfig):
-    """The preset of fine-tuning, of every job."""
-
-    activation_dropout: float = 0.1
-    feature_grad_mult: float = 0.0
-    encoder_layerdrop: float = 0.1
-    decoder_layerdrop: float = 0.1
-    mask_prob: float = 0.75
-    mask_channel_length: int = 64
-    mask_channel_prob: float = 0.5
-
-
-BASE, LARGE, FINE_TUNING = "t5_transformer_base", "t5_transformer_large", "t5_transformer_base_asr"
-PRESETS: dict[str, type[SpeechT5Config]] = {
-    BASE: ReleasedBaseConfig,
-    LARGE: ReleasedLargeConfig,
-    FINE_TUNING: ReleasedFineTuningConfig,
-}
 CODEBOOK_PROB = 0.5  # of --use-codebook without --codebook-prob
 
 
@@ -221,12 +180,6 @@ OURS_ALONE = tuple(
     for field in fields(SpeechT5Config)
     if field.name not in {"_name", *SEVERAL, *(renamed.ours for renamed in RENAMED.values())}
 )
-
-
-def released_preset(options: Any) -> type[SpeechT5Config] | None:
-    """The preset that a checkpoint of the published code was trained with; None for options of ours."""
-    given = vars(options) if isinstance(options, Namespace) else options
-    return PRESETS.get(str(given.get("arch") or given.get("_name") or ""))
 
 
 def config_from_released(options: Any) -> SpeechT5Config:

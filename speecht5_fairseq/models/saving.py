@@ -39,7 +39,7 @@ class Saving:
     ) -> Any:
         """Load a checkpoint of this job or of another one, ours or the published code's; see ``loading.load_nets``."""
         self.freezing.release()  # fairseq has told the updates and builds its optimizer next
-        self.decoder_steps = None  # copies of the weights so far
+        self.forget_preparation()
         if is_released(state_dict):
             translated = from_released(state_dict)
             logger.info("of the published code, and read by nothing: %s", listed(translated.unused))

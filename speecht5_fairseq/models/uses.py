@@ -10,7 +10,7 @@ from .config import SpeechT5LargeConfig
 from .contents import cuts_text
 from .facts import PRESETS, RELEASED, Facts, changed
 from .jobs import JOBS
-from .released_options import PRESETS as RELEASED_PRESETS
+from .released_presets import PRESETS as RELEASED_PRESETS
 
 
 class Title(NamedTuple):

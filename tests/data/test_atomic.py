@@ -1,5 +1,7 @@
 """Files appear complete or not at all, and leave nothing beside them."""
 
+import os
+
 import pytest
 
 from speecht5_fairseq.data.atomic import atomic_text, replacing, replacing_files
@@ -80,3 +82,10 @@ def test_an_interrupted_move_leaves_no_head(folder, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_anew(folder)
     assert names(folder) == ["body", "mine"]
+
+
+def test_files_of_a_folder_are_on_the_disk_before_the_old_ones_go(folder, monkeypatch):
+    there = []
+    monkeypatch.setattr(os, "fsync", lambda _: there.append((folder / "head").read_text()))
+    write_anew(folder)
+    assert there == ["before", "before"] and (folder / "head").read_text() == "after"

@@ -83,3 +83,12 @@ def test_products_of_another_precision_give_states_of_the_models_own(job):
         assert 0 < difference < 0.1
     model.prepare_decoding()
     assert torch.equal(model.encode(**inputs).states, exact.states)
+
+
+@torch.no_grad()
+def test_loading_weights_takes_the_precision_back():
+    model = tiny_model("s2t").eval()
+    exact = model.encode(**batch())
+    model.prepare_decoding(torch.bfloat16)
+    model.load_state_dict(tiny_model("s2t").state_dict())
+    assert torch.equal(model.encode(**batch()).states, exact.states)

@@ -11,13 +11,12 @@ from speecht5_fairseq.models.released_options import (
     FIXED,
     OURS_ALONE,
     PAIRS,
-    PRESETS,
     RENAMED,
     SEVERAL,
     config_from_released,
     released_from_config,
-    released_preset,
 )
+from speecht5_fairseq.models.released_presets import PRESETS, released_preset
 
 BASE, LARGE, FINE_TUNING = PRESETS
 
