@@ -1,4 +1,4 @@
-"""Own operations under autocast (fairseq's --amp)."""
+"""Own operations under autocast (fairseq's --amp), and what the device has of bfloat16."""
 
 from __future__ import annotations
 
@@ -14,11 +14,21 @@ def apply(function: type[torch.autograd.Function], *inputs: object) -> Tensor:
     device = inputs[0].device.type
     if not torch.is_autocast_enabled(device):
         return function.apply(*inputs)
-    dtype = torch.get_autocast_dtype(device)
-    cast = (x.to(dtype) if _is_cast(x) else x for x in inputs)
+    cast = [to_product(x) if isinstance(x, Tensor) else x for x in inputs]
     with torch.autocast(device, enabled=False):
         return function.apply(*cast)
 
 
-def _is_cast(value: object) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64
+def to_product(tensor: Tensor) -> Tensor:
+    """``tensor`` as autocast's products would take it; itself without autocast, and where it is float64 or integers."""
+    device = tensor.device.type
+    if not tensor.is_floating_point() or tensor.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(device))
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself; where it does not, torch widens the numbers, which is slow."""
+    if device.type == "cpu":
+        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .adapters import AdaptedLinear
+from .precision import has_bfloat16
 
 PACKED_FOR = 16  # rows that oneDNN lays a bfloat16 weight out for; it takes any number of them
 
@@ -61,6 +62,6 @@ def _weight(linear: nn.Linear) -> Tensor:
 
 def _pack(weight: Tensor) -> Tensor | None:
     """A bfloat16 weight on a CPU as oneDNN wants to read it, where torch has that: it is what torch.compile calls."""
-    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not has_bfloat16(weight.device):
         return None
     return torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_FOR)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import field
 from typing import Any
 
 import torch
 from fairseq.dataclass import ChoiceEnum
+
+from ..modules.precision import has_bfloat16
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ChoiceEnum(["float32", "bfloat16", "float64"])
 
@@ -27,4 +32,7 @@ def set_precision(model: Any, precision: str, *, fp16: bool) -> None:
         raise ValueError(f"--fp16 and --generation-precision {precision} exclude each other: drop one")
     if precision == "float64":
         model.double()
+    device = next(model.parameters()).device
+    if precision == "bfloat16" and not has_bfloat16(device):
+        logger.warning("--generation-precision bfloat16: the %s here has no such products; float32 is faster", device)
     model.prepare_decoding(torch.bfloat16 if precision == "bfloat16" else None)

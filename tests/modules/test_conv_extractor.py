@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from speecht5_fairseq.constants import CONV_LAYERS
+from speecht5_fairseq.modules import conv_extractor
 from speecht5_fairseq.modules.conv_extractor import ConvExtractor
 
 SAMPLES = (1700, 400, 4001)
@@ -48,6 +49,24 @@ def test_a_batch_is_torch_on_each_utterance_alone(layer_norm):
     ours, expected = (torch.autograd.grad(total, list(extractor.parameters())) for total in sums)
     assert all(gradient.abs().sum() > 0 for gradient in expected)
     torch.testing.assert_close(ours, expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("frames", [1, 7, 12, 10_000])
+def test_without_a_gradient_some_frames_at_a_time(monkeypatch, layer_norm, frames):
+    """Whatever the number of frames, whose last kernels reach into the next ones."""
+    monkeypatch.setattr(conv_extractor, "FRAMES", frames)
+    extractor = build(layer_norm)
+    waveform = torch.zeros(len(SAMPLES), max(SAMPLES), dtype=torch.float64)
+    for row, length in zip(waveform, SAMPLES, strict=True):
+        row[:length].normal_()
+    batch = extractor(waveform, torch.tensor(SAMPLES))
+    for row, length in enumerate(SAMPLES):
+        expected = plain(extractor, waveform[row, :length])
+        torch.testing.assert_close(batch[row, : len(expected)], expected)
+    with torch.enable_grad():
+        torch.testing.assert_close(extractor(waveform, torch.tensor(SAMPLES)).detach(), batch)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from speecht5_fairseq.modules import gelu_products
-from speecht5_fairseq.modules.gelu_products import GeluConv, GeluLinear
+from speecht5_fairseq.modules.gelu_products import GeluConv, GeluLinear, taps
 
 
 def draw(*shape):
@@ -35,7 +35,7 @@ def test_linear_is_the_plain_operations():
 def test_convolution_is_the_plain_operations(kernel, stride):
     rows = 4 * stride
     states, weight = draw(3, rows, 5), draw(6, 5, kernel)
-    ours = GeluConv.apply(states, weight, stride)
+    ours = GeluConv.apply(states, *taps(weight, stride))
     plain = F.conv1d(F.gelu(states).transpose(1, 2), weight, stride=stride).transpose(1, 2)
     assert ours.shape == (3, 4, 6)
     ours = ours[:, : plain.size(1)]  # the row behind reads the next utterance

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from speecht5_fairseq.modules.precision import has_bfloat16
 from speecht5_fairseq.modules.row_products import RowProduct
 
 
@@ -23,10 +24,22 @@ def test_joined_linears_side_by_side(rows, dtype, tolerance):
 
 
 @torch.no_grad()
-def test_bfloat16_without_onednn(monkeypatch):
+@pytest.mark.parametrize("missing", ["onednn", "instructions"])
+def test_a_processor_without_bfloat16_takes_torchs_own_product(monkeypatch, missing):
     linear, inputs = nn.Linear(48, 32), torch.randn(5, 48)
-    packed = RowProduct([linear], torch.bfloat16)(inputs)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    if missing == "onednn":
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    else:
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     plain = RowProduct([linear], torch.bfloat16)
     assert plain.packed is None
-    torch.testing.assert_close(plain(inputs), packed, rtol=0, atol=2e-2)
+    torch.testing.assert_close(plain(inputs), linear(inputs), rtol=0, atol=2e-2)
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this processor multiplies no bfloat16")
+def test_a_packed_weight_gives_torchs_own_product():
+    linear, inputs = nn.Linear(48, 32), torch.randn(5, 48)
+    product = RowProduct([linear], torch.bfloat16)
+    assert product.packed is not None
+    torch.testing.assert_close(product(inputs), linear(inputs), rtol=0, atol=2e-2)
