@@ -6,8 +6,9 @@ score(i, j) = (q_i . k_j + q_i . table[clip(i - j)]) / sqrt(d). There are only R
 term is one (L, R) product a head and a gather: no (L, T, d) tensor is built.
 
 Two computations give the same numbers. Without gradient (evaluation) torch's scaled_dot_product_attention takes the
-relative term as its additive mask; with one, torch has no fused attention for a mask that learns, so that training uses
-``chunked_attention``, which keeps no (L, T) tensor for the backward pass but the dropout mask.
+relative term as its additive mask, some heads at a time so that the term stays small; with one, torch has no fused
+attention for a mask that learns, so that training uses ``chunked_attention``, which keeps no (L, T) tensor for the
+backward pass but the dropout mask.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .chunked_attention import ChunkedAttention
+from .chunked_attention import ChunkedAttention, chunks, of_rows
 from .positions import relative_rows
 from .precision import apply
 
@@ -135,8 +136,12 @@ def _relative_attention(query: Tensor, memory: KeyValue, table: Tensor, bias: Te
     rows = relative_rows(query.size(2), memory.key.size(2), table.size(0), query.device)
     if torch.is_grad_enabled() and (query.requires_grad or memory.key.requires_grad or memory.value.requires_grad):
         return apply(ChunkedAttention, query, memory.key, memory.value, table, rows, bias, dropout)
-    relative = torch.gather(query @ table.T, -1, rows.expand(*query.shape[:2], *rows.shape))
-    relative = relative if bias is None else relative.add_(bias)
-    return F.scaled_dot_product_attention(
-        query, memory.key, memory.value, attn_mask=relative, dropout_p=dropout, scale=1.0
-    )
+    mixed = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
+    for some, heads in chunks(query, memory.key):
+        part = query[some, heads]
+        relative = torch.gather(part @ table.T, -1, rows.expand(*part.shape[:2], *rows.shape))
+        relative = relative if bias is None else relative.add_(of_rows(bias, some))
+        mixed[some, heads] = F.scaled_dot_product_attention(
+            part, memory.key[some, heads], memory.value[some, heads], attn_mask=relative, dropout_p=dropout, scale=1.0
+        )
+    return mixed

@@ -33,11 +33,11 @@ class ChunkedAttention(torch.autograd.Function):
     def forward(ctx, query, key, value, table, places, bias, dropout):  # noqa: D102
         output = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
         keeps = []
-        for rows, heads in _chunks(query, key):
-            probs = _probabilities(query[rows, heads], key[rows, heads], table, places, _of_rows(bias, rows))
+        for rows, heads in chunks(query, key):
+            probs = _probabilities(query[rows, heads], key[rows, heads], table, places, of_rows(bias, rows))
             if dropout > 0:
                 keeps.append(keep_mask(probs.shape, dropout, probs.device))
-                probs.mul_(keeps[-1])
+                probs.mul_(keeps[-1].view(torch.uint8))  # a product with booleans would first widen them
             output[rows, heads] = probs @ value[rows, heads]
         if dropout > 0:
             output /= 1.0 - dropout
@@ -52,15 +52,16 @@ class ChunkedAttention(torch.autograd.Function):
         total = (grad * output).sum(-1, keepdim=True)  # sum over the keys of probability x its gradient
         grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
         grad_table = None if table is None else torch.zeros_like(table)
-        for number, (rows, heads) in enumerate(_chunks(query, key)):
+        for number, (rows, heads) in enumerate(chunks(query, key)):
             q, k, v = query[rows, heads], key[rows, heads], value[rows, heads]
             incoming = grad[rows, heads] / ctx.kept
-            probs = _probabilities(q, k, table, places, _of_rows(bias, rows))
+            probs = _probabilities(q, k, table, places, of_rows(bias, rows))
             grad_scores = incoming @ v.transpose(-2, -1)
             used = probs
             if keeps:
-                grad_scores.mul_(keeps[number])
-                used = probs * keeps[number]
+                kept = keeps[number].view(torch.uint8)
+                grad_scores.mul_(kept)
+                used = probs * kept
             grads[2][rows, heads] = used.transpose(-2, -1) @ incoming
             grad_scores.sub_(total[rows, heads]).mul_(probs)
             grad_query = grad_scores @ k
@@ -74,8 +75,8 @@ class ChunkedAttention(torch.autograd.Function):
         return *grads, grad_table, None, None, None
 
 
-def _chunks(query: Tensor, key: Tensor) -> Iterator[tuple[slice, slice]]:
-    """(utterances, heads) that are done at a time."""
+def chunks(query: Tensor, key: Tensor) -> Iterator[tuple[slice, slice]]:
+    """(utterances, heads) that are done at a time, of query (B, H, L, d) and key (B, H, T, d)."""
     batch, heads, queries, _ = query.shape
     together = max(1, CHUNK.get(query.device.type, CHUNK["cuda"]) // (queries * key.size(2)))  # heads
     rows = max(1, together // heads)
@@ -84,7 +85,8 @@ def _chunks(query: Tensor, key: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(row, row + rows), slice(head, head + together)
 
 
-def _of_rows(bias: Tensor | None, rows: slice) -> Tensor | None:
+def of_rows(bias: Tensor | None, rows: slice) -> Tensor | None:
+    """The part of a bias (B or 1, 1, L or 1, T) for some utterances."""
     return bias if bias is None or bias.size(0) == 1 else bias[rows]
 
 

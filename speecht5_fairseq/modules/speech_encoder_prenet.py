@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..outputs import EncoderOutput
 from .conv_extractor import ConvExtractor, ConvLayers
+from .long_convolution import long_convolution, takes_less
 from .masks import conv_lengths, padding_mask, span_mask, valid_mask, zero_padding
 from .positions import SinusoidalPositions
 from .randomness import Dropout
@@ -32,7 +33,12 @@ class PositionConv(nn.Module):
         self.extra = 1 - kernel % 2  # an even kernel gives one frame too many
 
     def forward(self, states: Tensor) -> Tensor:  # (B, T, D) -> (B, T, D)
-        moved = self.conv(states.transpose(1, 2))
+        conv, states = self.conv, states.transpose(1, 2)
+        if takes_less(states, conv.kernel_size[0]):
+            shape = {"padding": conv.padding[0], "groups": conv.groups}
+            moved = long_convolution(states, conv.weight, conv.bias, **shape)
+        else:
+            moved = conv(states)
         return F.gelu(moved[..., : moved.size(-1) - self.extra]).transpose(1, 2)
 
 
