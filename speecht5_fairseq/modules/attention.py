@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .chunked_attention import ChunkedAttention, chunks, of_rows
-from .positions import relative_rows
+from .positions import Relative
 from .precision import apply
 
 
@@ -70,7 +70,7 @@ class MultiheadAttention(nn.Module):
         *,
         bias: Tensor | None = None,
         causal: bool = False,
-        relative_table: Tensor | None = None,
+        relative: Relative | None = None,
         watch: int = 0,
     ) -> Attended:
         """Attend from states to a memory.
@@ -80,12 +80,10 @@ class MultiheadAttention(nn.Module):
             memory: keys and values to attend to.
             bias: additive, broadcastable to (B, H, L, T); -inf forbids.
             causal: query i sees keys 0..i only (needs L = T).
-            relative_table: (R, d) vectors of relative positions; not together with ``causal``.
+            relative: positions of queries and keys; not together with ``causal``.
             watch: W, heads whose probabilities are wanted; not together with the two above.
         """
-        attended = self.attend(
-            self.q_proj(states), memory, bias=bias, causal=causal, relative_table=relative_table, watch=watch
-        )
+        attended = self.attend(self.q_proj(states), memory, bias=bias, causal=causal, relative=relative, watch=watch)
         return attended._replace(states=self.out_proj(attended.states))
 
     def attend(
@@ -95,7 +93,7 @@ class MultiheadAttention(nn.Module):
         *,
         bias: Tensor | None = None,
         causal: bool = False,
-        relative_table: Tensor | None = None,
+        relative: Relative | None = None,
         watch: int = 0,
     ) -> Attended:
         """What the heads make of queries (B, L, D), side by side: ``forward`` without its first and last product."""
@@ -104,8 +102,8 @@ class MultiheadAttention(nn.Module):
         weights = _weights(query, memory, bias, watch) if watch else None
         if watch == self.heads and dropout == 0:
             mixed = weights.to(memory.value.dtype) @ memory.value
-        elif relative_table is not None:
-            mixed = _relative_attention(query, memory, relative_table, bias, dropout)
+        elif relative is not None:
+            mixed = _relative_attention(query, memory, relative, bias, dropout)
         elif dropout > 0 and query.device.type == "cpu":  # no fused attention of torch's does this
             mixed = _chunked_attention(query, memory, bias, causal, dropout)
         else:
@@ -131,17 +129,19 @@ def _chunked_attention(query: Tensor, memory: KeyValue, bias: Tensor | None, cau
     return apply(ChunkedAttention, query, memory.key, memory.value, None, None, bias, dropout)
 
 
-def _relative_attention(query: Tensor, memory: KeyValue, table: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+def _relative_attention(
+    query: Tensor, memory: KeyValue, relative: Relative, bias: Tensor | None, dropout: float
+) -> Tensor:
     query = query * query.size(-1) ** -0.5
-    rows = relative_rows(query.size(2), memory.key.size(2), table.size(0), query.device)
+    table, rows = relative
     if torch.is_grad_enabled() and (query.requires_grad or memory.key.requires_grad or memory.value.requires_grad):
         return apply(ChunkedAttention, query, memory.key, memory.value, table, rows, bias, dropout)
     mixed = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
     for some, heads in chunks(query, memory.key):
         part = query[some, heads]
-        relative = torch.gather(part @ table.T, -1, rows.expand(*part.shape[:2], *rows.shape))
-        relative = relative if bias is None else relative.add_(of_rows(bias, some))
+        term = torch.gather(part @ table.T, -1, rows.expand(*part.shape[:2], *rows.shape))
+        term = term if bias is None else term.add_(of_rows(bias, some))
         mixed[some, heads] = F.scaled_dot_product_attention(
-            part, memory.key[some, heads], memory.value[some, heads], attn_mask=relative, dropout_p=dropout, scale=1.0
+            part, memory.key[some, heads], memory.value[some, heads], attn_mask=term, dropout_p=dropout, scale=1.0
         )
     return mixed

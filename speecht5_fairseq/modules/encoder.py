@@ -65,11 +65,11 @@ class TransformerEncoder(nn.Module):
             states = self.layer_norm(states)
         states = self.dropout(states)
         bias = padding_bias(padding_mask, states.dtype)
-        table = self.relative_positions()
+        relative = self.relative_positions(states.size(1))
         for encoder_layer in self.layers[:layer]:
             if self.training and torch.rand(()) < self.layerdrop:
                 continue
-            states = encoder_layer(states, bias=bias, relative_table=table)
+            states = encoder_layer(states, bias=bias, relative=relative)
         if self.pre_norm and layer is None:
             states = self.layer_norm(states)
         return states

@@ -6,6 +6,7 @@ Shapes: L positions, D model width, d width of a head, R entries of the relative
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,13 @@ class ScaledPositions(nn.Module):
         return self.dropout(states + self.alpha * table)
 
 
+class Relative(NamedTuple):
+    """What attention wants to know of relative positions, for L queries and T keys."""
+
+    table: Tensor  # (R, d) vectors of the distances
+    rows: Tensor  # (L, T) int64, the table's row for each pair
+
+
 class RelativePositions(nn.Module):
     """Key-side relative positions (arXiv 1803.02155): one vector for each distance i - j in [-max, max - 1]."""
 
@@ -67,13 +75,14 @@ class RelativePositions(nn.Module):
         self.max_distance = max_distance
         self.vectors = nn.Embedding(2 * max_distance, head_dim)
 
-    def forward(self) -> Tensor:
-        """The table (R, d); row m belongs to distance m - max."""
-        return self.vectors.weight
+    def forward(self, length: int) -> Relative:
+        """For ``length`` positions that attend to each other; row m of the table belongs to distance m - max."""
+        return relative(self.vectors.weight, length, length)
 
 
-def relative_rows(queries: int, keys: int, table_size: int, device: torch.device) -> Tensor:
-    """(queries, keys) int64: the table's row for each pair, clipped at both ends."""
-    half = table_size // 2
-    distance = torch.arange(queries, device=device)[:, None] - torch.arange(keys, device=device)[None, :]
-    return distance.clamp(-half, half - 1) + half
+def relative(table: Tensor, queries: int, keys: int) -> Relative:
+    """The table (R, d) with its row for each pair of a query and a key: of their distance, clipped at both ends."""
+    half = len(table) // 2
+    position = torch.arange(max(queries, keys), device=table.device)
+    distance = position[:queries, None] - position[None, :keys]
+    return Relative(table, distance.clamp_(-half, half - 1).add_(half))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ..outputs import DecoderOutput
 from .adapters import linear_of_gelu
 from .attention import KeyValue, MultiheadAttention
+from .positions import Relative
 from .randomness import Dropout
 
 
@@ -27,8 +28,10 @@ class FeedForward(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         hidden = self.fc1(states)
-        if not torch.is_grad_enabled() or (self.training and self.activation_dropout.p > 0):
-            return self.fc2(self.activation_dropout(F.gelu(hidden)))  # nothing to keep, or the dropped tensor to keep
+        if not torch.is_grad_enabled():
+            return self.fc2(self.activation_dropout(torch.ops.aten.gelu_(hidden)))  # nothing to keep
+        if self.training and self.activation_dropout.p > 0:
+            return self.fc2(self.activation_dropout(F.gelu(hidden)))  # the dropped tensor is kept
         return linear_of_gelu(self.fc2, hidden)
 
 
@@ -68,12 +71,12 @@ class EncoderLayer(_Layer):
         # The released checkpoints normalise the relative vectors a layer in pre-norm only.
         self.norm_k = nn.LayerNorm(dim // heads) if pre_norm else nn.Identity()
 
-    def forward(self, states: Tensor, *, bias: Tensor | None, relative_table: Tensor) -> Tensor:
-        """states (B, T, D), bias (B, 1, 1, T) of the padding or None, relative_table (R, d) -> (B, T, D)."""
+    def forward(self, states: Tensor, *, bias: Tensor | None, relative: Relative) -> Tensor:
+        """states (B, T, D), bias (B, 1, 1, T) of the padding or None -> (B, T, D)."""
 
         def attend(inputs: Tensor) -> Tensor:
-            table = self.norm_k(relative_table)
-            return self.self_attn(inputs, self.self_attn.remember(inputs), bias=bias, relative_table=table).states
+            normed = relative._replace(table=self.norm_k(relative.table))
+            return self.self_attn(inputs, self.self_attn.remember(inputs), bias=bias, relative=normed).states
 
         states = self.residual(states, self.self_attn_layer_norm, attend)
         return self.residual(states, self.final_layer_norm, self.feed_forward)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from speecht5_fairseq.modules.attention import MultiheadAttention, padding_bias
+from speecht5_fairseq.modules.positions import relative
 
 DIM, HEADS = 12, 3
 
@@ -60,18 +61,19 @@ def test_a_zero_table_changes_nothing_and_another_does():
     memory = ours.remember(states)
     plain = ours(states, memory).states
     zeros = torch.zeros(6, DIM // HEADS, dtype=torch.float64)
-    torch.testing.assert_close(ours(states, memory, relative_table=zeros).states, plain)
+    torch.testing.assert_close(ours(states, memory, relative=relative(zeros, 5, 5)).states, plain)
     table = torch.randn(6, DIM // HEADS, dtype=torch.float64)
-    assert (ours(states, memory, relative_table=table).states - plain).abs().max() > 1e-3
+    assert (ours(states, memory, relative=relative(table, 5, 5)).states - plain).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("relative", [False, True])
-def test_dropout_is_for_training_only(relative):
+@pytest.mark.parametrize("positions", [False, True])
+def test_dropout_is_for_training_only(positions):
     ours, states = build(dropout=0.5), torch.randn(1, 5, DIM).double()
-    table = torch.randn(6, DIM // HEADS, dtype=torch.float64) if relative else None
+    table = torch.randn(6, DIM // HEADS, dtype=torch.float64)
+    given = relative(table, 5, 5) if positions else None
 
     def run():
-        return ours(states, ours.remember(states), relative_table=table).states
+        return ours(states, ours.remember(states), relative=given).states
 
     assert not torch.equal(run(), run())
     ours.eval()

@@ -6,7 +6,7 @@ import torch
 from speecht5_fairseq.modules import chunked_attention
 from speecht5_fairseq.modules.attention import KeyValue, MultiheadAttention, _relative_attention, padding_bias
 from speecht5_fairseq.modules.chunked_attention import ChunkedAttention
-from speecht5_fairseq.modules.positions import relative_rows
+from speecht5_fairseq.modules.positions import relative as relative_positions
 
 B, H, L, T, WIDTH, R = 2, 2, 5, 6, 4, 6  # R under L + T: distances are clipped at both ends
 
@@ -39,7 +39,7 @@ def naive(query, key, value, table, bias):
 
 
 def apply(query, key, value, table, bias=None, dropout=0.0):
-    rows = relative_rows(L, T, R, query.device)
+    rows = relative_positions(table, L, T).rows
     return ChunkedAttention.apply(query, key, value, table, rows, bias, dropout)
 
 
@@ -88,10 +88,12 @@ def test_dropout_keeps_the_mean_and_drops_its_share():
 def test_evaluation_path_is_the_training_path(bias):
     tensors = inputs()
     memory = KeyValue(tensors["key"], tensors["value"])
-    training = _relative_attention(tensors["query"], memory, tensors["table"], bias, 0.0)
+    training = _relative_attention(tensors["query"], memory, relative_positions(tensors["table"], L, T), bias, 0.0)
     assert training.requires_grad
     with torch.no_grad():
-        evaluation = _relative_attention(tensors["query"], memory, tensors["table"], bias, 0.0)
+        evaluation = _relative_attention(
+            tensors["query"], memory, relative_positions(tensors["table"], L, T), bias, 0.0
+        )
     torch.testing.assert_close(training.detach(), evaluation, rtol=1e-10, atol=1e-12)
 
 

@@ -15,11 +15,11 @@ def encoder(**options):
 @pytest.mark.parametrize("options", [{}, PRE], ids=["post", "pre"])
 def test_an_early_layer_is_the_plain_output_of_that_layer(options):
     body, states = encoder(**options).eval(), torch.randn(2, 7, 24)
-    table = body.relative_positions()
+    relative = body.relative_positions(7)
     first = states if options else body.layer_norm(states)
     torch.testing.assert_close(body(states, None, layer=0), first)
     for number, layer in enumerate(body.layers, start=1):
-        first = layer(first, bias=None, relative_table=table)
+        first = layer(first, bias=None, relative=relative)
         torch.testing.assert_close(body(states, None, layer=number), first)
     whole = body.layer_norm(first) if options else first
     torch.testing.assert_close(body(states, None), whole)

@@ -11,7 +11,7 @@ from speecht5_fairseq.modules.positions import (
     ScaledPositions,
     SinusoidalPositions,
     interleaved_sinusoid,
-    relative_rows,
+    relative,
 )
 
 
@@ -59,10 +59,10 @@ def test_scaled_positions_start_at_zero_and_learn_their_scale():
 
 
 def test_distances_are_clipped_at_both_ends():
-    rows = relative_rows(8, 8, 6, torch.device("cpu"))
+    rows = relative(torch.zeros(6, 4), 8, 8).rows
     assert rows[7].tolist() == [5, 5, 5, 5, 5, 5, 4, 3]  # i - j = 7 ... 0: at most 2, which is row 5
     assert rows[0].tolist() == [3, 2, 1, 0, 0, 0, 0, 0]  # i - j = 0 ... -7: at least -3, which is row 0
 
 
 def test_the_table_has_a_row_for_each_distance():
-    assert RelativePositions(4, 160)().shape == (320, 4)
+    assert RelativePositions(4, 160)(5).table.shape == (320, 4)
