@@ -31,6 +31,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "synthesis_bf16": ("synthesis", "--precision", "bfloat16"),
     "search": ("search",),
     "search_bf16": ("search", "--precision", "bfloat16"),
+    "ctc_window": ("ctc_window",),
     "mel": ("mel",),
 }
 

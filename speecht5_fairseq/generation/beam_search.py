@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..outputs import EncoderOutput
 from .ctc_prefix import CTCPrefixScorer
+from .ctc_window import WindowedCTCPrefixScorer
 from .hypotheses import Candidates, FinishedHypotheses, LiveHypotheses, hypothesis
 from .language_model import FusedLanguageModel
 from .options import ctc_log_probs, encoder_inputs, only_model, reject_forced_output, reject_unsupported
@@ -35,6 +36,7 @@ class JointBeamSearch:
         dictionary: of the output text.
         beam: K.
         ctc_weight: w, 0 to 1.
+        ctc_window: of the CTC prefix scores, see `ctc_window.WindowedCTCPrefixScorer`; None: every frame, exact.
         language_model, lm_weight: a fairseq language model over the same symbols, and v.
         max_len_a, max_len_b: an output of an utterance with T encoder frames (50 a second) has at most
             max_len_a * T + max_len_b tokens before </s>, and never a lower limit than min_len. A hypothesis that
@@ -54,6 +56,7 @@ class JointBeamSearch:
         *,
         beam: int = 5,
         ctc_weight: float = 0.0,
+        ctc_window: float | None = None,
         language_model: Any = None,
         lm_weight: float = 0.0,
         max_len_a: float = 0.0,
@@ -64,12 +67,14 @@ class JointBeamSearch:
         unk_penalty: float = 0.0,
         temperature: float = 1.0,
     ) -> None:
+        _check_window(ctc_window, ctc_weight)
         _check_ranges(beam, ctc_weight, max_len_a, max_len_b, min_len, temperature)
         _check_fusion(language_model, lm_weight)
         self.symbols = text_symbols(dictionary)
         self.symbols_to_strip_from_output = {self.symbols.eos, *self.symbols.never}
         self.beam = beam
         self.ctc_weight = ctc_weight
+        self.ctc_window = ctc_window
         self.language_model = FusedLanguageModel(language_model, dictionary) if language_model is not None else None
         if self.language_model is not None and self.language_model.max_output < min_len:
             raise ValueError(
@@ -88,7 +93,13 @@ class JointBeamSearch:
 
     @classmethod
     def from_config(
-        cls, cfg: Any, dictionary: Dictionary, *, ctc_weight: float, lm_model: Any = None
+        cls,
+        cfg: Any,
+        dictionary: Dictionary,
+        *,
+        ctc_weight: float,
+        ctc_window: float | None = None,
+        lm_model: Any = None,
     ) -> "JointBeamSearch":
         """Build from fairseq's generation options.
 
@@ -100,6 +111,7 @@ class JointBeamSearch:
             dictionary,
             beam=cfg.beam,
             ctc_weight=ctc_weight,
+            ctc_window=ctc_window,
             language_model=lm_model,
             lm_weight=cfg.lm_weight,
             max_len_a=cfg.max_len_a,
@@ -138,13 +150,15 @@ class JointBeamSearch:
     def _search(self, sources: ScoreSources, limits: Tensor) -> list[list[dict]]:
         """The step loop. `limits` (A,) int64: most tokens of each utterance before </s>."""
         eos, beam = self.symbols.eos, self.beam
-        longest = int(limits.max())
+        shortest, longest = (int(limit) for limit in limits.aminmax())
+        never = torch.tensor(self.symbols.never, device=limits.device)
         live = LiveHypotheses.start(len(limits), beam, eos, limits.device)
         finished = FinishedHypotheses(len(limits), beam, longest + 1, self.symbols.pad, eos, limits.device)
         for step in range(longest + 1):
             at_limit = limits[live.utterance] <= step
             partial, joint = sources.score(live)
-            self._forbid(joint, step, at_limit)
+            joint.index_fill_(2, never, -torch.inf)
+            self._forbid_by_length(joint, step, at_limit if step >= shortest else None)
             best = Candidates.best_of(joint, 2 * beam)
             finished.add(live, best)
             growing = best.growing(eos, beam)
@@ -157,15 +171,14 @@ class JointBeamSearch:
             live = live.grow(kept, growing, partial)
         return finished.results(self.len_penalty)
 
-    def _forbid(self, joint: Tensor, step: int, at_limit: Tensor) -> None:
-        """Rule out, in place, what may not come next; joint (B, K, V), at_limit (B,)."""
+    def _forbid_by_length(self, joint: Tensor, step: int, at_limit: Tensor | None) -> None:
+        """Rule out, in place, what the length forbids; joint (B, K, V), at_limit (B,) or None where none is."""
         if step < self.min_len:
             joint[:, :, self.symbols.eos] = -torch.inf
-        for symbol in self.symbols.never:
-            joint[:, :, symbol] = -torch.inf
-        ends = joint[:, :, self.symbols.eos].clone()
-        joint.masked_fill_(at_limit[:, None, None], -torch.inf)
-        joint[:, :, self.symbols.eos] = ends
+        if at_limit is not None:
+            ends = joint[:, :, self.symbols.eos].clone()
+            joint.masked_fill_(at_limit[:, None, None], -torch.inf)
+            joint[:, :, self.symbols.eos] = ends
 
     def _sources(self, model: Any, encoded: EncoderOutput) -> ScoreSources:
         """Start the sources that have a weight; the others do not run."""
@@ -176,11 +189,16 @@ class JointBeamSearch:
         if self.language_model is not None:
             stepwise.append((self.lm_weight, LanguageModelScores(self.language_model)))
         if self.ctc_weight > 0:
-            blank = self.symbols.require_blank()
-            log_probs = ctc_log_probs(model, encoded)
-            scorer = CTCPrefixScorer(log_probs, encoded.lengths, blank, self.symbols.eos, forbidden=self.symbols.never)
+            scorer = self._prefix_scorer(ctc_log_probs(model, encoded), encoded.lengths)
             prefix = (self.ctc_weight, CTCPrefixScores(scorer, self.beam))
         return ScoreSources(self.symbols.size, stepwise, prefix, self.symbols.unk, self.unk_penalty)
+
+    def _prefix_scorer(self, log_probs: Tensor, lengths: Tensor) -> CTCPrefixScorer:
+        """Of log_probs (B, T, V) and lengths (B,)."""
+        places, never = (self.symbols.require_blank(), self.symbols.eos), self.symbols.never
+        if self.ctc_window is None:
+            return CTCPrefixScorer(log_probs, lengths, *places, forbidden=never)
+        return WindowedCTCPrefixScorer(log_probs, lengths, *places, window=self.ctc_window, forbidden=never)
 
     def _length_limits(self, frames: Tensor) -> Tensor:
         """Most tokens before </s> of utterances with `frames` (A,) encoder frames: (A,) int64."""
@@ -239,6 +257,18 @@ def _check_ranges(
         raise ValueError(
             f"--temperature {temperature} has no effect with --ctc-decoding-weight 1, which runs no decoder: leave it "
             "at 1, or lower the CTC weight"
+        )
+
+
+def _check_window(window: float | None, ctc_weight: float) -> None:
+    if window is None:
+        return
+    if not window > 0:
+        raise ValueError(f"--ctc-window is {window}, it must be above 0: leave it out for exact scores")
+    if ctc_weight == 0:
+        raise ValueError(
+            f"--ctc-window {window} has no effect with --ctc-decoding-weight 0, which reads no CTC scores: drop it, "
+            "or raise the CTC weight"
         )
 
 

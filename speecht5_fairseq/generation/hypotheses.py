@@ -39,13 +39,13 @@ class LiveHypotheses(NamedTuple):
             chosen: the candidates (B', K) that they go on with.
             partial: (B, K, V) float64, scores without the CTC prefix of all candidates.
         """
-        picked = chosen.parent * partial.size(2) + chosen.token
-        tokens = _of_parents(self.tokens[kept], chosen.parent)
-        history = _of_parents(self.history[kept], chosen.parent)
+        rows = kept[:, None] * partial.size(1) + chosen.parent
+        tokens, history = self.tokens.flatten(0, 1)[rows], self.history.flatten(0, 1)[rows]
+        scores = partial.flatten()[rows * partial.size(2) + chosen.token]
         return LiveHypotheses(
             utterance=self.utterance[kept],
             tokens=torch.cat([tokens, chosen.token[:, :, None]], 2),
-            partial=partial[kept].flatten(1).gather(1, picked).masked_fill(chosen.joint.isinf(), -torch.inf),
+            partial=scores.masked_fill(chosen.joint.isinf(), -torch.inf),
             joint=chosen.joint,
             history=torch.cat([history, chosen.joint[:, :, None]], 2),
         )
@@ -104,6 +104,8 @@ class FinishedHypotheses:
         ended = (token == self._eos) & joint.isfinite()
         slot = self.count[live.utterance][:, None] + ended.cumsum(1) - 1
         row, rank = (ended & (slot < beam)).nonzero(as_tuple=True)
+        if len(row) == 0:
+            return
         utterance, slot, parent = live.utterance[row], slot[row, rank], parent[row, rank]
         length = live.tokens.size(2)
         self._tokens[utterance, slot, : length - 1] = live.tokens[row, parent, 1:]

@@ -67,7 +67,7 @@ class CTCPrefixScores:
         """Keep the utterances `kept` (B',), and in them the candidates (`parent`, `token`), both (B', K)."""
         if len(kept) < utterances:
             self._scorer.keep_utterances(kept)
-            self._state = self._state.keep_utterances(kept)
+            self._state = self._state.keep_utterances(kept, self._scorer.frames)
         self._state = self._scorer.advance(self._state, parent, token)
 
 

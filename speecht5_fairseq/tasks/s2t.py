@@ -21,7 +21,7 @@ from .precision import PRECISIONS, precision_field, set_precision
 from .vocabularies import find_pieces, find_text
 
 DECODING = ChoiceEnum(["beam", "ctc-greedy"])
-GENERATION_OPTIONS = ("decoding", "ctc_decoding_weight", "generation_precision")
+GENERATION_OPTIONS = ("decoding", "ctc_decoding_weight", "ctc_window", "generation_precision")
 
 
 @dataclass
@@ -40,6 +40,14 @@ class S2TTaskConfig(SpeechTaskConfig):
     ctc_decoding_weight: float = field(
         default=0.0,
         metadata={"help": "weight w of the CTC prefix score in beam search, beside 1 - w of the decoder; 1: CTC alone"},
+    )
+    ctc_window: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "leave out of a hypothesis's CTC prefix score the frames at which it is less than exp(-N) times as "
+            "likely as at best; measured (README): with 10 scores within 4e-4 nats a token, with 20 the same (default: "
+            "every frame, exact)"
+        },
     )
     generation_precision: PRECISIONS = precision_field("float64 is for comparisons")
     fp16: bool = II("common.fp16")
@@ -110,8 +118,17 @@ class S2TTask(SpeechT5Task):
                     f"--ctc-decoding-weight {self.cfg.ctc_decoding_weight} has no effect with --decoding ctc-greedy: "
                     "drop it, or give --decoding beam"
                 )
+            if self.cfg.ctc_window is not None:
+                raise ValueError(
+                    f"--ctc-window {self.cfg.ctc_window} has no effect with --decoding ctc-greedy, which reads no "
+                    "prefix scores: drop it, or give --decoding beam"
+                )
             return CTCGreedySearch.from_config(args, self.text_dictionary)
         lm_model = (extra_gen_cls_kwargs or {}).get("lm_model")
         return JointBeamSearch.from_config(
-            args, self.text_dictionary, ctc_weight=self.cfg.ctc_decoding_weight, lm_model=lm_model
+            args,
+            self.text_dictionary,
+            ctc_weight=self.cfg.ctc_decoding_weight,
+            ctc_window=self.cfg.ctc_window,
+            lm_model=lm_model,
         )

@@ -8,6 +8,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from torch import nn
 
 from speecht5_fairseq.generation.beam_search import JointBeamSearch
+from speecht5_fairseq.generation.ctc_prefix import CTCPrefixScorer
 
 EXHAUSTIVE = 40  # more than the outputs of up to three symbols out of three
 
@@ -135,6 +136,27 @@ def test_a_batch_decodes_as_its_utterances_alone(large_toy, make_language_model,
     for place, found in enumerate(together):
         [alone] = search.generate([large_toy.model], large_toy.alone(sample, place))
         assert_same(found, [(tuple(h["tokens"].tolist()), h["score"].item()) for h in alone])
+
+
+def test_finished_utterances_leave_the_batch(unending, monkeypatch):
+    """Their limits are 4, 3 and 6 tokens: each step runs for those that go on."""
+    rows, frames = [], []
+    next_token_log_probs, extend = unending.model.next_token_log_probs, CTCPrefixScorer.extend
+
+    def decoder(tokens, state):
+        rows.append((len(tokens), len(state.speech)))
+        return next_token_log_probs(tokens, state)
+
+    def ctc(scorer, state):
+        frames.append(tuple(state.either.shape))
+        return extend(scorer, state)
+
+    monkeypatch.setattr(unending.model, "next_token_log_probs", decoder)
+    monkeypatch.setattr(CTCPrefixScorer, "extend", ctc)
+    search = JointBeamSearch(unending.dictionary, beam=2, ctc_weight=0.1, max_len_a=0.1, max_len_b=1)
+    search.generate([unending.model], unending.sample(30, 20, 50))
+    assert rows == [(6, 3)] * 4 + [(4, 2)] + [(2, 1)] * 2
+    assert frames == [(3, 2, 51)] * 4 + [(2, 2, 51)] + [(1, 2, 51)] * 2
 
 
 @pytest.mark.parametrize("ctc_weight", [0.0, 0.4, 1.0])

@@ -161,7 +161,32 @@ def test_dropped_utterances_leave_the_others_as_they_were():
     state = spell(scorer, [[(1,), (3,)]] * 3)
     expected = scorer.extend(state)[kept]
     scorer.keep_utterances(kept)
-    torch.testing.assert_close(scorer.extend(state.keep_utterances(kept)), expected, rtol=0, atol=0)
+    torch.testing.assert_close(scorer.extend(state.keep_utterances(kept, scorer.frames)), expected, rtol=0, atol=0)
+
+
+def test_frames_of_dropped_utterances_are_dropped_too():
+    """Where the longest is finished first, the others do not go on over its frames."""
+    log_probs, lengths = random_log_probs(3, 50, 5, seed=6), [14, 50, 20]
+    scorer, kept = scorer_of(log_probs, lengths), torch.tensor([0, 2])
+    state = spell(scorer, [[(1,), (3,)]] * 3)
+    expected = scorer.extend(state)[kept]
+    scorer.keep_utterances(kept)
+    state = state.keep_utterances(kept, scorer.frames)
+    assert scorer.frames == 20 and scorer.probs.size(1) == scorer.log_probs.size(2) == scorer.padded.size(1) == 20
+    assert state.either.size(2) == state.blank.size(2) == 21 and state.emissions.size(2) == 20
+    torch.testing.assert_close(scorer.extend(state), expected, rtol=0, atol=1e-12)
+
+
+def test_only_kept_candidates_have_states():
+    """Of the B x K x V candidates that are scored, the forward variables of B x K are ever made."""
+    scorer = scorer_of(random_log_probs(2, 30, 5), [30, 20])
+    state, rows = scorer.initial_state(3), []
+    accumulate = scorer._accumulate
+    scorer._accumulate = lambda incoming, emissions: rows.append(incoming.shape) or accumulate(incoming, emissions)
+    for _ in range(2):
+        scorer.extend(state)
+        state = scorer.advance(state, torch.tensor([[0, 1, 1]] * 2), torch.tensor([[1, 3, 1]] * 2))
+    assert rows == [(2, 3, 30)] * 4
 
 
 def test_several_children_of_one_parent():

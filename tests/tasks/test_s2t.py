@@ -49,6 +49,9 @@ def test_decoding_picks_the_generator(tmp_path):
     tiny_manifest(tmp_path, 1)
     beam = setup(tmp_path, ctc_decoding_weight=0.3).build_generator([], GenerationConfig(beam=2))
     assert isinstance(beam, JointBeamSearch) and (beam.ctc_weight, beam.beam) == (0.3, 2)
+    assert beam.ctc_window is None
+    windowed = setup(tmp_path, ctc_decoding_weight=0.3, ctc_window=20.0).build_generator([], GenerationConfig())
+    assert windowed.ctc_window == 20.0
     greedy = setup(tmp_path, decoding="ctc-greedy").build_generator([], GenerationConfig())
     assert isinstance(greedy, CTCGreedySearch)
 
@@ -87,6 +90,10 @@ def test_what_would_have_no_effect_is_refused(tmp_path, caplog):
     tiny_manifest(tmp_path, 1)
     with pytest.raises(ValueError, match="--ctc-decoding-weight 0.3 has no effect with --decoding ctc-greedy"):
         setup(tmp_path, decoding="ctc-greedy", ctc_decoding_weight=0.3).build_generator([], GenerationConfig())
+    with pytest.raises(ValueError, match="--ctc-window 20.0 has no effect with --decoding ctc-greedy"):
+        setup(tmp_path, decoding="ctc-greedy", ctc_window=20.0).build_generator([], GenerationConfig())
+    with pytest.raises(ValueError, match="--ctc-window 20.0 has no effect with --ctc-decoding-weight 0"):
+        setup(tmp_path, ctc_window=20.0).build_generator([], GenerationConfig())
     with pytest.raises(ValueError, match="prefix_allowed_tokens_fn"):
         setup(tmp_path).build_generator([], GenerationConfig(), prefix_allowed_tokens_fn=print)
     task = setup(tmp_path)
@@ -100,9 +107,9 @@ def test_what_would_have_no_effect_is_refused(tmp_path, caplog):
 
 def test_options_of_decoding_have_no_effect_in_training(tmp_path, caplog):
     tiny_manifest(tmp_path, 1)
-    task = setup(tmp_path, decoding="ctc-greedy", ctc_decoding_weight=0.2, **NEW_RUN)
+    task = setup(tmp_path, decoding="ctc-greedy", ctc_decoding_weight=0.2, ctc_window=9.0, **NEW_RUN)
     task.build_model(model_options())
-    said = "no effect: --decoding ctc-greedy, --ctc-decoding-weight 0.2; training does not decode"
+    said = "no effect: --decoding ctc-greedy, --ctc-decoding-weight 0.2, --ctc-window 9.0; training does not decode"
     assert said in caplog.text
     caplog.clear()
     task.build_model(model_options(), from_checkpoint=True)  # fairseq-generate
