@@ -5,6 +5,8 @@
     python -m manifest_tools.check --job s2s --data pairs
     python -m manifest_tools.check --job s2c --data speakers
     python -m manifest_tools.check --job pretrain --data data --text-data text
+    python -m manifest_tools.check --job audio --data data    # the recordings alone, before there are labels
+    python -m manifest_tools.check --job text --data text     # the text of pre-training alone
 
 The checks are those of the training task itself, which does not repeat them while no file changes. Exit code 1, and a
 list of `FILE:LINE: problem; mend`, when something is wrong.
@@ -36,8 +38,10 @@ from .command import run
 from .files import SPLITS, hash_fraction
 from .summary import table
 
-JOBS = ("s2t", "pretrain", "t2s", "s2s", "s2c")
+JOBS = ("s2t", "pretrain", "t2s", "s2s", "s2c", "audio", "text")
 TEXT_JOBS = ("s2t", "t2s")  # jobs with a text for each row
+LABEL_FREE = ("s2s", "audio", "text")  # jobs that read no labels
+COLUMNS = {**JOB_COLUMNS, "audio": JOB_COLUMNS["pretrain"]}
 LEVELS = ("full", "quick")
 FEWEST = 2  # training recordings of a class, below which it is warned of
 MAX_COMPARED = 5_000_000  # rows whose paths are compared between splits
@@ -101,14 +105,15 @@ def check_data(
     splits: default train, valid, and test where there is one. level: "quick" looks at 256 rows of each split.
     Raises ValueError for options that do not go together.
     """
-    _check_options(job, label_dir, spm_model, text_data, unit_rate)
+    audio = audio_root is not None or refuse_other_rates or level != "full"
+    _check_options(job, label_dir, spm_model, text_data, unit_rate, splits, audio)
     if text_normaliser != NO_NORMALISER and job != "t2s":
         raise ValueError(f"--text-normaliser has no effect with --job {job}: leave it out")
     labels, findings = label_dir or data, Findings()
     manifests: dict[str, Manifest] = {}
 
     def check_split(split: str) -> None:
-        manifest = Manifest.open(data / f"{split}.tsv", JOB_COLUMNS[job], root=audio_root)
+        manifest = Manifest.open(data / f"{split}.tsv", COLUMNS[job], root=audio_root)
         manifests[split] = manifest
         found = Labels()
         if job in TEXT_JOBS:
@@ -123,8 +128,11 @@ def check_data(
         if report.total_problems:
             findings.fail("\n".join(report.problems[:MAX_LISTED]), report.total_problems)
 
-    for split in splits or existing_splits(data):
-        findings.attempt(lambda split=split: check_split(split))
+    if job == "text":
+        text_data = data
+    else:
+        for split in splits or existing_splits(data):
+            findings.attempt(lambda split=split: check_split(split))
     if text_data is not None:
         for split in ("train", "valid"):
             findings.attempt(lambda split=split: _check_text(findings, text_data, split))
@@ -133,18 +141,28 @@ def check_data(
 
 
 def _check_options(
-    job: str, label_dir: Path | None, spm_model: Path | None, text_data: Path | None, unit_rate: int
+    job: str,
+    label_dir: Path | None,
+    spm_model: Path | None,
+    text_data: Path | None,
+    unit_rate: int,
+    splits: Sequence[str],
+    audio: bool,
 ) -> None:
-    """Every option given has an effect in the job."""
+    """Every option given has an effect in the job. audio: whether an option is given that is about recordings."""
     if job not in JOBS:
         raise ValueError(f"--job {job!r}: choose one of {', '.join(JOBS)}")
     if job == "pretrain" and spm_model is not None:
         raise ValueError(
             "--spm-model has no effect with --job pretrain, whose text data are pieces already: leave it out"
         )
-    if job == "s2s" and (spm_model is not None or label_dir is not None):
+    if job in LABEL_FREE and (spm_model is not None or label_dir is not None):
         raise ValueError(
-            "--spm-model and --label-dir have no effect with --job s2s, which reads no labels: leave them out"
+            f"--spm-model and --label-dir have no effect with --job {job}, which reads no labels: leave them out"
+        )
+    if job == "text" and (splits or audio):
+        raise ValueError(
+            "--splits, --audio-root, --refuse-other-rates and --level have no effect with --job text: leave them out"
         )
     if job == "s2c" and spm_model is not None:
         raise ValueError("--spm-model has no effect with --job s2c, which reads no text: leave it out")

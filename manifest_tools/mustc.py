@@ -6,62 +6,54 @@ The corpus (https://mt.fbk.eu/must-c/) has en-de/data/SPLIT/wav/TALK.wav, txt/SP
 each segment) and txt/SPLIT.en, SPLIT.de, one line a segment. Each segment becomes OUT/audio/SPLIT/TALK_NNNN.flac.
 OUT/SPLIT.txt has the translations, OUT/transcripts/SPLIT.txt what is said (a --label-dir for recognition), and
 OUT/vocabulary a sentencepiece model of the training translations. The splits dev and tst-COMMON are called valid and
-test. A stopped run goes on with the segments that are missing. At the end everything is checked.
+test. Segments that cannot be cut, because their talk is broken say, are left out and listed. A stopped run goes on with
+the segments that are missing. At the end everything is checked.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
-from functools import partial
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import yaml
 
-from speecht5_fairseq.constants import ENCODER_WINDOW, SAMPLE_RATE
-from speecht5_fairseq.data.audio import audio_info, read_audio, write_audio
-from speecht5_fairseq.data.errors import AudioError, listed
+from speecht5_fairseq.constants import SAMPLE_RATE
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
-from .check import Findings, check_data, summary
 from .command import add_jobs_option, run
-from .corpora import LeftOut, existing_folder, write_left_out
+from .corpora import add_corpus_options, add_normalise_option, existing_folder, finish, split_size
 from .files import read_lines
-from .parallel import default_jobs, parallel_map
-from .summary import SplitSize, size_table
+from .label_vocabulary import (
+    VocabularyOptions,
+    add_vocabulary_options,
+    check_labelled,
+    check_vocabulary,
+    label_vocabulary,
+    vocabulary_options,
+)
+from .left_out import LeftOut, write_left_out
+from .parallel import default_jobs
+from .segments import FORMATS, Folders, Segment, check_format, cut_segments
+from .summary import SplitSize
 from .updates import update_lines, update_manifest
-from .vocabulary import MODEL_TYPES, copy_dictionary, train_vocabulary
 
 SPLITS = ("train", "dev", "tst-COMMON")
 NAMES = {"dev": "valid", "tst-COMMON": "test"}  # other splits keep theirs
 AUDIO = "audio"  # below the output, and the root of the manifests
-FORMATS = ("flac", "wav")
-END_TOLERANCE = SAMPLE_RATE // 2  # samples that a segment may end after its talk: offsets are rounded
+PIECES = VocabularyOptions(model_type="unigram", size=8000)  # of the translations
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a quarter of a million entries: minutes without libyaml
 
 
-class Segment(NamedTuple):
-    """A stretch of a talk, in samples at 16 kHz, and its texts."""
+class Translated(NamedTuple):
+    """A stretch of a talk, named TALK_NNNN by its number within the talk, and its texts."""
 
-    talk: str  # file name
-    name: str  # TALK_NNNN, counted within the talk
-    start: int
-    samples: int
+    segment: Segment
     transcript: str
     translation: str
-
-
-class Folders(NamedTuple):
-    """Where the segments of a split come from and go to."""
-
-    wav: Path
-    out: Path
-    suffix: str
-    listed: int  # when the list of segments was written (ns): what was cut before is cut again
+    speaker: str
 
 
 def _number(entry: Any, key: str, where: str) -> int:
@@ -71,7 +63,7 @@ def _number(entry: Any, key: str, where: str) -> int:
     return round(value * SAMPLE_RATE)
 
 
-def read_segments(data: Path, split: str, source: str, target: str) -> list[Segment]:
+def read_segments(data: Path, split: str, source: str, target: str) -> list[Translated]:
     """The segments of data/SPLIT in their order. Raises ValueError or FileNotFoundError naming file and entry."""
     text = existing_folder(data / split, "--corpus, --pair, --splits", "the split: wav and txt") / "txt"
     place = text / f"{split}.yaml"
@@ -93,101 +85,50 @@ def read_segments(data: Path, split: str, source: str, target: str) -> list[Segm
             raise ValueError(f"{where}: no wav ({entry!r}); copy the file again")
         counted[talk] = counted.get(talk, -1) + 1
         name = f"{PurePosixPath(talk).stem}_{counted[talk]:04d}"
-        segments.append(Segment(talk, name, start, samples, transcript, translation))
+        speaker = str(entry.get("speaker_id") or "")
+        segments.append(Translated(Segment(talk, name, start, samples), transcript, translation, speaker))
     return segments
-
-
-def _is_cut(target: Path, since: int, samples: int) -> bool:
-    return target.is_file() and target.stat().st_mtime_ns >= since and audio_info(target).samples == samples
-
-
-def _cut_talk(segments: Sequence[Segment], folders: Folders) -> list[int | str]:
-    """Write the segments of one talk that are not there yet: the samples of each, or why it cannot be used.
-
-    Raises AudioError when the talk cannot be read.
-    """
-    talk = folders.wav / segments[0].talk
-    total, cut = audio_info(talk).samples, list[int | str]()
-    since = max(folders.listed, talk.stat().st_mtime_ns)
-    for segment in segments:
-        samples = min(segment.samples, total - segment.start)
-        target = folders.out / f"{segment.name}.{folders.suffix}"
-        if segment.samples - samples > END_TOLERANCE:
-            end = (segment.start + segment.samples) / SAMPLE_RATE
-            cut.append(f"ends at {end:.2f} s, its talk at {total / SAMPLE_RATE:.2f} s")
-        elif samples < ENCODER_WINDOW:
-            cut.append(f"{max(samples, 0)} samples, too short for one encoder frame ({ENCODER_WINDOW})")
-        else:
-            if not _is_cut(target, since, samples):
-                write_audio(target, read_audio(talk, start=segment.start, frames=samples))
-            cut.append(samples)
-    return cut
-
-
-def _try_talk(segments: Sequence[Segment], folders: Folders) -> list[int | str] | str:
-    try:
-        return _cut_talk(segments, folders)
-    except AudioError as error:
-        return str(error)
-
-
-def cut_segments(segments: Sequence[Segment], folders: Folders, split: str, n_jobs: int) -> list[int | str]:
-    """Cut all segments, talk by talk: the samples of each, or why it cannot be used.
-
-    Raises AudioError that lists the talks which cannot be read.
-    """
-    order = sorted(range(len(segments)), key=lambda index: segments[index].talk)
-    talks = [list(rows) for _, rows in groupby((segments[index] for index in order), key=lambda row: row.talk)]
-    work = partial(_try_talk, folders=folders)
-    done = list(parallel_map(work, talks, total=len(talks), n_jobs=n_jobs, description=f"cut {split}", unit="talk"))
-    broken = [result for result in done if isinstance(result, str)]
-    if broken:
-        raise AudioError(listed(broken))
-    results = (result for talk in done for result in talk)
-    return [result for _, result in sorted(zip(order, results, strict=True), key=lambda pair: pair[0])]
 
 
 def prepare_split(
     data: Path, split: str, languages: tuple[str, str], out: Path, *, audio_format: str, normaliser: str, n_jobs: int
-) -> tuple[SplitSize, list[LeftOut]]:
-    """Cut one split and write its manifest and texts. Returns its size, and (segment, reason) of what is left out."""
+) -> SplitSize:
+    """Cut one split and write its manifest, its texts and the list of what is left out. Returns its size."""
     name, normalise = NAMES.get(split, split), find_normaliser(normaliser)
     segments = [
-        segment._replace(transcript=normalise(segment.transcript), translation=normalise(segment.translation))
-        for segment in read_segments(data, split, *languages)
+        row._replace(transcript=normalise(row.transcript), translation=normalise(row.translation))
+        for row in read_segments(data, split, *languages)
     ]
     listed_at = (data / split / f"txt/{split}.yaml").stat().st_mtime_ns
     folders = Folders(data / split / "wav", out / AUDIO / name, audio_format, listed_at)
-    left_out = [(f"{split}/{segment.name}", "no translation") for segment in segments if not segment.translation]
-    translated = [segment for segment in segments if segment.translation]
-    rows, texts = [], []
-    for segment, length in zip(translated, cut_segments(translated, folders, name, n_jobs), strict=True):
+    left_out = [LeftOut(row.segment.name, "no translation") for row in segments if not row.translation]
+    translated = [row for row in segments if row.translation]
+    kept: list[tuple[Translated, int]] = []
+    cut = cut_segments([row.segment for row in translated], folders, name, n_jobs)
+    for row, length in zip(translated, cut, strict=True):
         if isinstance(length, str):
-            left_out.append((f"{split}/{segment.name}", length))
+            left_out.append(LeftOut(row.segment.name, length))
         else:
-            rows.append((f"{name}/{segment.name}.{audio_format}", length))
-            texts.append((segment.transcript, segment.translation))
-    if not rows:
+            kept.append((row, length))
+    write_left_out(out, name, left_out)
+    if not kept:
         first = f"; the first: {': '.join(left_out[0])}" if left_out else ""
         raise ValueError(f"{data / split}: no segment of {len(segments)} can be used{first}")
-    update_lines(out / "transcripts" / f"{name}.txt", lambda: (transcript for transcript, _ in texts))
-    update_lines(out / f"{name}.txt", lambda: (translation for _, translation in texts))
+    update_lines(out / "transcripts" / f"{name}.txt", lambda: (row.transcript for row, _ in kept))
+    update_lines(out / f"{name}.txt", lambda: (row.translation for row, _ in kept))
+    rows = [(f"{name}/{row.segment.name}.{audio_format}", length) for row, length in kept]
     update_manifest(out / f"{name}.tsv", AUDIO, lambda: rows)
-    return SplitSize(name, len(rows), sum(length for _, length in rows)), left_out
+    speakers = {row.speaker for row, _ in kept if row.speaker}
+    return split_size(name, (length for _, length in kept), left_out, speakers or None)
 
 
-def _check_options(pair: str, splits: Sequence[str], audio_format: str, vocabulary: Path | None) -> tuple[str, str]:
+def _languages(pair: str, splits: Sequence[str], audio_format: str, vocabulary: VocabularyOptions) -> tuple[str, str]:
     """The two languages; before hours of cutting, whether all will be there at the end."""
     match = re.fullmatch(r"([a-z]+)-([a-z]+)", pair)
     if match is None:
         raise ValueError(f"--pair {pair!r}: write the two languages as SOURCE-TARGET, en-de say")
-    if audio_format not in FORMATS:
-        raise ValueError(f"--audio-format {audio_format!r}: choose one of {', '.join(FORMATS)}")
-    if vocabulary is None and "train" not in splits:
-        raise ValueError("--splits without train has no text for a vocabulary: add train, or give --vocabulary")
-    missing = [name for name in ("spm.model", "dict.txt") if vocabulary and not (vocabulary / name).is_file()]
-    if missing:
-        raise FileNotFoundError(f"--vocabulary {vocabulary}: no {' and no '.join(missing)} in it; give their folder")
+    check_format(audio_format)
+    check_vocabulary(vocabulary, splits)
     return match[1], match[2]
 
 
@@ -199,36 +140,21 @@ def prepare_mustc(
     splits: Sequence[str] = SPLITS,
     audio_format: str = "flac",
     normaliser: str = "none",
-    vocabulary: Path | None = None,
-    model_type: str = "unigram",
-    size: int | None = 8000,
+    vocabulary: VocabularyOptions = PIECES,
     n_jobs: int = 1,
 ) -> list[SplitSize]:
-    """Write out/SPLIT.tsv and .txt, transcripts/SPLIT.txt, audio/SPLIT, segments.left_out.tsv, vocabulary and dict.txt.
+    """Write out/SPLIT.tsv and .txt, left_out/SPLIT.tsv, transcripts/SPLIT.txt, audio/SPLIT, vocabulary and dict.txt.
 
-    corpus: the folder of en-de, en-fr ...; pair: which of them. splits: folders of its data. vocabulary: a folder with
-    spm.model and dict.txt to use (the pre-training's, say) in place of a new one of `model_type` and `size`. Returns
-    the sizes. Raises FileNotFoundError, AudioError or ValueError with the mend.
+    corpus: the folder of en-de, en-fr ...; pair: which of them. splits: folders of its data. Returns the sizes.
+    Raises FileNotFoundError or ValueError with the mend.
     """
-    languages = _check_options(pair, splits, audio_format, vocabulary)
+    languages = _languages(pair, splits, audio_format, vocabulary)
     data = existing_folder(corpus / pair / "data", f"--corpus {corpus} --pair {pair}", "the splits").resolve()
     out = out.resolve()
     options = {"audio_format": audio_format, "normaliser": normaliser, "n_jobs": n_jobs}
-    prepared = [prepare_split(data, split, languages, out, **options) for split in splits]
-    write_left_out(out, "segments", [row for _, left_out in prepared for row in left_out])
-    if vocabulary is None:
-        train_vocabulary(
-            [out / "train.txt"], out / "vocabulary", model_type=model_type, size=size, label_dirs=[out], n_jobs=n_jobs
-        )
-    else:
-        copy_dictionary((vocabulary / "dict.txt").read_text(encoding="utf-8"), out / "dict.txt")
-    return [split_size for split_size, _ in prepared]
-
-
-def check_mustc(out: Path, sizes: Sequence[SplitSize], vocabulary: Path | None, level: str) -> Findings:
-    """What the training task would say of the prepared data."""
-    spm_model = (vocabulary or out / "vocabulary") / "spm.model"
-    return check_data("s2t", out, splits=[size.split for size in sizes], spm_model=spm_model, level=level)
+    sizes = [prepare_split(data, split, languages, out, **options) for split in splits]
+    label_vocabulary(out, vocabulary, n_jobs=n_jobs)
+    return sizes
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -237,20 +163,13 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m manifest_tools.mustc", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--corpus", type=Path, required=True, metavar="DIR", help="holds the folders en-de, en-fr ...")
+    add_corpus_options(parser, "the folders en-de, en-fr ...")
     add("--pair", required=True, metavar="SOURCE-TARGET", help="which of them: en-de, say")
-    add("--out", type=Path, required=True, metavar="DIR", help="where manifests, texts, segments, vocabulary go")
     add("--splits", nargs="+", default=list(SPLITS), metavar="SPLIT",
         help=f"folders of SOURCE-TARGET/data (default: {' '.join(SPLITS)}; tst-HE is another)")  # fmt: skip
     add("--audio-format", choices=FORMATS, default="flac", help="of the segments (default: %(default)s)")
-    add("--normalise", default="none", metavar="none|de|...",
-        help="as manifest_tools.recordings; published scores are of the text as it is (default: none)")  # fmt: skip
-    add("--vocabulary", type=Path, metavar="DIR",
-        help="holds the spm.model and dict.txt to use (default: a new one of the training translations)")  # fmt: skip
-    add("--type", choices=MODEL_TYPES, default=None, help="of the new vocabulary (default: unigram)")
-    add("--size", type=int, default=None, help="pieces of the new vocabulary (default: 8000; char: all)")
-    add("--check", choices=("full", "quick"), default="full",
-        help="at the end: full decodes every segment, quick 256 of each split (default: full)")  # fmt: skip
+    add_normalise_option(parser)  # published scores are of the text as it is
+    add_vocabulary_options(parser, model_type=PIECES.model_type, size=PIECES.size)
     add_jobs_option(parser)
     return parser
 
@@ -259,17 +178,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
     level, n_jobs, normaliser = options.pop("check"), options.pop("jobs") or default_jobs(), options.pop("normalise")
-    model_type, size = options.pop("type"), options.pop("size")
-    if options["vocabulary"] is not None and (model_type or size):
-        raise ValueError("--type and --size have no effect with --vocabulary: leave them out")
-    model_type = model_type or "unigram"
-    size = size or (None if model_type == "char" else 8000)
-    sizes = prepare_mustc(**options, model_type=model_type, size=size, normaliser=normaliser, n_jobs=n_jobs)
-    print(size_table(sizes))
-    findings = check_mustc(options["out"], sizes, options["vocabulary"], level)
-    print(summary(findings))
-    if findings.total_errors:
-        sys.exit(1)
+    vocabulary = vocabulary_options(options)
+    sizes = prepare_mustc(**options, vocabulary=vocabulary, normaliser=normaliser, n_jobs=n_jobs)
+    finish(sizes, check_labelled("s2t", options["out"], sizes, vocabulary, level))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m manifest_tools.pairs --source flite --target prompts/en --speaker-vectors --speaker-level 1 --out pairs
 
 writes pairs/SPLIT.tsv (source to target, with the vector of the target's voice), SPLIT.txt with the target's texts
-where it has them, and SPLIT.left_out.tsv: rows of either that have no partner. The rows need no common order: they
+where it has them, and left_out/SPLIT.tsv: rows of either that have no partner. The rows need no common order: they
 belong together by their path (--match name, whatever the suffix), by their file's name alone (stem), or by their text.
 """
 
@@ -20,6 +20,7 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, wri
 
 from .command import add_jobs_option, run
 from .files import SPLITS, write_lines
+from .left_out import LeftOut, write_left_out
 from .parallel import default_jobs
 from .summary import SplitSize, size_table
 from .voices import VectorOptions, add_vector_options, target_vectors, vector_options
@@ -68,7 +69,7 @@ def _rows_by_key(manifest: Manifest, match: str) -> dict[str, int]:
     return rows
 
 
-def match_rows(source: Manifest, target: Manifest, match: str) -> tuple[list[Pair], list[tuple[str, str]]]:
+def match_rows(source: Manifest, target: Manifest, match: str) -> tuple[list[Pair], list[LeftOut]]:
     """Pairs of rows in the target's order, and (path, reason) of the rows without a partner.
 
     Raises ValueError or ManifestError when a key is there twice, or nothing matches.
@@ -77,8 +78,12 @@ def match_rows(source: Manifest, target: Manifest, match: str) -> tuple[list[Pai
         raise ValueError(f"--match {match!r}: choose one of {', '.join(MATCHES)}")
     sources, targets = _rows_by_key(source, match), _rows_by_key(target, match)
     pairs = [(sources[key], row) for key, row in targets.items() if key in sources]
-    left_out = [(str(source.path(row)), "not in the target") for key, row in sources.items() if key not in targets]
-    left_out += [(str(target.path(row)), "not in the source") for key, row in targets.items() if key not in sources]
+    left_out = [
+        LeftOut(str(source.path(row)), "not in the target") for key, row in sources.items() if key not in targets
+    ]
+    left_out += [
+        LeftOut(str(target.path(row)), "not in the source") for key, row in targets.items() if key not in sources
+    ]
     if not pairs:
         raise ValueError(
             f"no row of {source.file} has the {match} of a row of {target.file} (the first are "
@@ -145,9 +150,7 @@ def pair_manifests(
     sizes = []
     for split, (first, second) in opened.items():
         pairs, left_out = matched[split]
-        if left_out:
-            logger.warning("%s: %d rows have no partner, listed in %s.left_out.tsv", split, len(left_out), out / split)
-        write_lines(out / f"{split}.left_out.tsv", (f"{path}\t{reason}" for path, reason in left_out))
+        write_left_out(out, split, left_out)
         texts = texts_beside(second)
         if texts is not None:
             write_lines(out / f"{split}.txt", (texts[row] for _, row in pairs))

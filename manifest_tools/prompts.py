@@ -22,7 +22,8 @@ from speecht5_fairseq.data.audio import write_audio
 from speecht5_fairseq.data.text_normalisation import normalise
 
 from .command import run
-from .files import SPLITS, split_by_hash, write_lines, write_text
+from .files import SPLITS, split_by_hash, write_text
+from .left_out import LeftOut, write_left_out
 from .prompts_corrections import TEXTS, WORDS
 from .prompts_sources import ARCHIVE_URL, G722_SAMPLES_PER_BYTE, PromptFiles, decode_g722, fetch, read_transcripts
 from .summary import SplitSize, size_table
@@ -56,13 +57,6 @@ class Prompt(NamedTuple):
     name: str  # the same in all languages for the same meaning
     text: str  # as spoken, normalised
     samples: int
-
-
-class LeftOut(NamedTuple):
-    """One recording that is not, and why."""
-
-    name: str
-    reason: str
 
 
 def spoken_text(raw: str, language: str) -> str:
@@ -177,7 +171,7 @@ def prepare_prompts(
 ) -> list[SplitSize]:
     """Fetch, decode, split and list the prompts of `languages` under `out`.
 
-    Writes out/LANGUAGE/{train,valid,test}.{tsv,txt} and left_out.tsv, out/wav/LANGUAGE/NAME.wav, ATTRIBUTION.txt.
+    Writes out/LANGUAGE/{train,valid,test}.{tsv,txt} and left_out/all.tsv, out/wav/LANGUAGE/NAME.wav, ATTRIBUTION.txt.
     held_out: a file of `name<TAB>valid|test` lines that replaces the built-in split. max_seconds: longer recordings
     are left out. Run again, it decodes only what is missing. Returns the size of every split.
     Raises RuntimeError, FileNotFoundError or ValueError, each with its mend.
@@ -194,10 +188,7 @@ def prepare_prompts(
             _write_wav(prompt, files[language].sounds, out / "wav" / language)
         sizes += _write_splits(out, language, splits[language])
         left_out = sorted(selected[language][1] + twins[language])
-        write_lines(out / language / "left_out.tsv", (f"{name}\t{reason}" for name, reason in left_out))
-        logger.info(
-            "%s: %d recordings left out, listed in %s", language, len(left_out), out / language / "left_out.tsv"
-        )
+        write_left_out(out / language, "all", left_out)
     write_text(out / "ATTRIBUTION.txt", ATTRIBUTION)
     return sizes
 

@@ -1,10 +1,13 @@
 """Manifests and text labels for your own recordings.
 
     python -m manifest_tools.recordings --audio corpus --transcripts corpus.tsv --normalise en --out data
+    python -m manifest_tools.recordings --audio corpus --transcripts corpus.csv --path-column file --text-column text \\
+        --speaker-column who --vocabulary vocabulary --out data
 
 Finds the audio below --audio, reads every header, and writes {train,valid,test}.tsv, with transcripts {split}.txt too,
-and left_out.tsv: what was not used, and why. The split of a recording depends on its path only (or on one folder of
-it: see --split-level), so adding recordings later never moves the others.
+and left_out/{split}.tsv: what was not used, and why. The split of a recording depends on its path only (or on its
+speaker, or one folder of it: see --split-level), so adding recordings later never moves the others; a table may also
+name it. At the end everything is checked.
 """
 
 from __future__ import annotations
@@ -12,35 +15,36 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from speecht5_fairseq.constants import SAMPLE_RATE
-from speecht5_fairseq.data.audio import audio_info
-from speecht5_fairseq.data.errors import AudioError, listed
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
 from .command import add_jobs_option, run
-from .files import SPLITS, read_lines, split_by_hash, write_lines
-from .parallel import default_jobs, parallel_map
-from .summary import SplitSize, size_table
-from .updates import update_lines, update_manifest
+from .corpora import (
+    add_length_options,
+    add_normalise_option,
+    add_out_options,
+    check_lengths,
+    contents,
+    existing_folder,
+    finish,
+)
+from .files import SPLITS, read_lines, split_by_hash
+from .headers import measure
+from .label_vocabulary import NO_VOCABULARY, VocabularyOptions, check_labelled, check_vocabulary, label_vocabulary
+from .labelled import Lengths, Selection, select_spoken, write_labelled, write_speaker_table
+from .left_out import LeftOut, write_left_out
+from .parallel import default_jobs
+from .summary import SplitSize
+from .tables import Columns, Entry, add_column_options, column_options, read_entries
 
 logger = logging.getLogger(__name__)
 
 SPLIT_SALT = "recordings-1"
 EXTENSIONS = ("wav", "flac", "ogg", "mp3")
 BESIDE = "beside"  # transcripts are NAME.txt beside NAME.wav
-
-
-class Recording(NamedTuple):
-    """One recording that is used."""
-
-    name: str  # path below the audio folder
-    samples: int  # at 16 kHz
-    text: str | None
 
 
 def find_audio(folder: Path, extensions: Sequence[str]) -> list[str]:
@@ -52,86 +56,43 @@ def find_audio(folder: Path, extensions: Sequence[str]) -> list[str]:
         names += [(base / file).as_posix() for file in files if Path(file).suffix.lower() in wanted]
     if not names:
         raise FileNotFoundError(
-            f"--audio {folder}: no file ends in {', '.join(sorted(wanted))}; check --audio and --ext"
+            f"--audio {folder}: no file ends in {', '.join(sorted(wanted))}. {contents(folder)}; check both, and --ext"
         )
     return sorted(names)
 
 
-def read_table(path: Path) -> dict[str, str]:
+def _read_table(path: Path) -> dict[str, Entry]:
     """path -> text, from lines `path<TAB>text`. Raises ValueError naming file and line."""
-    texts: dict[str, str] = {}
+    entries: dict[str, Entry] = {}
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         name, tab, text = line.partition("\t")
         if not tab:
             raise ValueError(f"{path}:{number}: {line!r} is not a path, a tab and a text")
-        if name in texts:
+        if name in entries:
             raise ValueError(f"{path}:{number}: a second text for {name!r}; delete one")
-        texts[name] = text
-    return texts
+        entries[name] = Entry(text, None, None)
+    return entries
 
 
-def _texts_of(names: Sequence[str], audio: Path, transcripts: Path | None) -> dict[str, str] | None:
-    """The raw text of every recording that has one; None when the recordings are to have none."""
-    if transcripts is None:
-        return None
+def _read_beside(audio: Path, names: Sequence[str]) -> dict[str, Entry]:
+    paths = {name: (audio / name).with_suffix(".txt") for name in names}
+    return {name: Entry(" ".join(read_lines(path)), None, None) for name, path in paths.items() if path.is_file()}
+
+
+def read_transcripts(names: Sequence[str], audio: Path, transcripts: Path, columns: Columns | None) -> dict[str, Entry]:
+    """What the transcripts say of each recording. Raises ValueError when no path of a table is one of `names`."""
     if str(transcripts) == BESIDE:
-        beside = {name: (audio / name).with_suffix(".txt") for name in names}
-        return {name: " ".join(read_lines(path)) for name, path in beside.items() if path.is_file()}
-    table = read_table(transcripts)
-    found = set(names)
-    unknown = [name for name in table if name not in found]
-    if unknown:
+        return _read_beside(audio, names)
+    entries = _read_table(transcripts) if columns is None else read_entries(transcripts, columns)
+    if not entries.keys() & set(names):
+        first = f", the first {next(iter(entries))!r}; there is {names[0]!r}" if entries else ""
         raise ValueError(
-            f"{transcripts}: {len(unknown)} of {len(table)} paths are not below {audio}, the first {unknown[0]!r}; "
-            "write them relative to --audio, with their suffix"
+            f"{transcripts}: none of its {len(entries)} paths is below {audio}{first}; write them relative to --audio, "
+            "with their suffix"
         )
-    return table
-
-
-def _samples(name: str, audio: Path) -> int | str:
-    """Samples at 16 kHz, or what is wrong with the file."""
-    try:
-        return audio_info(audio / name).samples
-    except AudioError as error:
-        return str(error)
-
-
-def select_recordings(
-    audio: Path,
-    *,
-    transcripts: Path | None = None,
-    extensions: Sequence[str] = EXTENSIONS,
-    normaliser: str = "none",
-    min_seconds: float = 0.1,
-    max_seconds: float = 30.0,
-    n_jobs: int = 1,
-) -> tuple[list[Recording], list[tuple[str, str]]]:
-    """The recordings to use, and (path, reason) of the others. Raises AudioError listing files that cannot be read."""
-    if not 0.025 <= min_seconds <= max_seconds:
-        raise ValueError(f"--min-seconds {min_seconds:g} and --max-seconds {max_seconds:g}: give 0.025 <= min <= max")
-    names = find_audio(audio, extensions)
-    texts = _texts_of(names, audio, transcripts)
-    normalise = find_normaliser(normaliser)
-    kept, left_out, broken = [], [], []
-    lengths = parallel_map(
-        partial(_samples, audio=audio), names, total=len(names), n_jobs=n_jobs, description="headers"
-    )
-    for name, samples in zip(names, lengths, strict=True):
-        text = None if texts is None else normalise(texts.get(name, ""))
-        if isinstance(samples, str):
-            broken.append(samples)
-        elif not min_seconds * SAMPLE_RATE <= samples <= max_seconds * SAMPLE_RATE:
-            seconds = samples / SAMPLE_RATE
-            left_out.append((name, f"{seconds:.3f} s is not within {min_seconds:g} to {max_seconds:g} s"))
-        elif text == "":
-            left_out.append((name, "no transcript" if name not in (texts or ()) else "the transcript has no words"))
-        else:
-            kept.append(Recording(name, samples, text))
-    if broken:
-        raise AudioError(listed(broken))
-    return kept, left_out
+    return entries
 
 
 def split_key(name: str, level: int) -> str:
@@ -142,11 +103,27 @@ def split_key(name: str, level: int) -> str:
     return folders[level - 1] if level else name
 
 
+class Holding(NamedTuple):
+    """How recordings are held out: shares, and what stays together (see `split_key`)."""
+
+    valid: float = 0.05
+    test: float = 0.05
+    level: int = 0
+
+    def split_of(self, name: str, entry: Entry | None) -> str:
+        """The split of a recording: its table's, else by its speaker's name, else by its path."""
+        if entry is not None and entry.split is not None:
+            return entry.split
+        speaker = None if entry is None or self.level else entry.speaker
+        return split_by_hash(speaker or split_key(name, self.level), SPLIT_SALT, self.valid, self.test)
+
+
 def prepare_recordings(
     audio: Path,
     out: Path,
     *,
     transcripts: Path | None = None,
+    columns: Columns | None = None,
     extensions: Sequence[str] = EXTENSIONS,
     normaliser: str = "none",
     valid_fraction: float = 0.05,
@@ -154,55 +131,71 @@ def prepare_recordings(
     split_level: int = 0,
     min_seconds: float = 0.1,
     max_seconds: float = 30.0,
+    vocabulary: VocabularyOptions = NO_VOCABULARY,
     n_jobs: int = 1,
 ) -> list[SplitSize]:
-    """Write manifests (and text labels) of the recordings below `audio` to `out`.
+    """Write manifests (and text labels) of the recordings below `audio` to `out`, and left_out/SPLIT.tsv.
 
-    transcripts: a table `path<TAB>text`, or "beside" for NAME.txt beside every recording; None writes manifests alone.
-    normaliser: a name that `find_normaliser` knows. split_level: 0 splits recording by recording; n keeps all
-    recordings of one n-th folder (a speaker, say) in one split. Returns the sizes of the splits that have rows.
-    Run again on the same recordings, it leaves the manifests as they are, with what other tools added.
-    Raises AudioError, FileNotFoundError or ValueError with the mend.
+    transcripts: a table, or "beside" for NAME.txt beside every recording; None writes manifests alone. columns: of a
+    table whose first line names them; None: lines `path<TAB>text`. normaliser: a name that `find_normaliser` knows.
+    split_level: 0 splits recording by recording, or by the table's speakers; n keeps all recordings of one n-th folder
+    (a speaker, say) in one split. vocabulary: gives the texts their dict.txt. Returns the sizes of the splits that have
+    rows. Run again on the same recordings, it leaves the manifests as they are, with what other tools added.
+    Raises FileNotFoundError or ValueError with the mend.
     """
-    if min(valid_fraction, test_fraction) < 0 or valid_fraction + test_fraction >= 1:
-        raise ValueError(
-            f"--valid-fraction {valid_fraction:g} + --test-fraction {test_fraction:g} must be within 0 and 1"
-        )
-    kept, left_out = select_recordings(
-        audio,
-        transcripts=transcripts,
-        extensions=extensions,
-        normaliser=normaliser,
-        min_seconds=min_seconds,
-        max_seconds=max_seconds,
-        n_jobs=n_jobs,
-    )
-    splits: dict[str, list[Recording]] = {split: [] for split in SPLITS}
-    for recording in kept:
-        key = split_key(recording.name, split_level)
-        splits[split_by_hash(key, SPLIT_SALT, valid_fraction, test_fraction)].append(recording)
-    if not splits["train"]:
-        raise ValueError(
-            f"no recording for the train split: {len(left_out)} of {len(left_out) + len(kept)} were left out"
-        )
-    write_lines(out / "left_out.tsv", (f"{name}\t{reason}" for name, reason in left_out))
-    if left_out:
-        logger.warning(
-            "%d of %d left out, listed in %s", len(left_out), len(left_out) + len(kept), out / "left_out.tsv"
-        )
-    return _write(splits, audio.resolve(), out)
+    _check_options(valid_fraction, test_fraction, transcripts, columns, vocabulary)
+    check_lengths(min_seconds, max_seconds)
+    root, normalise = existing_folder(audio, "--audio", "the recordings").resolve(), find_normaliser(normaliser)
+    names = find_audio(root, extensions)
+    entries = {} if transcripts is None else read_transcripts(names, root, transcripts, columns)
+    measured, found = measure(root, names, out, "recordings", n_jobs=n_jobs), set(names)
+    missing = [LeftOut(name, "no such file") for name in entries if name not in found]
+    measured.broken.extend(missing)
+    with_text = transcripts is not None and (columns is None or columns.text is not None)
+
+    def text_of(name: str) -> str | None:
+        return entries[name].text if name in entries else None
+
+    lengths = Lengths(min_seconds, max_seconds)
+    selected = select_spoken(measured, lengths, text_of if with_text else None, normalise)
+    holding = Holding(valid_fraction, test_fraction, split_level)
+    sizes = _write(selected, holding, entries, root, out)
+    if any(entry.speaker for entry in entries.values()):
+        write_speaker_table(out, ((name, entry.speaker) for name, entry in entries.items() if entry.speaker))
+    label_vocabulary(out, vocabulary, n_jobs=n_jobs)
+    return sizes
 
 
-def _write(splits: dict[str, list[Recording]], root: Path, out: Path) -> list[SplitSize]:
+def _check_options(
+    valid: float, test: float, transcripts: Path | None, columns: Columns | None, vocabulary: VocabularyOptions
+) -> None:
+    if min(valid, test) < 0 or valid + test >= 1:
+        raise ValueError(f"--valid-fraction {valid:g} + --test-fraction {test:g} must be within 0 and 1")
+    table = transcripts is not None and str(transcripts) != BESIDE
+    if columns is not None and not table:
+        raise ValueError("--path-column and its kin have no effect without a table: give it as --transcripts")
+    with_text = transcripts is not None and (columns is None or columns.text is not None)
+    if vocabulary.wanted and not with_text:
+        raise ValueError("--vocabulary has no effect without texts: give --transcripts, with --text-column for a table")
+    check_vocabulary(vocabulary, SPLITS)
+
+
+def _write(
+    selected: Selection, holding: Holding, entries: Mapping[str, Entry], root: Path, out: Path
+) -> list[SplitSize]:
+    splits = {split: Selection([], []) for split in SPLITS}
+    for spoken in selected.kept:
+        splits[holding.split_of(spoken.audio.name, entries.get(spoken.audio.name))].kept.append(spoken)
+    for row in selected.left_out:
+        splits[holding.split_of(row.name, entries.get(row.name))].left_out.append(row)
+    speakers = {name: entry.speaker for name, entry in entries.items() if entry.speaker}
     sizes = []
-    for split, rows in splits.items():
-        if not rows:
+    for split, found in splits.items():
+        if found.kept or split == "train":
+            sizes.append(write_labelled(out, split, root, found, speakers.get if speakers else None))
+        else:
             logger.warning("no recording fell into the %s split: no %s.tsv", split, split)
-            continue
-        if rows[0].text is not None:
-            update_lines(out / f"{split}.txt", lambda rows=rows: (row.text or "" for row in rows))
-        update_manifest(out / f"{split}.tsv", root, lambda rows=rows: ((row.name, row.samples) for row in rows))
-        sizes.append(SplitSize(split, len(rows), sum(row.samples for row in rows)))
+            write_left_out(out, split, found.left_out)
     return sizes
 
 
@@ -216,21 +209,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--audio", type=Path, required=True, metavar="DIR", help="folder of recordings, searched deeply"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where manifests and labels go")
+    add_out_options(parser)
     parser.add_argument(
         "--transcripts",
         type=Path,
         metavar="FILE|beside",
-        help="lines of path (relative to --audio), tab, text; or `beside`: NAME.txt beside every recording "
-        "(default: no text)",
+        help="a table: lines of path (relative to --audio), tab, text, or any columns (--path-column ...); `beside`: "
+        "NAME.txt beside every recording (default: no text)",
     )
+    add_column_options(parser)
     parser.add_argument("--ext", nargs="+", default=list(EXTENSIONS), help="suffixes (default: wav flac ogg mp3)")
-    parser.add_argument(
-        "--normalise",
-        default="none",
-        metavar="en|fr|es|none|MODULE:FUNCTION",
-        help="write the text as it is spoken: numbers as words, no punctuation (default: none)",
-    )
+    add_normalise_option(parser)
     parser.add_argument("--valid-fraction", type=float, default=0.05, help="share held out (default: %(default)s)")
     parser.add_argument("--test-fraction", type=float, default=0.05, help="share held out (default: %(default)s)")
     parser.add_argument(
@@ -240,22 +229,26 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="hold out whole N-th folders, say speakers (default: 0, files)",
     )
+    add_length_options(parser)
     parser.add_argument(
-        "--min-seconds", type=float, default=0.1, help="leave out shorter ones (default: %(default)s s)"
-    )
-    parser.add_argument(
-        "--max-seconds", type=float, default=30.0, help="leave out longer ones (default: %(default)s s)"
+        "--vocabulary",
+        type=Path,
+        metavar="DIR",
+        help="holds the spm.model and dict.txt of the texts, which are checked too (default: the audio alone is)",
     )
     add_jobs_option(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the command line, prepare, print the sizes."""
+    """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    n_jobs = options.pop("jobs") or default_jobs()
-    extensions, normaliser = options.pop("ext"), options.pop("normalise")
-    print(size_table(prepare_recordings(**options, extensions=extensions, normaliser=normaliser, n_jobs=n_jobs)))
+    level, n_jobs, columns = options.pop("check"), options.pop("jobs") or default_jobs(), column_options(options)
+    extensions, normaliser, folder = options.pop("ext"), options.pop("normalise"), options.pop("vocabulary")
+    vocabulary = VocabularyOptions(folder) if folder else NO_VOCABULARY
+    options |= {"extensions": extensions, "normaliser": normaliser, "columns": columns, "vocabulary": vocabulary}
+    sizes = prepare_recordings(**options, n_jobs=n_jobs)
+    finish(sizes, check_labelled("s2t", options["out"], sizes, vocabulary, level))
 
 
 if __name__ == "__main__":

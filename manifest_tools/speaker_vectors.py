@@ -23,6 +23,7 @@ import numpy as np
 from speecht5_fairseq.constants import SPEAKER_DIM
 from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.audio import read_audio
+from speecht5_fairseq.data.errors import AudioError, listed
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 from speecht5_fairseq.data.plugin import load_function
 
@@ -38,6 +39,10 @@ EXTRACTORS: dict[str, Callable[[np.ndarray], Any]] = {
     "statistics": statistics_vector,
     "resemblyzer": resemblyzer_vector,
 }
+
+
+class ExtractorError(ValueError):
+    """The extractor is at fault, not a recording: no other one would fare better."""
 
 
 class Recording(NamedTuple):
@@ -63,7 +68,7 @@ def compute_vector(wave: np.ndarray, extractor: str) -> np.ndarray:
     """(S,) 16 kHz -> (512,) float32 of length 1, zero padded. Raises ValueError for a wrong shape or silent audio."""
     vector = np.asarray(find_extractor(extractor)(wave), dtype=np.float32)
     if vector.ndim != 1 or len(vector) > SPEAKER_DIM:
-        raise ValueError(
+        raise ExtractorError(
             f"extractor {extractor} gave shape {vector.shape}; it must be (D,) with D at most {SPEAKER_DIM}"
         )
     return np.pad(unit_length(vector), (0, SPEAKER_DIM - len(vector)))
@@ -74,15 +79,18 @@ def _save(path: Path, vector: np.ndarray) -> None:
         np.save(temporary, vector, allow_pickle=False)
 
 
-def _make_vector(recording: Recording, extractor: str) -> None:
-    """Write one recording's vector unless it is there, and newer than the audio."""
-    if recording.vector.is_file() and recording.vector.stat().st_mtime_ns >= recording.audio.stat().st_mtime_ns:
-        return
+def _make_vector(recording: Recording, extractor: str) -> str | None:
+    """Write one recording's vector unless it is there, and newer than the audio; or why there is none."""
     try:
+        if recording.vector.is_file() and recording.vector.stat().st_mtime_ns >= recording.audio.stat().st_mtime_ns:
+            return None
         vector = compute_vector(read_audio(recording.audio), extractor)
-    except ValueError as error:
-        raise ValueError(f"{recording.place}: {recording.audio}: {error}") from error
+    except ExtractorError as error:
+        raise ExtractorError(f"{recording.place}: {recording.audio}: {error}") from error
+    except (ValueError, OSError) as error:  # of read_audio too, whose messages begin with the path
+        return str(error) if str(error).startswith(str(recording.audio)) else f"{recording.audio}: {error}"
     _save(recording.vector, vector)
+    return None
 
 
 def vector_file(out: Path, name: str) -> Path:
@@ -168,6 +176,20 @@ def _check_folder(out: Path, extractor: str) -> None:
     write_text(record, json.dumps({"extractor": extractor, "dim": SPEAKER_DIM}) + "\n")
 
 
+def write_vectors(manifests: Sequence[Manifest], out: Path, extractor: str, n_jobs: int) -> list[list[str | None]]:
+    """Write the vectors of all rows that have none yet. Returns, for each row of each manifest, why it got none.
+
+    A broken recording does not keep the others from their vectors.
+    """
+    find_extractor(extractor)
+    _check_folder(out, extractor)
+    make, total = partial(_make_vector, extractor=extractor), sum(map(len, manifests))
+    made = parallel_map(make, _recordings(manifests, out), total=total, n_jobs=n_jobs, description="speakers")
+    problems = list(made)
+    starts = [sum(map(len, manifests[:number])) for number in range(len(manifests))]
+    return [problems[start : start + len(manifest)] for start, manifest in zip(starts, manifests, strict=True)]
+
+
 def prepare_speaker_vectors(
     manifests: Sequence[Path],
     out: Path,
@@ -182,17 +204,22 @@ def prepare_speaker_vectors(
     With speaker_level (the n-th folder of a row's path) or speaker_table (lines `path<TAB>speaker`) the rows of one
     speaker, over all manifests, share the mean of their vectors, in out/speakers/NAME.npy. Vectors that are there are
     not computed again. Manifests are replaced in place; their other columns stay. Returns manifest -> rows.
-    Raises ManifestError, AudioError or ValueError with the mend.
+    Raises ManifestError, AudioError or ValueError with the mend; recordings that cannot be used are listed at the end,
+    when all others have their vectors.
     """
     find_extractor(extractor)
     speaker_of = _find_speakers(speaker_level, speaker_table)
     opened = [Manifest.open(path, JOB_COLUMNS["pretrain"]) for path in manifests]
     if speaker_of:
         _check_speakers(opened, speaker_of)
-    _check_folder(out, extractor)
-    make, total = partial(_make_vector, extractor=extractor), sum(map(len, opened))
-    for _ in parallel_map(make, _recordings(opened, out), total=total, n_jobs=n_jobs, description="speakers"):
-        pass
+    broken = [
+        f"{manifest.file}:{manifest.line_number(index)}: {why}"
+        for manifest, problems in zip(opened, write_vectors(opened, out, extractor, n_jobs), strict=True)
+        for index, why in enumerate(problems)
+        if why is not None
+    ]
+    if broken:
+        raise AudioError(listed(broken))
     if speaker_of:
         _write_means(opened, out, speaker_of)
     for manifest in opened:

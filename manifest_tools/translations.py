@@ -3,7 +3,7 @@
     python -m manifest_tools.translations --source prompts/fr --target prompts/en --out prompts/fr-en
 
 writes prompts/fr-en/SPLIT.tsv (the source's recordings), SPLIT.txt (the target's texts), transcripts/SPLIT.txt (the
-source's own, for --label-dir) and left_out.tsv. A row's name is its path without the suffix and without the folders
+source's own, for --label-dir) and left_out/all.tsv. A row's name is its path without the suffix and without the folders
 that name its language. What is held out is held out on both sides: a row of train goes whose text, in either language,
 is a text of valid or test, and a row of valid whose text is one of test.
 """
@@ -20,8 +20,8 @@ from typing import NamedTuple
 from speecht5_fairseq.data.manifest import Manifest
 
 from .command import run
-from .corpora import LeftOut
-from .files import SPLITS, write_lines
+from .files import SPLITS
+from .left_out import LeftOut, write_left_out
 from .pairs import open_splits, texts_beside
 from .summary import SplitSize, size_table
 from .updates import update_lines, update_manifest
@@ -78,13 +78,13 @@ def match_rows(sources: dict[str, Row], targets: dict[str, Row]) -> tuple[list[T
     for name, source in sources.items():
         target = targets.get(name)
         if target is None:
-            left_out.append((source.path, f"of {source.split}: not in the target"))
+            left_out.append(LeftOut(source.path, f"of {source.split}: not in the target"))
         elif target.split != source.split:
-            left_out.append((source.path, f"of {source.split}: of {target.split} in the target"))
+            left_out.append(LeftOut(source.path, f"of {source.split}: of {target.split} in the target"))
         else:
             matched.append(Translation(source, target))
     missing = (row for name, row in targets.items() if name not in sources)
-    return matched, left_out + [(row.path, f"of {row.split}: not in the source") for row in missing]
+    return matched, left_out + [LeftOut(row.path, f"of {row.split}: not in the source") for row in missing]
 
 
 def hold_out(rows: Sequence[Translation]) -> tuple[list[Translation], list[LeftOut]]:
@@ -96,7 +96,7 @@ def hold_out(rows: Sequence[Translation]) -> tuple[list[Translation], list[LeftO
         stronger = {"train": ("test", "valid"), "valid": ("test",)}.get(split, ())
         twin = next((other for other in stronger if texts[other] & row.texts()), None)
         if twin:
-            left_out.append((row.source.path, f"of {split}: the same text is in {twin}"))
+            left_out.append(LeftOut(row.source.path, f"of {split}: the same text is in {twin}"))
         else:
             kept.append(row)
     return kept, left_out
@@ -105,7 +105,7 @@ def hold_out(rows: Sequence[Translation]) -> tuple[list[Translation], list[LeftO
 def prepare_translations(
     source: Path, target: Path, out: Path, *, splits: Sequence[str] = SPLITS, language_folders: int = 1
 ) -> list[SplitSize]:
-    """Write out/SPLIT.tsv, SPLIT.txt, transcripts/SPLIT.txt and left_out.tsv; the module's head says what is in them.
+    """Write out/SPLIT.tsv, SPLIT.txt, transcripts/SPLIT.txt and left_out/all.tsv; the module's head describes them.
 
     source: folder of SPLIT.tsv, perhaps with SPLIT.txt. target: of SPLIT.tsv and SPLIT.txt. language_folders: leading
     folders of the rows' paths that are another in each language. Returns the sizes. Run again on the same rows, it
@@ -130,9 +130,7 @@ def prepare_translations(
             )
         _write(out, split, manifest, rows)
         sizes.append(SplitSize(split, len(rows), sum(row.source.samples for row in rows)))
-    write_lines(out / "left_out.tsv", (f"{path}\t{reason}" for path, reason in left_out))
-    if left_out:
-        logger.warning("%d recordings left out, listed in %s", len(left_out), out / "left_out.tsv")
+    write_left_out(out, "all", left_out)
     return sizes
 
 

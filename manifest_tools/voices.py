@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from speecht5_fairseq.data.errors import AudioError, listed
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
 from .files import write_lines
-from .speaker_vectors import prepare_speaker_vectors, speaker_by_level, speakers_by_table
+from .speaker_vectors import prepare_speaker_vectors, speaker_by_level, speakers_by_table, write_vectors
 
 
 class Audio(NamedTuple):
@@ -58,12 +59,13 @@ def make_vectors(
     extractor: str = "statistics",
     speaker_of: Callable[[str], str] | None = None,
     n_jobs: int = 1,
-) -> dict[str, list[Path]]:
-    """Write vectors below `out` and return their absolute paths: split -> one a recording, in order.
+) -> dict[str, dict[str, Path | str]]:
+    """Write vectors below `out` and return their absolute paths: split -> recording's name -> vector.
 
     audio: split -> root, and recordings below it. speaker_of: name -> speaker, whose recordings share their mean vector
-    over all splits given; None: every recording has its own. Vectors that are there are not made again.
-    Raises AudioError or ValueError with the mend.
+    over all splits given; None: every recording has its own. Vectors that are there are not made again. A recording
+    that cannot be decoded, or is silent, has in place of its path a text that says so.
+    Raises ValueError with the mend, when the extractor is at fault.
     """
     # A split is the first folder of its names, by way of a link to its root: recordings of one name in two splits must
     # not share a vector file.
@@ -78,14 +80,37 @@ def make_vectors(
         table = folder / "speakers" if speaker_of else None
         if table:
             write_lines(table, speakers)
-        manifests = [folder / f"{split}.tsv" for split in audio]
-        prepare_speaker_vectors(manifests, out.resolve(), extractor=extractor, speaker_table=table, n_jobs=n_jobs)
-        return {split: _vector_paths(folder / f"{split}.tsv") for split in audio}
+        manifests = [Manifest.open(folder / f"{split}.tsv", JOB_COLUMNS["pretrain"]) for split in audio]
+        problems = write_vectors(manifests, out.resolve(), extractor, n_jobs)
+        named = [file for file, found in zip(manifests, problems, strict=True) if _keep_good(file, found)]
+        files = [manifest.file for manifest in named]
+        prepare_speaker_vectors(files, out.resolve(), extractor=extractor, speaker_table=table, n_jobs=n_jobs)
+        made: dict[str, dict[str, Path | str]] = {}
+        for (split, (root, rows)), found in zip(audio.items(), problems, strict=True):
+            paths = iter(_vector_paths(folder / f"{split}.tsv") if None in found else ())
+            made[split] = {
+                row.name: next(paths) if why is None else why.replace(str(folder / split), str(root))
+                for row, why in zip(rows, found, strict=True)
+            }
+        return made
+
+
+def _keep_good(manifest: Manifest, problems: Sequence[str | None]) -> bool:
+    """Write the manifest again with the rows that have no problem; False where none is left."""
+    rows = [list(manifest.row(index).values()) for index, why in enumerate(problems) if why is None]
+    if len(rows) < len(problems):
+        write_manifest(manifest.file, manifest.lines[0], rows)
+    return bool(rows)
 
 
 def _vector_paths(path: Path) -> list[Path]:
     manifest = Manifest.open(path, JOB_COLUMNS["t2s"])
     return [manifest.path(index, "speaker").resolve() for index in range(len(manifest))]
+
+
+def unusable(why: str) -> str:
+    """The reason to leave a recording out that has no vector."""
+    return f"no speaker vector ({why})"
 
 
 def target_vectors(
@@ -98,7 +123,12 @@ def target_vectors(
     """
     if options is not None:
         audio = {split: (manifest.root, _audio(manifest)) for split, manifest in manifests.items()}
-        return make_vectors(audio, out, extractor=options.extractor, speaker_of=options.speaker_of(), n_jobs=n_jobs)
+        speaker_of = options.speaker_of()
+        made = make_vectors(audio, out, extractor=options.extractor, speaker_of=speaker_of, n_jobs=n_jobs)
+        broken = [why for found in made.values() for why in found.values() if isinstance(why, str)]
+        if broken:
+            raise AudioError(listed(broken))
+        return {split: [Path(found[row.name]) for row in audio[split][1]] for split, found in made.items()}
     for manifest in manifests.values():
         if not manifest.has("speaker"):
             raise ValueError(

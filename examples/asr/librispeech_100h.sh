@@ -2,7 +2,7 @@
 # Published WER (dev-clean / dev-other / test-clean / test-other): 4.3 / 10.3 / 4.4 / 10.4 without a language model,
 # 2.1 / 5.5 / 2.4 / 5.8 with a Transformer language model.
 DATA=${DATA:-librispeech/100h}       # train.tsv/.txt, dev-clean ... test-other .tsv/.txt, dict.txt of the pre-training
-SPM=${SPM:-librispeech/vocabulary/spm.model}
+SPM=${SPM:-librispeech/lm_text/vocabulary/spm.model}
 PRETRAINED=${PRETRAINED:-checkpoints/librispeech_pretrain/checkpoint_last.pt}
 CHECKPOINTS=${CHECKPOINTS:-checkpoints/librispeech_asr}
 TESTS="dev-clean dev-other test-clean test-other"

@@ -1,14 +1,14 @@
 # The reference's synthesis recipe: LibriTTS, base size, from a pre-trained model. Published: MOS 3.65, naturalness 2.91.
 DATA=${DATA:-libritts/tts}
-TEXT=(--spm-model librispeech/vocabulary/spm.model)      # of the pre-training
+TEXT=(--spm-model librispeech/lm_text/vocabulary/spm.model)      # of the pre-training
 PRETRAINED=${PRETRAINED:-checkpoints/librispeech_pretrain/checkpoint_last.pt}
 CHECKPOINTS=${CHECKPOINTS:-checkpoints/libritts_tts}
 OUT=${OUT:-speech/libritts}
 TESTS="test"
 
 prepare() {
-  python -m manifest_tools.libritts --corpus LibriTTS --out "$DATA" --normalise en --extractor resemblyzer
-  cp librispeech/vocabulary/dict.txt "$DATA/"
+  python -m manifest_tools.libritts --corpus LibriTTS --out "$DATA" --normalise en --extractor resemblyzer \
+    --vocabulary librispeech/lm_text/vocabulary
 }
 
 FLAGS=(

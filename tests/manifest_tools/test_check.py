@@ -124,6 +124,24 @@ def test_speech_to_speech_data(tmp_path):
     assert all(f"train.tsv:{line}" in findings.errors[0] for line in (2, 3, 4))
 
 
+def test_recordings_without_labels_and_text_alone(pretrain, capsys):
+    for split in ("train", "valid"):
+        (pretrain / f"{split}.km").unlink()
+    findings = check_data("audio", pretrain, progress=False)
+    assert not findings.errors and [report.rows for report in findings.reports] == [4, 4]
+    name = (pretrain / "train.tsv").read_text().splitlines()[1].split("\t")[0]
+    (pretrain / "audio_train" / name).unlink()
+    assert "train.tsv:2: " in check_data("audio", pretrain, progress=False).errors[0]
+    main(["--job", "text", "--data", str(pretrain / "text")])
+    assert "sentences" in capsys.readouterr().out
+    (pretrain / "text/valid.bin").unlink()
+    assert check_data("text", pretrain / "text").errors
+    with pytest.raises(ValueError, match="--splits, --audio-root, --refuse-other-rates and --level have no effect"):
+        check_data("text", pretrain / "text", splits=["train"])
+    with pytest.raises(ValueError, match="--spm-model and --label-dir have no effect with --job audio"):
+        check_data("audio", pretrain, label_dir=pretrain)
+
+
 def test_options_without_effect_are_refused(tmp_path):
     with pytest.raises(ValueError, match="--text-data and --unit-rate have no effect with --job t2s"):
         check_data("t2s", tmp_path, unit_rate=25)

@@ -5,8 +5,9 @@ import pytest
 import soundfile
 from helpers import write_lines
 
-from manifest_tools import cmu_arctic, libritts, wham
+from manifest_tools import cmu_arctic, headers, libritts, wham
 from manifest_tools.cmu_arctic import prepare_cmu_arctic, read_prompts, split_of
+from manifest_tools.label_vocabulary import VocabularyOptions
 from manifest_tools.libritts import prepare_libritts
 from manifest_tools.wham import prepare_wham, speech_span
 from speecht5_fairseq.data.audio import read_audio
@@ -59,7 +60,7 @@ def test_libritts_options(libri, tmp_path):
     options = {"parts": {"valid": ("dev-clean",)}, "texts": "original", "normaliser": "en", "vectors_of": "recording"}
     prepare_libritts(libri, tmp_path / "out", **options)
     assert (tmp_path / "out/valid.txt").read_text() == "no zero\n"
-    assert "no 84_198_000000_000001.original.txt" in (tmp_path / "out/valid.left_out.tsv").read_text()
+    assert "84_198_000000_000001.wav\tno transcript\n" in (tmp_path / "out/left_out/valid.tsv").read_text()
     assert checked(tmp_path / "out/valid.tsv", "t2s").path(0, "speaker").name == "84_198_000000_000000.wav.npy"
     with pytest.raises(ValueError, match="no recording of valid is left"):
         prepare_libritts(libri, tmp_path / "long", parts={"valid": ("dev-clean",)}, min_seconds=5)
@@ -104,7 +105,7 @@ def test_arctic_pairs(tmp_path):
     names = [manifest.path(row, "speaker").name for row in (0, 7)]
     assert names == ["cmu_us_slt_arctic.npy", "cmu_us_bdl_arctic.npy"]
     assert (tmp_path / "out/test.txt").read_text() == 'Text "b0440".\n' * 2
-    left_out = (tmp_path / "out/pairs.left_out.tsv").read_text()
+    left_out = (tmp_path / "out/left_out/pairs.tsv").read_text()
     assert "arctic_a0999.wav\tnot one of the 1,132" in left_out and "b0539.wav\tthe other voice lacks it" in left_out
     one = prepare_cmu_arctic(tmp_path / "arctic", tmp_path / "one", pairs=["slt:bdl"])
     assert [size.rows for size in one] == [4, 2, 1]
@@ -154,7 +155,7 @@ def test_wham_trimmed(noisy, tmp_path):
     assert manifest.samples.tolist() == [4800, 4800] and manifest.path(0).is_relative_to(tmp_path / "out/wav")
     original = folder / str(manifest.row(0)["path"])
     assert np.array_equal(read_audio(manifest.path(0)), read_audio(original)[1600:6400])
-    assert f"cv/s1/{name}\tno partner" in (tmp_path / "out/valid.left_out.tsv").read_text()
+    assert f"cv/s1/{name}\tno partner" in (tmp_path / "out/left_out/valid.tsv").read_text()
     with pytest.raises(ValueError, match="the clean recording is silent"):
         speech_span(np.zeros(10))
 
@@ -162,8 +163,72 @@ def test_wham_trimmed(noisy, tmp_path):
 def test_wham_mistakes(noisy, tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder tr, cv, tt in"):
         prepare_wham(noisy, tmp_path / "out", length="min")
-    with pytest.raises(FileNotFoundError, match="--noisy, --clean: no folder .*WHAMR! has others"):
-        prepare_wham(noisy, tmp_path / "out", noisy="mix_single_reverb")
+    with pytest.raises(
+        FileNotFoundError, match="--noisy, --clean: no folder .*/tr/mix_clean; it should hold.*tr holds"
+    ):
+        prepare_wham(noisy, tmp_path / "out", noisy="mix_clean")
+
+
+def test_whamr_is_known_by_its_folders(noisy, tmp_path):
+    for split in ("tr", "cv", "tt"):
+        folder = noisy / "wav16k/max" / split
+        (folder / "mix_single").rename(folder / "mix_single_reverb")
+        (folder / "s1").rename(folder / "s1_anechoic")
+    assert [size.rows for size in prepare_wham(noisy, tmp_path / "out", trim=True)] == [2, 2, 2]
+    row = checked(tmp_path / "out/train.tsv", "s2s").row(0)
+    assert (row["path"].split("/")[1], row["target_path"].split("/")[1]) == ("mix_single_reverb", "s1_anechoic")
+
+
+def test_broken_and_silent_files_are_left_out(libri, noisy, tmp_path):
+    """Of each kind that a preparer meets: no audio at all, cut off, silent."""
+    folder = libri / "train-clean-100/19/198"
+    for number, ending in ((0, "0"), (1, "1")):
+        path = folder / f"19_198_000000_00000{ending}.wav"
+        path.write_bytes(b"not audio") if number == 0 else soundfile.write(path, np.zeros(9000), 24000)
+    sizes = prepare_libritts(libri, tmp_path / "tts", parts=PARTS)
+    assert sizes[0].rows == 2 and sizes[0].speakers == 1
+    assert sizes[0].left_out == {"unreadable": 1, "no speaker vector": 1}
+    listed = (tmp_path / "tts/left_out/train.tsv").read_text()
+    assert "000000_000000.wav\tunreadable (" in listed and f"{folder}/19_198_000000_000001.wav: " in listed
+    checked(tmp_path / "tts/train.tsv", "t2s")
+    clean = sorted((noisy / "wav16k/max/tr/s1").iterdir())
+    soundfile.write(clean[0], np.zeros(8000), 16000)
+    for trim, kind in ((True, "cannot be trimmed"), (False, "no speaker vector")):
+        size = prepare_wham(noisy, tmp_path / f"se{trim}", trim=trim)[0]
+        assert size.rows == 1 and size.left_out == {kind: 1}
+    assert "is silent" in (tmp_path / "seTrue/left_out/train.tsv").read_text()
+
+
+def test_broken_arctic_files_are_left_out(tmp_path):
+    for voice, hertz in (("bdl", 120.0), ("slt", 210.0)):
+        arctic(tmp_path / "arctic", voice, hertz)
+    folder = tmp_path / "arctic/cmu_us_slt_arctic/wav"
+    (folder / "arctic_b0539.wav").write_bytes(b"RIFF")
+    soundfile.write(folder / "arctic_a0001.wav", np.zeros(8000), 16000)  # found when the voice's vector is made
+    sizes = prepare_cmu_arctic(tmp_path / "arctic", tmp_path / "out", pairs=["bdl:slt"])
+    assert [(size.split, size.rows, size.speakers) for size in sizes] == [
+        ("train", 3, 2),
+        ("valid", 2, 2),
+        ("test", 1, 2),
+    ]
+    assert sizes[0].left_out == {"the other voice lacks it": 2, "no speaker vector": 1, "unreadable": 1}
+
+
+def test_again_does_nothing(libri, noisy, tmp_path, monkeypatch):
+    for voice, hertz in (("bdl", 120.0), ("slt", 210.0)):
+        arctic(tmp_path / "arctic", voice, hertz)
+
+    def prepare():
+        prepare_libritts(libri, tmp_path / "out/a", parts=PARTS, vocabulary=VocabularyOptions())
+        prepare_cmu_arctic(tmp_path / "arctic", tmp_path / "out/b", pairs=["bdl:slt"])
+        prepare_wham(noisy, tmp_path / "out/c", trim=True)
+
+    prepare()
+    kept = {"*.tsv", "*.txt", "*.wav", "*.wav.npy", "*.model"}  # all but the mean vectors, which are summed again
+    stamps = {path: path.stat().st_mtime_ns for name in kept for path in (tmp_path / "out").rglob(name)}
+    monkeypatch.setattr(headers, "_length", None)  # no header is read twice
+    prepare()
+    assert len(stamps) > 40 and {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
 def test_the_command_lines(libri, noisy, tmp_path, capsys):
@@ -177,4 +242,10 @@ def test_the_command_lines(libri, noisy, tmp_path, capsys):
         ["--corpus", str(tmp_path / "arctic"), "--out", str(tmp_path / "b"), "--jobs", "1", "--pairs", "bdl:slt"]
     )
     wham.main(["--corpus", str(noisy), "--out", str(tmp_path / "c"), "--jobs", "1"])
-    assert capsys.readouterr().out.count("train") == 3
+    printed = capsys.readouterr().out
+    assert printed.count("all good") == 3 and printed.count("speakers") == 3 and printed.count("left out") == 3
+    wave = next((noisy / "wav16k/max/tt/mix_single").iterdir())
+    soundfile.write(wave, np.zeros(8000), 16000)  # its header and its end are good
+    with pytest.raises(SystemExit):
+        wham.main(["--corpus", str(noisy), "--out", str(tmp_path / "c"), "--jobs", "1"])
+    assert "test.tsv:2: " in capsys.readouterr().out

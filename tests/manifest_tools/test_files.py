@@ -1,14 +1,18 @@
 """Whole files, hashes, the parallel map, help texts."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
+import manifest_tools
 from manifest_tools import parallel
 from manifest_tools.files import hash_fraction, read_lines, split_by_hash, write_lines
 from manifest_tools.summary import SplitSize, size_table
 
-TOOLS = ("prompts", "recordings", "combine", "subset", "vocabulary", "text_corpus", "units", "speaker_vectors", "check")
+TOOLS = sorted(
+    path.stem for path in Path(manifest_tools.__file__).parent.glob("*.py") if "def build_parser" in path.read_text()
+)
 
 
 def square(number):
@@ -58,3 +62,12 @@ def test_every_option_has_help(name):
 def test_size_table():
     lines = size_table([SplitSize("train", 2, 32000), SplitSize("test", 0, 0)]).splitlines()
     assert lines[1].split() == ["train", "2", "0.001", "1.00"] and len(set(map(len, lines))) == 1
+
+
+def test_size_table_of_a_corpus():
+    left_out = {"unreadable": 2, "too short": 1}
+    sizes = [SplitSize("train", 2, 32000, 1, left_out), SplitSize("test", 1, 16000, None, {})]
+    lines = size_table(sizes).splitlines()
+    assert lines[0].split() == ["split", "rows", "hours", "mean", "s", "speakers", "left", "out"]
+    assert [line.split()[4:] for line in lines[1:3]] == [["1", "3"], ["0"]]
+    assert lines[3:] == ["left out of train: 2 unreadable, 1 too short"]

@@ -5,7 +5,8 @@ import pytest
 import soundfile
 from helpers import write_lines
 
-from manifest_tools import mustc
+from manifest_tools import segments
+from manifest_tools.label_vocabulary import VocabularyOptions
 from manifest_tools.mustc import main, prepare_mustc, read_segments
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.checks import verify
@@ -41,18 +42,18 @@ def yaml_line(name, offset, duration):
 @pytest.fixture
 def corpus(tmp_path):
     root = tmp_path / "mustc"
-    for split, segments in SEGMENTS.items():
+    for split, rows in SEGMENTS.items():
         folder = root / "en-de/data" / split
-        for name in {segment[0] for segment in segments}:
+        for name in {segment[0] for segment in rows}:
             talk(folder / "wav" / name, seed=int(name[4]))
         (folder / "txt").mkdir()
-        write_lines(folder / f"txt/{split}.yaml", [yaml_line(*segment[:3]) for segment in segments])
+        write_lines(folder / f"txt/{split}.yaml", [yaml_line(*segment[:3]) for segment in rows])
         for place, language in ((3, "en"), (4, "de")):
-            write_lines(folder / f"txt/{split}.{language}", [segment[place] for segment in segments])
+            write_lines(folder / f"txt/{split}.{language}", [segment[place] for segment in rows])
     return root
 
 
-OPTIONS = {"model_type": "char", "size": None}
+OPTIONS = {"vocabulary": VocabularyOptions(model_type="char")}
 
 
 def opened(out, split):
@@ -79,11 +80,14 @@ def test_segments_manifests_and_texts(corpus, tmp_path):
     assert (out / "train.txt").read_text() == "Vielen Dank.\nHallo, ihr\nDas Ende – wirklich\nÜber das Ende\n"
     assert (out / "transcripts/train.txt").read_text().splitlines()[2:] == ["The end — really", "Past the end"]
     assert (out / "valid.txt").read_text() == "Eine Sekunde\n" and (out / "test.txt").read_text() == "Ein Test\n"
-    assert (out / "segments.left_out.tsv").read_text().splitlines() == [
-        "train/ted_1_0001\tno translation",
-        "train/ted_2_0002\tends at 3.25 s, its talk at 2.00 s",
-        "train/ted_2_0003\t160 samples, too short for one encoder frame (400)",
+    assert (out / "left_out/train.tsv").read_text().splitlines() == [
+        "ted_1_0001\tno translation",
+        "ted_2_0002\tpast the end of its recording (3.25 s of 2.00 s)",
+        "ted_2_0003\ttoo short (160 samples, one encoder frame is 400)",
     ]
+    assert sizes[0].speakers == 2 and sizes[0].left_out == {
+        "no translation": 1, "past the end of its recording": 1, "too short": 1
+    }  # fmt: skip
 
 
 def test_the_vocabulary_is_of_the_target_language(corpus, tmp_path):
@@ -96,12 +100,12 @@ def test_the_vocabulary_is_of_the_target_language(corpus, tmp_path):
 def test_a_given_vocabulary(corpus, tmp_path):
     prepare_mustc(corpus, "en-de", tmp_path / "out", **OPTIONS)
     given = tmp_path / "out/vocabulary"
-    prepare_mustc(corpus, "en-de", tmp_path / "more", splits=["tst-COMMON"], vocabulary=given)
+    prepare_mustc(corpus, "en-de", tmp_path / "more", splits=["tst-COMMON"], vocabulary=VocabularyOptions(given))
     assert (tmp_path / "more/dict.txt").read_bytes() == (given / "dict.txt").read_bytes()
     assert not (tmp_path / "more/vocabulary").exists() and not (tmp_path / "more/train.tsv").exists()
     write_lines(tmp_path / "more/dict.txt", ["other 1"])
     with pytest.raises(ValueError, match="more/dict.txt is another dictionary"):
-        prepare_mustc(corpus, "en-de", tmp_path / "more", splits=["tst-COMMON"], vocabulary=given)
+        prepare_mustc(corpus, "en-de", tmp_path / "more", splits=["tst-COMMON"], vocabulary=VocabularyOptions(given))
 
 
 def test_again_cuts_only_what_is_missing(corpus, tmp_path, monkeypatch):
@@ -110,13 +114,11 @@ def test_again_cuts_only_what_is_missing(corpus, tmp_path, monkeypatch):
     stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*.t*")}
     (out / "audio/train/ted_1_0002.flac").unlink()
     soundfile.write(out / "audio/test/ted_4_0000.flac", np.zeros(10), RATE)
-    written, real = [], mustc.write_audio
-    monkeypatch.setattr(mustc, "write_audio", lambda path, wave: written.append(path.name) or real(path, wave))
+    written, real = [], segments.write_audio
+    monkeypatch.setattr(segments, "write_audio", lambda path, wave: written.append(path.name) or real(path, wave))
     prepare_mustc(corpus, "en-de", out, **OPTIONS)
     assert written == ["ted_1_0002.flac", "ted_4_0000.flac"]
-    assert {path: path.stat().st_mtime_ns for path in stamps if path.name != "segments.left_out.tsv"} == {
-        path: stamp for path, stamp in stamps.items() if path.name != "segments.left_out.tsv"
-    }
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     talk(corpus / "en-de/data/dev/wav/ted_3.wav", seed=9)  # another recording, later
     prepare_mustc(corpus, "en-de", out, **OPTIONS)
     assert written[2:] == ["ted_3_0000.flac"]
@@ -161,9 +163,9 @@ def test_mistakes_are_named(corpus, tmp_path):
 
     refused(ValueError, "--pair 'de': write the two languages as SOURCE-TARGET", pair="de")
     refused(FileNotFoundError, "--pair en-fr: no folder .*en-fr/data; it should hold the splits", pair="en-fr")
-    refused(ValueError, "--splits without train has no text for a vocabulary", splits=["dev"])
+    refused(ValueError, "without a train split there is no text for a vocabulary", splits=["dev"])
     refused(ValueError, "--audio-format 'mp3': choose one of flac, wav", audio_format="mp3")
-    refused(FileNotFoundError, "no spm.model and no dict.txt in it", vocabulary=tmp_path)
+    refused(FileNotFoundError, "no spm.model and no dict.txt in it", vocabulary=VocabularyOptions(tmp_path))
     refused(FileNotFoundError, "no folder .*data/tst-HE", splits=["train", "tst-HE"])
     text = corpus / "en-de/data/dev/txt"
     (text / "dev.de").write_text("Eins\nZwei\n")
@@ -174,12 +176,21 @@ def test_mistakes_are_named(corpus, tmp_path):
     write_lines(text / "dev.yaml", ["- {duration: 1"])
     refused(ValueError, "dev.yaml: not YAML")
     write_lines(text / "dev.yaml", [yaml_line("ted_3.wav", 3, 1)])
-    refused(ValueError, "data/dev: no segment of 1 can be used; the first: dev/ted_3_0000: ends at 4.00 s, its talk")
-    (corpus / "en-de/data/train/wav/ted_1.wav").unlink()
-    refused(ValueError, "ted_1.wav: no such audio file")
+    refused(ValueError, "data/dev: no segment of 1 can be used; the first: ted_3_0000: past the end of its")
+
+
+def test_a_broken_talk_does_not_keep_the_others_from_being_cut(corpus, tmp_path):
+    path = corpus / "en-de/data/train/wav/ted_2.wav"
+    path.write_bytes(path.read_bytes()[:30])
+    sizes = prepare_mustc(corpus, "en-de", tmp_path / "out", **OPTIONS)
+    assert sizes[0].rows == 2 and sizes[0].left_out == {"unreadable": 4, "no translation": 1}
+    assert "ted_2_0000\tunreadable (" in (tmp_path / "out/left_out/train.tsv").read_text()
+    talk(path, seed=2)
+    assert prepare_mustc(corpus, "en-de", tmp_path / "again", **OPTIONS)[0].rows == 4
 
 
 def test_offsets_are_rounded_to_samples(corpus):
     segments = read_segments((corpus / "en-de/data").resolve(), "train", "en", "de")
-    assert [(row.start, row.samples) for row in segments[:3]] == [(8000, 12000), (0, 5000), (16000, 8000)]
-    assert segments[2].name == "ted_1_0001" and segments[3].transcript == "The end — really"
+    cuts = [(row.segment.start, row.segment.samples) for row in segments[:3]]
+    assert cuts == [(8000, 12000), (0, 5000), (16000, 8000)]
+    assert segments[2].segment.name == "ted_1_0001" and segments[3].transcript == "The end — really"

@@ -43,7 +43,7 @@ def test_pairs_by_name_in_any_order(tmp_path):
     assert (tmp_path / "out/train.txt").read_text() == "one\ntwo\n"
     manifest = Manifest.open(tmp_path / "out/train.tsv", JOB_COLUMNS["s2s"])
     assert manifest.path(0, "speaker").resolve() == (tmp_path / "b/vector.npy").resolve()
-    assert (tmp_path / "out/train.left_out.tsv").read_text().split("\t") == [
+    assert (tmp_path / "out/left_out/train.tsv").read_text().split("\t") == [
         str(tmp_path / "a/wav/x/9.wav"), "not in the target\n",
     ]  # fmt: skip
 

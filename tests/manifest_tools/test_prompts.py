@@ -77,7 +77,7 @@ def test_prepared_from_a_folder(folder, held_out, tmp_path):
     assert (out / "en/test.txt").read_text() == "hello\n"
     assert (out / "es/valid.txt").read_text() == "hasta mañana\n"
     assert (out / "es/train.txt").read_text() == "cero\nmarque uno o asterisco\n"
-    reasons = dict(line.split("\t") for line in (out / "en/left_out.tsv").read_text().splitlines())
+    reasons = dict(line.split("\t") for line in (out / "en/left_out/all.tsv").read_text().splitlines())
     assert reasons == {
         "beep": "no speech",
         "hello-again": "of train: the same text is in test",

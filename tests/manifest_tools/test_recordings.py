@@ -6,9 +6,10 @@ import soundfile
 from helpers import write_lines, write_speech
 
 from manifest_tools.combine import combine_manifests
-from manifest_tools.recordings import prepare_recordings
+from manifest_tools.recordings import main, prepare_recordings
 from manifest_tools.speaker_vectors import prepare_speaker_vectors
-from speecht5_fairseq.data.errors import AudioError
+from manifest_tools.tables import Columns
+from manifest_tools.vocabulary import train_vocabulary
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
 
@@ -44,7 +45,7 @@ def test_transcribed_recordings(corpus, tmp_path):
     assert len(set(seen)) == 30
     manifest = Manifest.open(out / "train.tsv", JOB_COLUMNS["s2t"])
     assert soundfile.info(manifest.path(0)).frames == manifest.samples[0]
-    assert (out / "left_out.tsv").read_text() == ""
+    assert all(path.read_text() == "" for path in (out / "left_out").iterdir())
 
 
 def test_more_recordings_never_move_the_others(corpus, tmp_path):
@@ -83,10 +84,10 @@ def test_what_is_left_out_is_listed(corpus, tmp_path):
         min_seconds=0.1,
         valid_fraction=0.2,
     )
-    listed = dict(line.split("\t") for line in (tmp_path / "out/left_out.tsv").read_text().splitlines())
-    assert sorted(listed.values()) == [
-        "0.031 s is not within 0.1 to 2 s", "5.000 s is not within 0.1 to 2 s",
-        *["no transcript"] * 2, "the transcript has no words",
+    lists = [path.read_text().splitlines() for path in (tmp_path / "out/left_out").iterdir()]
+    assert sorted(line.split("\t")[1] for lines in lists for line in lines) == [
+        *["no transcript"] * 2, "too long (5.000 s, --max-seconds is 2)", "too short (0.031 s, --min-seconds is 0.1)",
+        "transcript without words",
     ]  # fmt: skip
 
 
@@ -102,14 +103,10 @@ def test_transcripts_beside_and_normalised(tmp_path):
 
 
 def test_mistakes_are_named(corpus, tmp_path):
-    (corpus / "broken.wav").write_bytes(b"not audio")
-    with pytest.raises(AudioError, match="broken.wav"):
-        prepare_recordings(corpus, tmp_path / "out")
-    (corpus / "broken.wav").unlink()
     for lines, message in (
         (["a.wav Hello"], "table.tsv:1: 'a.wav Hello' is not a path, a tab and a text"),
         (["a.wav\tHello", "a.wav\tBye"], "table.tsv:2: a second text for 'a.wav'"),
-        (["a.wav\tHello"], "1 of 1 paths are not below"),
+        (["a.wav\tHello"], "none of its 1 paths is below"),
     ):
         with pytest.raises(ValueError, match=message):
             prepare_recordings(corpus, tmp_path / "out", transcripts=write_lines(tmp_path / "table.tsv", lines))
@@ -117,7 +114,7 @@ def test_mistakes_are_named(corpus, tmp_path):
         prepare_recordings(corpus, tmp_path / "out", extensions=["opus"])
     with pytest.raises(ValueError, match="--valid-fraction 0.6"):
         prepare_recordings(corpus, tmp_path / "out", valid_fraction=0.6, test_fraction=0.6)
-    with pytest.raises(ValueError, match="no recording for the train split: 30 of 30 were left out"):
+    with pytest.raises(ValueError, match="no recording of train is left of .*too short"):
         prepare_recordings(corpus, tmp_path / "out", min_seconds=5.0)
 
 
@@ -220,3 +217,59 @@ def test_a_damaged_manifest_is_written_again(corpus, tmp_path):
     (tmp_path / "train.tsv").write_text(content[:-7])
     prepare_recordings(corpus, tmp_path)
     assert (tmp_path / "train.tsv").read_text() == content
+
+
+def test_broken_recordings_are_left_out_and_found_when_they_are_mended(corpus, tmp_path):
+    whole = (corpus / "speaker0/session0/0.wav").read_bytes()
+    (corpus / "speaker0/session0/0.wav").write_bytes(b"not audio")
+    options = {"valid_fraction": 0, "test_fraction": 0}
+    size = prepare_recordings(corpus, tmp_path / "out", **options)[0]
+    assert (size.rows, size.left_out) == (29, {"unreadable": 1})
+    assert "speaker0/session0/0.wav\tunreadable (" in (tmp_path / "out/left_out/train.tsv").read_text()
+    (corpus / "speaker0/session0/0.wav").write_bytes(whole)
+    assert prepare_recordings(corpus, tmp_path / "out", **options)[0].rows == 30
+
+
+def test_a_table_of_columns(tmp_path):
+    rows = write_speech(tmp_path / "audio", 6)
+    table = write_lines(
+        tmp_path / "corpus.csv",
+        ["who,file,words,part", *(f'{"ab"[n % 2]},{name},"One, {n}",{("train", "dev", "test")[n // 2]}' for n, (name, _)
+         in enumerate(rows)), "c,none.wav,Nothing,train"],
+    )  # fmt: skip
+    columns = Columns("file", text="words", speaker="who", split="part")
+    sizes = prepare_recordings(tmp_path / "audio", tmp_path / "out", transcripts=table, columns=columns)
+    assert [(size.split, size.rows, size.speakers) for size in sizes] == [
+        ("train", 2, 2), ("valid", 2, 2), ("test", 2, 2)
+    ]  # fmt: skip
+    assert sizes[0].left_out == {"no such file": 1} and not sizes[1].left_out
+    assert (tmp_path / "out/valid.txt").read_text() == "One, 2\nOne, 3\n"
+    assert (tmp_path / "out/speakers.tsv").read_text().splitlines()[:2] == ["0.wav\ta", "1.wav\tb"]
+    prepare_speaker_vectors(
+        [tmp_path / "out/train.tsv"], tmp_path / "vectors", speaker_table=tmp_path / "out/speakers.tsv"
+    )
+
+
+def test_a_table_holds_out_whole_speakers(tmp_path):
+    rows = write_speech(tmp_path / "audio", 24)
+    table = write_lines(tmp_path / "t.tsv", ["file\twho", *(f"{name}\t{n % 8}" for n, (name, _) in enumerate(rows))])
+    options = {"valid_fraction": 0.3, "test_fraction": 0.3, "columns": Columns("file", speaker="who")}
+    sizes = prepare_recordings(tmp_path / "audio", tmp_path / "out", transcripts=table, **options)
+    assert len(sizes) > 1 and sum(size.speakers for size in sizes) == 8 and not (tmp_path / "out/train.txt").exists()
+
+
+def test_the_command_checks_the_audio_or_with_a_vocabulary_all(corpus, tmp_path, capsys):
+    table = table_of(corpus, tmp_path / "table.tsv")
+    options = ["--audio", str(corpus), "--transcripts", str(table), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    main(options)
+    assert "all good" in capsys.readouterr().out and not (tmp_path / "out/dict.txt").exists()
+    train_vocabulary([tmp_path / "out/train.txt"], tmp_path / "vocabulary")
+    main([*options, "--vocabulary", str(tmp_path / "vocabulary"), "--check", "quick"])
+    printed = capsys.readouterr().out
+    assert "all good" in printed and (tmp_path / "out/dict.txt").is_file()
+    with pytest.raises(ValueError, match="column options and --delimiter have no effect without --path-column"):
+        main([*options, "--text-column", "words"])
+    with pytest.raises(ValueError, match="--vocabulary has no effect without texts"):
+        main([*options[:2], *options[4:], "--vocabulary", str(tmp_path / "vocabulary")])
+    with pytest.raises(ValueError, match="--path-column and its kin have no effect without a table"):
+        main([*options[:2], *options[4:], "--path-column", "file"])

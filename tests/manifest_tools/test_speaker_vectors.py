@@ -12,6 +12,7 @@ from manifest_tools import speaker_vectors
 from manifest_tools.speaker_statistics import _resemblyzer, resemblyzer_vector, statistics_vector
 from manifest_tools.speaker_vectors import compute_vector, prepare_speaker_vectors
 from speecht5_fairseq.data.audio import read_speaker
+from speecht5_fairseq.data.errors import AudioError
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
 
@@ -146,3 +147,15 @@ def test_same_names_with_other_suffixes_do_not_share_a_vector(tmp_path):
     write_manifest(tmp_path / "train.tsv", "audio", [(name, samples), ("0.flac", samples)])
     prepare_speaker_vectors([tmp_path / "train.tsv"], tmp_path / "speakers")
     assert sorted(path.name for path in (tmp_path / "speakers").glob("*.npy")) == ["0.flac.npy", "0.wav.npy"]
+
+
+def test_a_broken_recording_does_not_keep_the_others_from_their_vectors(data):
+    soundfile.write(data / "audio/ann/0.wav", np.zeros(8000), 16000)
+    (data / "audio/bob/1.wav").write_bytes(b"")
+    content = (data / "train.tsv").read_text()
+    with pytest.raises(
+        AudioError, match=r"(?s)train.tsv:2: .*ann/0.wav: .*silent.*train.tsv:5: .*bob/1.wav: not readable"
+    ):
+        prepare_speaker_vectors([data / "train.tsv"], data / "speakers")
+    assert sorted(path.name for path in (data / "speakers").rglob("*.npy")) == ["0.wav.npy", "1.wav.npy"]
+    assert (data / "train.tsv").read_text() == content

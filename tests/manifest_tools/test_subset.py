@@ -56,7 +56,7 @@ def test_labels_go_along_and_the_audio_is_found(data, tmp_path):
     size = subset_manifest(data, tmp_path / "elsewhere/few.tsv", minutes=3 / 60)
     manifest, old = open_rows(tmp_path / "elsewhere/few.tsv"), open_rows(data)
     rows = choose_rows(old, 3 / 60)
-    assert size == ("few", len(rows), old.samples[rows].sum()) and len(manifest) == len(rows)
+    assert size[:3] == ("few", len(rows), old.samples[rows].sum()) and len(manifest) == len(rows)
     assert [manifest.path(i).resolve() for i in range(len(rows))] == [old.path(i).resolve() for i in rows.tolist()]
     assert manifest.has("speaker")
     assert (tmp_path / "elsewhere/few.txt").read_text() == "".join(f"row {index}\n" for index in rows)

@@ -61,7 +61,7 @@ def test_each_recording_has_its_translation(prompts, tmp_path):
     assert lines(out / "train.txt") == ["one", "two"] and lines(out / "transcripts/train.txt") == ["un", "deux"]
     assert paths(out, "test") == ["fr/goodbye.wav", "fr/hi.wav"]
     assert lines(out / "test.txt") == ["good bye", "hi there"]
-    assert lines(out / "left_out.tsv") == [
+    assert lines(out / "left_out/all.tsv") == [
         "en/new.wav\tof train: not in the source",
         "fr/bye.wav\tof train: the same text is in test",
         "fr/moved.wav\tof train: of test in the target",
@@ -74,7 +74,7 @@ def test_the_other_direction_holds_out_the_same(prompts, tmp_path):
     """What is a target there is a source here."""
     prepare_translations(*prompts[::-1], tmp_path / "en-fr")
     assert lines(tmp_path / "en-fr/train.txt") == ["deux", "un"]
-    reasons = dict(line.split("\t") for line in lines(tmp_path / "en-fr/left_out.tsv"))
+    reasons = dict(line.split("\t") for line in lines(tmp_path / "en-fr/left_out/all.tsv"))
     assert reasons["en/bye.wav"] == "of train: the same text is in test"
     assert reasons["en/sorry.wav"] == "of train: the same text is in valid"
 
@@ -99,13 +99,13 @@ def test_a_twin_in_valid_of_a_test_row_goes_too(tmp_path):
     )
     prepare_translations(source, target, tmp_path / "out")
     assert lines(tmp_path / "out/valid.txt") == ["three"]
-    assert lines(tmp_path / "out/left_out.tsv") == ["fr/b.wav\tof valid: the same text is in test"]
+    assert lines(tmp_path / "out/left_out/all.tsv") == ["fr/b.wav\tof valid: the same text is in test"]
 
 
 def test_again_leaves_the_files_alone_and_they_move_with_their_data(prompts, tmp_path):
     out = tmp_path / "prompts/fr-en"
     prepare_translations(*prompts, out)
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != "left_out.tsv"}
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     prepare_translations(*prompts, out)
     assert {path: path.stat().st_mtime_ns for path in before if path.is_file()} == {
         path: stamp for path, stamp in before.items() if path.is_file()

@@ -75,7 +75,7 @@ def test_missing_recordings_are_no_accident(corpus, tmp_path):
         prepare_voxceleb(corpus, tmp_path / "out")
     sizes = prepare_voxceleb(corpus, tmp_path / "out", allow_missing=True)
     assert sizes[2].rows == 4
-    assert (tmp_path / "out/test.left_out.tsv").read_text() == "id10002/vid3/00001.wav\tno such file\n"
+    assert (tmp_path / "out/left_out/test.tsv").read_text() == "id10002/vid3/00001.wav\tno such file\n"
     (corpus / "wav/id10270/vid1/00001.wav").unlink()
     with pytest.raises(FileNotFoundError, match="1 of 3 recordings of verification are missing"):
         prepare_voxceleb(corpus, tmp_path / "out", allow_missing=True)
@@ -98,3 +98,25 @@ def test_what_is_not_there_is_said(corpus, tmp_path):
         prepare_voxceleb(corpus, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="it should hold SPEAKER/VIDEO/NUMBER.wav, both parts together"):
         prepare_voxceleb(tmp_path, tmp_path / "out")
+
+
+def test_broken_recordings_are_left_out_with_their_trials(corpus, tmp_path, caplog):
+    for path in ("id10001/vid0", "id10271/vid2"):
+        (corpus / f"wav/{path}/00001.wav").write_bytes(b"RIFF")
+    sizes = prepare_voxceleb(corpus, tmp_path / "out")
+    assert [(size.rows, size.speakers, size.left_out) for size in sizes] == [
+        (9, 5, {"unreadable": 1}), (4, 4, {"unreadable": 1}), (5, 5, {}), (2, 1, {"unreadable": 1})
+    ]  # fmt: skip
+    assert (tmp_path / "out/dict.txt").read_text().startswith("id10001 1\n")
+    assert (tmp_path / "out/trials.txt").read_text() == TRIALS[0] + "\n" and "1 of 2 trials" in caplog.text
+
+
+def test_another_folder_says_what_it_holds(corpus, tmp_path):
+    (corpus / "wav").rename(corpus / "dev")
+    with pytest.raises(FileNotFoundError, match=r"VoxCeleb1 holds dev/, iden_split.txt, veri_test.txt; unpack"):
+        prepare_voxceleb(corpus, tmp_path / "out")
+    (corpus / "wav/other").mkdir(parents=True)
+    with pytest.raises(
+        FileNotFoundError, match="none of the 10 recordings of train.*wav holds other/; unpack both parts"
+    ):
+        prepare_voxceleb(corpus, tmp_path / "out", allow_missing=True)
