@@ -37,6 +37,16 @@ def test_a_processor_without_bfloat16_takes_torchs_own_product(monkeypatch, miss
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+def test_float32_is_packed_where_mkl_is_slow(monkeypatch, capability):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    linear, inputs = nn.Linear(48, 32), torch.randn(5, 48)
+    product = RowProduct([linear])
+    assert (product.packed is not None) == (capability == "AVX2" and torch.backends.mkldnn.is_available())
+    torch.testing.assert_close(product(inputs), linear(inputs))
+
+
+@torch.no_grad()
 @pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this processor multiplies no bfloat16")
 def test_a_packed_weight_gives_torchs_own_product():
     linear, inputs = nn.Linear(48, 32), torch.randn(5, 48)
