@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from speecht5_fairseq.constants import SPEAKER_DIM
+from speecht5_fairseq.data.archives import holder
 from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
@@ -76,7 +77,7 @@ def _save(path: Path, vector: np.ndarray) -> None:
 
 def _make_vector(recording: Recording, extractor: str) -> None:
     """Write one recording's vector unless it is there, and newer than the audio."""
-    if recording.vector.is_file() and recording.vector.stat().st_mtime_ns >= recording.audio.stat().st_mtime_ns:
+    if recording.vector.is_file() and recording.vector.stat().st_mtime_ns >= holder(recording.audio).stat().st_mtime_ns:
         return
     try:
         vector = compute_vector(read_audio(recording.audio), extractor)
