@@ -118,12 +118,14 @@ class Window(io.RawIOBase):
         return self._place
 
     def readinto(self, buffer) -> int:
-        """Fill the buffer as far as the window goes; returns the bytes read."""
+        """Fill the buffer as far as the window goes (libsndfile asks once); returns the bytes read."""
         view = memoryview(buffer).cast("B")[: max(0, self._size - self._place)]
         self._file.seek(self._start + self._place)
-        count = self._file.readinto(view)
-        self._place += count
-        return count
+        filled = 0
+        while filled < len(view) and (count := self._file.readinto(view[filled:])):
+            filled += count
+        self._place += filled
+        return filled
 
 
 def _open_archive(place: Inside) -> BinaryIO:

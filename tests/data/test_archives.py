@@ -172,6 +172,13 @@ def test_a_damaged_deflated_member_is_named(folder):
         read_audio(f"{path}:a/0.wav")
 
 
+class Slow(io.BytesIO):
+    """Gives seven bytes at a time, as a network may."""
+
+    def readinto(self, buffer):
+        return super().readinto(buffer[:7])
+
+
 def test_a_window_is_a_file():
     whole = bytes(range(100))
     window = Window(io.BytesIO(whole), 10, 50)
@@ -179,6 +186,8 @@ def test_a_window_is_a_file():
     assert window.seek(-3, os.SEEK_END) == 47 and window.read(10) == whole[57:60]
     assert window.seek(5) == 5 and window.seek(2, os.SEEK_CUR) == 7 and window.read(3) == whole[17:20]
     assert window.seek(70) == 70 and window.read(1) == b""
+    slow = Window(Slow(whole), 10, 50)
+    assert slow.readinto(into := bytearray(80)) == 50 and into[:50] == whole[10:60]
     with pytest.raises(ValueError, match="negative place"):
         window.seek(-51, os.SEEK_END)
 
