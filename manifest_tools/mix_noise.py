@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from speecht5_fairseq.data.archives import holder
 from speecht5_fairseq.data.audio import read_audio, write_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
 
@@ -119,7 +120,7 @@ def _is_done(row: Row) -> bool:
     """Whether both files are there, and newer than the recording."""
     if not (row.noisy.is_file() and row.clean.is_file()):
         return False
-    return min(row.noisy.stat().st_mtime_ns, row.clean.stat().st_mtime_ns) >= row.audio.stat().st_mtime_ns
+    return min(row.noisy.stat().st_mtime_ns, row.clean.stat().st_mtime_ns) >= holder(row.audio).stat().st_mtime_ns
 
 
 def _mix_all(rows: Sequence[Row], mixer: Mixer, listing: Path, n_jobs: int) -> list[Mixed]:

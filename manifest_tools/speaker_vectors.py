@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from speecht5_fairseq.constants import SPEAKER_DIM
+from speecht5_fairseq.data.archives import holder
 from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.errors import AudioError, listed
@@ -82,7 +83,8 @@ def _save(path: Path, vector: np.ndarray) -> None:
 def _make_vector(recording: Recording, extractor: str) -> str | None:
     """Write one recording's vector unless it is there, and newer than the audio; or why there is none."""
     try:
-        if recording.vector.is_file() and recording.vector.stat().st_mtime_ns >= recording.audio.stat().st_mtime_ns:
+        made = recording.vector.stat().st_mtime_ns if recording.vector.is_file() else 0
+        if made >= holder(recording.audio).stat().st_mtime_ns:
             return None
         vector = compute_vector(read_audio(recording.audio), extractor)
     except ExtractorError as error:

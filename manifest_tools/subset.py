@@ -72,9 +72,9 @@ def subset_manifest(
     manifest = Manifest.open(manifest_file, JOB_COLUMNS[job])
     rows = choose_rows(manifest, minutes, seed=seed, max_samples=max_samples)
     for ending in DICTIONARIES:
-        _take_labels(manifest, rows, ending, out)
+        take_labels(manifest, rows, ending, out)
     if job == "s2c":  # whose labels stand in the manifest
-        _take_dictionary(manifest, CLASSES, out)
+        take_dictionary(manifest, CLASSES, out)
     absolute = Path(manifest.lines[0]).is_absolute()
     root = manifest.lines[0] if absolute else os.path.relpath(manifest.root.resolve(), out.parent.resolve())
     update_manifest(out, root, partial(_fields, manifest, rows), job)
@@ -85,7 +85,7 @@ def _fields(manifest: Manifest, rows: np.ndarray) -> Iterator[list[str]]:
     return (list(map(str, manifest.row(index).values())) for index in rows.tolist())
 
 
-def _take_labels(manifest: Manifest, rows: np.ndarray, ending: str, out: Path) -> None:
+def take_labels(manifest: Manifest, rows: np.ndarray, ending: str, out: Path) -> None:
     """Write the lines of the rows from NAME.ENDING beside the manifest, if there is one, beside `out`."""
     source = manifest.file.with_suffix(f".{ending}")
     if not source.is_file():
@@ -94,10 +94,10 @@ def _take_labels(manifest: Manifest, rows: np.ndarray, ending: str, out: Path) -
     if len(lines) != len(manifest):
         raise ValueError(f"{source} has {len(lines)} lines, {manifest.file} {len(manifest)} rows; make it again")
     update_lines(out.with_suffix(f".{ending}"), lambda: (lines[index] for index in rows.tolist()))
-    _take_dictionary(manifest, DICTIONARIES[ending], out)
+    take_dictionary(manifest, DICTIONARIES[ending], out)
 
 
-def _take_dictionary(manifest: Manifest, name: str, out: Path) -> None:
+def take_dictionary(manifest: Manifest, name: str, out: Path) -> None:
     dictionary = manifest.file.with_name(name)
     if dictionary.is_file() and dictionary.parent.resolve() != out.parent.resolve():
         update_lines(out.with_name(dictionary.name), lambda: read_lines(dictionary))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ import torchaudio
 from torch.nn import functional
 
 from ..constants import MEL_BINS, MEL_FLOOR, MEL_HOP, MEL_MAX_HZ, MEL_MIN_HZ, MEL_WINDOW, SAMPLE_RATE, SPEAKER_DIM
+from .archives import opened
 from .atomic import replacing
 from .errors import AudioError
 
@@ -36,7 +39,7 @@ class AudioInfo(NamedTuple):
 
 
 def audio_info(path: str | Path) -> AudioInfo:
-    """Read the header of an audio file.
+    """Read the header of an audio file, or of a member of an archive (see ``archives``), as all functions here do.
 
     Raises:
         AudioError: the file is missing or in no format that soundfile reads.
@@ -107,8 +110,10 @@ def read_speaker(path: str | Path) -> np.ndarray:
         AudioError: missing, not a .npy array, of another shape, all zero or not finite.
     """
     try:
-        with _ONE_HEADER:
-            vector = np.load(path, allow_pickle=False)
+        with _ONE_HEADER, opened(path) as file:
+            vector = np.load(file, allow_pickle=False)
+    except AudioError:  # of the archive: nothing that another vector would mend
+        raise
     except (OSError, ValueError, EOFError) as error:
         raise AudioError(f"{path}: no readable speaker vector ({error}); {_SPEAKER_MEND}") from error
     return checked_speaker(vector, str(path))
@@ -211,13 +216,17 @@ def mel_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     return filters.to(device, torch.float64), torch.hann_window(MEL_WINDOW, dtype=torch.float64, device=device)
 
 
-def _open(path: str | Path) -> soundfile.SoundFile:
-    if not os.path.isfile(path):  # libsndfile calls this a "System error"
-        raise AudioError(f"{path}: no such audio file; correct the path or the audio root")
-    try:
-        return soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
+@contextmanager
+def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    with opened(path) as source:
+        if isinstance(source, str) and not os.path.isfile(source):  # libsndfile calls this a "System error"
+            raise AudioError(f"{path}: no such audio file; correct the path or the audio root")
+        try:
+            file = soundfile.SoundFile(source)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise AudioError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
+        with file:
+            yield file
 
 
 def _samples_at_16k(frames: int, rate: int) -> int:

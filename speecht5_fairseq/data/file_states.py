@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from . import archives
 from .manifest import Manifest
 
 THREADS = 16  # stat waits for the disk or the network, not for a core
@@ -35,9 +35,5 @@ def _states(manifest: Manifest, rows: np.ndarray) -> np.ndarray:
 
 
 def file_state(file: str) -> tuple[int, int]:
-    """Size in bytes and time of change in ns; -1 both for a file that is not there."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return _MISSING
-    return status.st_size, status.st_mtime_ns
+    """Size in bytes and time of change in ns (of a member of an archive: the archive's); -1 both where it is not."""
+    return archives.file_state(file) or _MISSING

@@ -1,7 +1,8 @@
 """Manifests: the only code that knows the TSV format.
 
 The first line is the audio root; every other line is one utterance, its fields separated by tabs, its paths relative
-to the root. A relative root is taken from the manifest's own folder.
+to the root. A relative root is taken from the manifest's own folder. A path may lead into an archive (see
+``archives``): ``shards/0001.tar:speaker/utterance.flac``.
 """
 
 from __future__ import annotations

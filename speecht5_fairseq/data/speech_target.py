@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .archives import file_exists
 from .audio import log_mel
 from .base import SpeechDataset, SpeechLimits
 from .collate import FailedItem
@@ -91,4 +92,4 @@ class SpeechTargetDataset(SpeechDataset):
     def reference(self, index: int) -> Path | None:
         """The row's target recording, where there is such a file."""
         path = self.manifest.path(index, self.target_column)
-        return path if path.is_file() else None
+        return path if file_exists(path) else None

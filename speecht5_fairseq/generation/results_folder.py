@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..data.archives import inside
 from ..data.atomic import atomic_text
 
 COLUMNS = (
@@ -120,12 +121,15 @@ class ResultsFolder:
 
 def unique_names(paths: Iterable[str]) -> list[str]:
     """An id for each path: the path without its suffix, below no folder but the output's own; a repeated one gets the
-    number of its row (from 1): "a/x.wav", "b/x.wav", "a/x.flac" -> "a/x", "b/x", "a/x-3".
+    number of its row (from 1): "a/x.wav", "b/x.wav", "a/x.flac" -> "a/x", "b/x", "a/x-3". Of a path into an archive the
+    member's counts.
     """
     names: list[str] = []
     seen: set[str] = set()
     for number, path in enumerate(paths, start=1):
-        parts = [part for part in Path(path).with_suffix("").parts if part not in ("/", "..", ".")]
+        packed = inside(path)
+        own = Path(path if packed is None else packed.member)
+        parts = [part for part in own.with_suffix("").parts if part not in ("/", "..", ".")]
         name = "/".join(parts) or "utterance"
         if name in seen or name in ("results", "run"):
             name = f"{name}-{number}"

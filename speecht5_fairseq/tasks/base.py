@@ -10,7 +10,6 @@ from typing import Any, Optional
 import numpy as np
 from fairseq.data import Dictionary
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
 
 from ..constants import CTC_BLANK_SYMBOL
@@ -28,6 +27,7 @@ from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
 from ..models.signal_values import check_signal
+from .epochs import PromptEpochs
 from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
@@ -100,7 +100,7 @@ class SpeechTaskConfig(FairseqDataclass):
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
-class SpeechT5Task(FairseqTask):
+class SpeechT5Task(PromptEpochs):
     """A job: which nets, which data. Subclasses name the job and load its data sets.
 
     Attributes:
@@ -215,8 +215,7 @@ class SpeechT5Task(FairseqTask):
             check_start(contents, asked, pieces=self.pieces, units=self.unit_symbols, units_file=files.units)
 
     def open_manifest(self, split: str) -> Manifest:
-        file = Path(self.cfg.data) / f"{split}.tsv"
-        return Manifest.open(file, JOB_COLUMNS[self.columns], root=self.cfg.audio_root)
+        return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns], root=self.cfg.audio_root)
 
     def verify(
         self,
@@ -242,7 +241,6 @@ class SpeechT5Task(FairseqTask):
 
         The first process checks and leaves a stamp, which spares the others the work.
         """
-        resample = not self.cfg.refuse_other_rates
         with first_process_first() as first:
             return verify(
                 manifest,
@@ -251,7 +249,7 @@ class SpeechT5Task(FairseqTask):
                 classes=classes,
                 audio=audio,
                 level=str(self.cfg.verify_data),
-                resample=resample,
+                resample=not self.cfg.refuse_other_rates,
                 progress=first,
             )
 

@@ -1,5 +1,7 @@
 """Recordings of every kind become waveforms; long ones are cut where they are quiet; batches lose nothing."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import soundfile
@@ -24,6 +26,9 @@ def test_paths_arrays_integers_and_channels_are_one_waveform(tmp_path):
     expected = integers.float() / 32768
     for given_wave in (tmp_path / "a.wav", str(tmp_path / "a.wav"), integers, integers.numpy(), expected.numpy()):
         torch.testing.assert_close(waveform_of(given_wave, RATE), expected)
+    with zipfile.ZipFile(tmp_path / "calls.zip", "w") as archive:
+        archive.write(tmp_path / "a.wav", "monday/a.wav")
+    torch.testing.assert_close(waveform_of(tmp_path / "calls.zip:monday/a.wav", RATE), expected)
     torch.testing.assert_close(waveform_of(torch.stack([wave, 3 * wave]), RATE), 2 * wave)
     torch.testing.assert_close(waveform_of(wave.tolist(), RATE), wave)
     assert len(waveform_of(noise(0.2)[::2], 8000)) == len(wave)

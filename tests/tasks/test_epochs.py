@@ -1,0 +1,125 @@
+"""Workers of a finished epoch: gone when the next one begins, with the same batches as without workers."""
+
+import multiprocessing
+
+import pytest
+import torch
+from helpers import tiny_manifest, tiny_text_binary
+
+from speecht5_fairseq.tasks.epochs import stop_workers
+from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
+from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
+
+
+def recognition(folder):
+    tiny_manifest(folder, 6)
+    cfg = S2TTaskConfig(data=str(folder), path=None, seed=1, train_subset="train", lm_path=None)
+    task = S2TTask.setup_task(cfg)
+    task.load_dataset("train")
+    return task
+
+
+def pretraining(folder):
+    tiny_manifest(folder, 6, job="pretrain")
+    text = tiny_text_binary(folder / "text", [[5, 6, 7], [8, 9], [10, 11, 12, 13]])
+    cfg = PretrainTaskConfig(data=str(folder), path=None, seed=1, train_subset="train", text_data=str(text))
+    task = PretrainTask.setup_task(cfg)
+    task.load_dataset("train")
+    return task
+
+
+@pytest.fixture
+def epoch():
+    """Asks a task for an epoch as fairseq's trainer does; no worker outlives the test."""
+    asked = []
+
+    def ask(task, number, *, split="train", workers=2, buffer=10):
+        data = task.datasets[split]
+        options = {"max_sentences": 2, "num_workers": workers, "data_buffer_size": buffer}
+        asked.append(task.get_batch_iterator(data, epoch=number, **options))
+        return asked[-1]
+
+    yield ask
+    for batches in asked:
+        stop_workers(batches)
+
+
+def processes():
+    return set(multiprocessing.active_children())
+
+
+def plain(batch):
+    """Nested tensors as lists, to compare."""
+    if isinstance(batch, dict):
+        return {key: plain(value) for key, value in batch.items()}
+    return batch.tolist() if torch.is_tensor(batch) else batch
+
+
+@pytest.mark.parametrize("buffer", [0, 10])
+def test_the_workers_of_a_finished_epoch_are_gone_when_the_next_is_asked_for(tmp_path, buffer, epoch):
+    task, others = recognition(tmp_path), processes()
+    batches = epoch(task, 1, buffer=buffer)
+    assert len(list(batches.next_epoch_itr())) == 3
+    workers = processes() - others
+    assert len(workers) == 2
+    epoch(task, batches.next_epoch_idx, buffer=buffer)
+    assert not processes() & workers and all(worker.exitcode == 0 for worker in workers)
+
+
+@pytest.mark.parametrize("build", [recognition, pretraining])
+def test_batches_of_several_epochs_are_those_of_no_workers(tmp_path, build, epoch):
+    def heard(workers):
+        task, seen, number = build(tmp_path), [], 1
+        for _ in range(3):
+            batches = epoch(task, number, workers=workers)
+            seen += [plain(batch) for batch in batches.next_epoch_itr()]
+            number = batches.next_epoch_idx
+        assert number == 4
+        return seen
+
+    assert heard(2) == heard(0)
+
+
+def test_an_epoch_that_is_not_over_keeps_its_workers(tmp_path, epoch):
+    task, others = recognition(tmp_path), processes()
+    left = epoch(task, 1).next_epoch_itr()
+    first = next(left)
+    workers = processes() - others
+    epoch(task, 1)
+    assert processes() >= workers and len(workers) == 2
+    assert [plain(batch) for batch in [first, *left]] == [
+        plain(batch) for batch in epoch(task, 1, workers=0).next_epoch_itr()
+    ]
+
+
+def test_an_epoch_that_a_resumed_run_begins_in_its_middle_ends_like_any_other(tmp_path, epoch):
+    task, others = recognition(tmp_path), processes()
+    straight = [plain(batch) for batch in epoch(task, 1, workers=0).next_epoch_itr()]
+    batches = epoch(task, 1)
+    batches.load_state_dict({"version": 2, "epoch": 1, "iterations_in_epoch": 1, "shuffle": True})
+    assert [plain(batch) for batch in batches.next_epoch_itr()] == straight[1:]
+    epoch(task, batches.next_epoch_idx)
+    assert not processes() - others
+
+
+def test_validation_goes_on_with_its_workers(tmp_path, epoch):
+    task = recognition(tmp_path)
+    tiny_manifest(tmp_path, 4, split="valid")
+    task.load_dataset("valid")
+    others = processes()
+    batches = epoch(task, 1, split="valid")
+    first = [plain(batch) for batch in batches.next_epoch_itr(shuffle=False, set_dataset_epoch=False)]
+    workers = processes() - others
+    assert epoch(task, 1, split="valid") is batches
+    again = [plain(batch) for batch in batches.next_epoch_itr(shuffle=False, set_dataset_epoch=False)]
+    assert again == first and processes() - others == workers and len(workers) == 2
+
+
+def test_an_iterator_whose_workers_were_stopped_starts_others(tmp_path, epoch):
+    task, others = recognition(tmp_path), processes()
+    batches = epoch(task, 1)
+    count = len(list(batches.next_epoch_itr()))
+    stop_workers(batches)
+    assert not processes() - others
+    assert len(list(batches.next_epoch_itr())) == count
+    stop_workers(epoch(task, 1, workers=0))  # there are none, and none to stop
