@@ -35,7 +35,7 @@ class Check(NamedTuple):
 
     def __str__(self) -> str:
         verdict = "ok" if self.right else "WRONG"
-        return f"{verdict:6}{self.what:44} error {self.error:.1e}, limit {self.limit:.0e}"
+        return f"{verdict:6}{self.what:44} error {self.error:.1e}, limit {self.limit:g}"
 
 
 def quiet(size: str, job: str = "s2t") -> SpeechT5Model:

@@ -15,6 +15,7 @@ from .measure import DTYPES, Measurement, measure, table
 from .models import waveforms
 from .training_step import OURS, PAIRS, Work, training
 
+LENGTHS = {"base": 10.0, "tiny": 1.0}  # seconds of an utterance in a training step
 UNCOUNTED = ("s2t_lora",)  # whose frozen weights have no products in the backward pass
 
 
@@ -45,7 +46,7 @@ STEPS = (
 
 
 def time_step(step: Step, device: str, size: str, *, repeats: int) -> Measurement:
-    work = Work(batch=step.batch, size=size, options=step.model)
+    work = Work(batch=step.batch, seconds=LENGTHS[size], size=size, options=step.model)
     made = training(step.case, device=device, dtype=step.dtype, work=work, optimizer=step.optimizer)
     return measure(str(step), made.step, device=device, warm_up=3, repeats=repeats)
 
@@ -53,7 +54,7 @@ def time_step(step: Step, device: str, size: str, *, repeats: int) -> Measuremen
 @cache
 def flops(case: str, size: str) -> int:
     """Products of a training step on one utterance, counted on the CPU."""
-    return forward_flops(case, Work(batch=1, size=size)).step
+    return forward_flops(case, Work(batch=1, seconds=LENGTHS[size], size=size)).step
 
 
 def utilisation(step: Step, measured: Measurement, size: str, best: float) -> str:
