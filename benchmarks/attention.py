@@ -4,8 +4,8 @@
     python -m benchmarks.attention --device cuda --dtypes fp32 bf16
 
 "ours" is what training uses; "fused" hands the relative term to scaled_dot_product_attention as an additive mask that
-learns; "flex" is FlexAttention with the relative term in its score_mod (compiled on CUDA; on a CPU it has a backward
-pass only when it is not). Errors are those of the result and of each gradient, in norm, beside the same formulas in
+learns; "flex" is FlexAttention with the relative term in its score_mod, compiled on CUDA (torch has no backward pass of it
+on a CPU). Errors are those of the result and of each gradient, in norm, beside the same formulas in
 float64 on the same rounded inputs. Without dropout. What does not run here is named with its reason.
 """
 

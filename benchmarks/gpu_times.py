@@ -62,13 +62,13 @@ def utilisation(step: Step, measured: Measurement, size: str, best: float) -> st
     if step.case.startswith("transformers") or step.case in UNCOUNTED:
         return ""
     reached = flops(step.case, size) * step.batch / measured.seconds
-    return f"  {reached / 1e12:7.2f} TFLOP/s, {reached / best:4.0%} of a product's"
+    return f"  {reached / 1e12:8.3g} TFLOP/s, {reached / best:4.0%} of a product's"
 
 
 def time_steps(device: str, size: str) -> Iterator[str]:
     """Seconds, memory and model-FLOPs utilisation of ``STEPS``."""
     best = {dtype: rates(device, DTYPES[dtype]).flops for dtype in DTYPES}
-    yield ", ".join(f"{dtype} {rate / 1e12:.2f} TFLOP/s" for dtype, rate in best.items()) + " in a product"
+    yield ", ".join(f"{dtype} {rate / 1e12:.3g} TFLOP/s" for dtype, rate in best.items()) + " in a product"
     yield table([])
     steps = STEPS if size == "base" else [step for step in STEPS if not step.case.startswith("transformers")]
     for step in steps:
