@@ -3,10 +3,11 @@
     python -m benchmarks.attention                         4 utterances of 500 frames, 12 heads of 64
     python -m benchmarks.attention --device cuda --dtypes fp32 bf16
 
-"ours" is what training uses; "fused" hands the relative term to scaled_dot_product_attention as an additive mask that
-learns; "flex" is FlexAttention with the relative term in its score_mod, compiled on CUDA (torch has no backward pass of it
-on a CPU). Errors are those of the result and of each gradient, in norm, beside the same formulas in
-float64 on the same rounded inputs. Without dropout. What does not run here is named with its reason.
+"ours" is what training uses; "plain" is operation by operation; "fused" hands the relative term to
+scaled_dot_product_attention as an additive mask that learns; "flex" is FlexAttention with the relative term in its
+score_mod, compiled on CUDA (torch has no backward pass of it on a CPU). Errors are those of the result and of each
+gradient, in norm, beside the same formulas in float64 on the same rounded inputs. Without dropout. What does not run
+here is named with its reason.
 """
 
 from __future__ import annotations
