@@ -22,7 +22,6 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from speecht5_fairseq.modules.attention import padding_bias
 from speecht5_fairseq.modules.chunked_attention import ChunkedAttention
-from speecht5_fairseq.modules.masks import padding_mask
 from speecht5_fairseq.modules.positions import relative_rows
 
 from .measure import DTYPES, Measurement, machine, measure
@@ -48,8 +47,13 @@ class Inputs(NamedTuple):
         return relative_rows(self.query.size(2), self.key.size(2), len(self.table), self.query.device)
 
     @property
+    def padding(self) -> Tensor:
+        """(B, T), True at padding."""
+        return torch.arange(self.key.size(2), device=self.lengths.device) >= self.lengths[:, None]
+
+    @property
     def bias(self) -> Tensor:
-        return padding_bias(padding_mask(self.lengths, self.key.size(2)), self.query.dtype)
+        return padding_bias(self.padding, self.query.dtype)
 
     @property
     def relative(self) -> Tensor:
@@ -110,7 +114,7 @@ def results(attend: Callable[[Inputs], Tensor], given: Inputs) -> dict[str, Tens
     """Output and gradients, of a fixed random direction, padded queries left out."""
     output = attend(given)
     direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
-    direction = direction.masked_fill(padding_mask(given.lengths, output.size(2))[:, None, :, None], 0)
+    direction = direction.masked_fill(given.padding[:, None, :, None], 0)
     found = torch.autograd.grad(output, given.learning, direction)
     return dict(zip(PARTS, (output.detach() * (direction != 0), *found), strict=True))
 
