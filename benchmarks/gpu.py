@@ -9,7 +9,8 @@ beam search and synthesis beside their utterances alone and in bfloat16, convers
 with the device's peak memory: training steps of every job with their share of the rate of a product, attention in
 several ways beside float64, search and synthesis. Exits with 1 where a number is wrong or a part failed, and with 2
 where a part was left out for want of time. Beside torch, torchaudio, transformers and their like it imports ve-fairseq,
-hydra-core, omegaconf, antlr4-python3-runtime, bitarray, cffi, editdistance and soundfile. `--device cpu --size tiny` tries the program itself.
+hydra-core, omegaconf, antlr4-python3-runtime, bitarray, cffi, editdistance and soundfile. `--device cpu --size tiny`
+tries the program itself.
 """
 
 from __future__ import annotations
