@@ -45,7 +45,7 @@ RUNTIME = [
 DATA_PREPARATION = ["joblib", "scikit-learn"]
 
 TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "transformers>=4.40", "librosa>=0.10"]
-BENCH = ["transformers>=4.40"]
+BENCH = ["transformers>=4.40", "matplotlib"]
 DEMO = ["G722", "num2words"]
 # Scores of generated speech (pesq and pyworld are compiled: a C++ compiler; pyworld reads its version with setuptools'
 # pkg_resources, which setuptools 82 dropped), pictures of it, and vocoders in safetensors files.

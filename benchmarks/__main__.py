@@ -18,10 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from .exponents import Growth, section
 from .measure import DTYPES, machine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-# name -> module and arguments
+PLOTS = RESULTS.with_name("plots")
+# name -> module and arguments, which are stronger than those that all have
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "step": ("training_step",),
     "step_bf16": ("training_step", "--dtype", "bf16"),
@@ -34,6 +36,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "ctc_window": ("ctc_window",),
     "mel": ("mel",),
     "loader": ("loader",),
+    "growth": ("growth", "--repeats", "3"),
 }
 
 
@@ -46,8 +49,8 @@ def run(name: str, folder: Path, threads: int, repeats: int) -> dict[str, Any]:
     module, *arguments = PROGRAMS[name]
     file = folder / f"{name}.json"
     shared = ["--threads", str(threads), "--repeats", str(repeats), "--json", str(file)]
-    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments, *shared]
-    print(f"\n$ python {' '.join(command[1:-2])}", flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{module}", *shared, *arguments]
+    print(f"\n$ python {' '.join(command[1:])}", flush=True)
     code = subprocess.run(command, cwd=RESULTS.parents[1], check=False).returncode
     if code:
         raise SystemExit(f"benchmarks.{module} ended with {code}")
@@ -66,8 +69,8 @@ def rates(threads: int) -> str:
     return f"{products}, {found['fp32'].bytes / 1e9:.0f} GB/s in a copy"
 
 
-def results(reports: list[dict[str, Any]], at_best: str, threads: int) -> str:
-    """RESULTS.md of these reports."""
+def results(reports: list[dict[str, Any]], at_best: str, threads: int, plots: Path = PLOTS) -> str:
+    """RESULTS.md of these reports; pictures of growth are written into ``plots``, a folder beside it."""
     about = machine()
     names = ("python", "torch", "transformers", "librosa", "espnet")
     versions = ", ".join(f"{name} {about[name]}" for name in names)
@@ -81,7 +84,13 @@ The machine does {at_best}. Medians of runs that alternate; above 1, ours takes 
 """
     rows = [_row(ratio) for report in reports for ratio in report["ratios"]]
     notes = [f"- {report['program']}: {note}" for report in reports for note in report["notes"]]
-    return head + "\n".join(rows) + "\n\n" + "\n".join(notes) + "\n"
+    text = head + "\n".join(rows) + "\n\n" + "\n".join(notes) + "\n"
+    growths = [Growth(**growth) for report in reports for growth in report["growths"]]
+    if growths:
+        from .growth_plots import draw
+
+        text += section(growths, [f"{plots.name}/{file.name}" for file in draw(growths, plots)])
+    return text
 
 
 def _row(ratio: dict[str, Any]) -> str:

@@ -16,7 +16,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from .measure import DTYPES, machine
+from .training_step import CASES, Work
 
 ADAM_PASSES = 7  # reads of weight, gradient and both moments; writes of weight and moments
 
@@ -49,21 +53,36 @@ def _seconds(work: Callable[[], Any], device: str) -> float:
     return statistics.median(found[3:])
 
 
-def forward_flops(case: str) -> tuple[int, int]:
-    """Of one of ``training_step.CASES`` on the CPU: (where nothing learns, where weights learn)."""
-    from .training_step import CASES
+class Flops(NamedTuple):
+    """Of a forward pass."""
 
+    still: int  # where nothing learns
+    learning: int  # where weights learn
+
+    @property
+    def step(self) -> int:
+        """Of a training step: the backward pass takes twice as many where weights learn."""
+        return self.still + 3 * self.learning
+
+
+def forward_flops(case: str, work: Work) -> Flops:
+    """Of one of ``training_step.CASES`` on the CPU."""
+    return counted(*CASES[case]("cpu", work))
+
+
+def counted(model: nn.Module, loss: Callable[[], Any]) -> Flops:
+    """Of ``loss()``, whose gradient goes to ``model``'s weights but, with ``feature_grad_mult`` 0, to the extractor."""
     aten = torch.ops.aten
     in_place = {aten.addmm_: _of_product, aten.baddbmm_: _of_product}
-    model, loss = CASES[case]("cpu")
-    frozen = getattr(model, "speech_encoder_prenet", None) if case.startswith("s2t") else None
+    prenet = getattr(model, "speech_encoder_prenet", None)
+    frozen = prenet is not None and prenet.feature_grad_mult == 0
     with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
         loss()
     total, inside = counter.get_total_flops(), 0
-    if frozen is not None:
+    if frozen:
         extractor = next(name for name in counter.get_flop_counts() if name.endswith("speech_encoder_prenet.extractor"))
         inside = sum(counter.get_flop_counts()[extractor].values())
-    return inside, total - inside
+    return Flops(inside, total - inside)
 
 
 def _of_product(_: Any, left: Any, right: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
@@ -74,18 +93,13 @@ def _of_product(_: Any, left: Any, right: Any, *args: Any, out_shape: Any = None
 
 def step_floor(case: str, device: str, dtype: torch.dtype) -> float:
     """Seconds that a training step takes at the least: its products, and Adam's way through memory."""
-    from .training_step import CASES
-
-    still, learning = forward_flops(case)
-    machine = rates(device, dtype)
-    model, _ = CASES[case]("cpu")
+    at_best = rates(device, dtype)
+    model, loss = CASES[case]("cpu", Work())
     weights = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return (still + 3 * learning) / machine.flops + ADAM_PASSES * 4 * weights / machine.bytes
+    return counted(model, loss).step / at_best.flops + ADAM_PASSES * 4 * weights / at_best.bytes
 
 
 def main() -> None:
-    from .measure import DTYPES, machine
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="whose rates")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")

@@ -1,7 +1,7 @@
 """Timing, peak memory and the machine, the same way for every program here; and what a program makes of it.
 
 A program's result is a ``Report``: the measurements, the ratios between them, and the machine. It prints as text, is
-written as JSON with --json, and ``python -m benchmarks`` puts the ratios of all programs into RESULTS.md.
+written as JSON with --json, and ``python -m benchmarks`` puts the ratios and exponents of all into RESULTS.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pathlib import Path
 
 import torch
 
+from .exponents import Growth
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PACKAGES = ("torch", "transformers", "librosa", "espnet")
 MARK = "MEASURED "  # before the JSON line of a case that ran in a process of its own
@@ -37,6 +39,8 @@ class Measurement:
     fastest: float
     peak_gib: float  # of the process on CPU, of the allocator on CUDA
     extra_gib: float = 0.0  # of that, above what stood there before the first timed step
+    flops: int = 0  # of the products of a step, where they were counted
+    weights: int = 0  # that learn, where they were counted
 
     @classmethod
     def of(cls, name: str, seconds: list[float], peak_gib: float, extra_gib: float) -> Measurement:
@@ -67,18 +71,20 @@ class Report:
     measurements: list[Measurement]
     ratios: list[Ratio]
     notes: list[str] = field(default_factory=list)  # a line each
+    growths: list[Growth] = field(default_factory=list)
 
     def text(self) -> str:
         ratios = [
             f"{r.work}: ours {r.ours:.3g} {r.unit}, {r.peer_name} {r.peer:.3g}, ratio {r.times:.2f}"
             for r in self.ratios
         ]
-        return "\n".join([str(machine()), table(self.measurements), *ratios, *self.notes])
+        grown = [growth.text() for growth in self.growths]
+        return "\n".join([str(machine()), table(self.measurements), *ratios, *self.notes, *grown])
 
     def json(self) -> str:
         found = {"program": self.program, "machine": machine(), "notes": self.notes}
-        found |= {"measurements": [asdict(m) for m in self.measurements], "ratios": [asdict(r) for r in self.ratios]}
-        return json.dumps(found, indent=1)
+        lists = {"measurements": self.measurements, "ratios": self.ratios, "growths": self.growths}
+        return json.dumps(found | {name: [asdict(each) for each in made] for name, made in lists.items()}, indent=1)
 
     def publish(self, file: Path | None) -> None:
         """Print it, and write ``file`` where one is given."""
@@ -99,7 +105,7 @@ def measure(name: str, step: Callable[[], object], *, device: str, warm_up: int,
     """Run ``step`` ``warm_up`` times, then time it ``repeats`` times."""
     for _ in range(warm_up):
         step()
-    before = _start_of_peak(device)
+    before = start_of_peak(device)
     seconds = []
     for _ in range(repeats):
         _synchronize(device)
@@ -176,7 +182,7 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _start_of_peak(device: str) -> float:
+def start_of_peak(device: str) -> float:
     """GiB in use now; where the system allows it, peaks count from here."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

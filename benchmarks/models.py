@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-VOCABULARY, UNITS = 81, 504
+VOCABULARY, UNITS, CLASSES = 81, 504, 40
 SIZES = {
     "base": {},
     "tiny": {"embed_dim": 48, "ffn_dim": 96, "attention_heads": 4, "encoder_layers": 2, "decoder_layers": 1,
@@ -37,14 +37,39 @@ def random_model(
     job: str, size: str = "base", *, symbols: int = VOCABULARY, units: int = UNITS, **options: Any
 ) -> nn.Module:
     """Ours, with random weights that are the same at every call."""
+    return _build(job, SIZES[size] | options, symbols, units)
+
+
+def over_random_base(
+    job: str, size: str = "base", *, symbols: int = VOCABULARY, units: int = UNITS, **options: Any
+) -> nn.Module:
+    """Ours over a frozen pre-trained model of random weights, with the additions that the options name."""
+    import tempfile
+    from pathlib import Path
+
+    from speecht5_fairseq.models.base_checkpoint import Bases
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "base.pt"
+        torch.save({"model": random_model("pretrain", size, symbols=symbols, units=units).state_dict()}, file)
+        return _build(job, SIZES[size] | options, symbols, units, base=Bases().read(str(file)))
+
+
+def _build(job: str, options: dict[str, Any], symbols: int, units: int, **base: Any) -> nn.Module:
     from speecht5_fairseq.models import SpeechT5Config, SpeechT5Model
     from speecht5_fairseq.models.jobs import JOBS
 
     torch.manual_seed(0)
-    known = dictionary(symbols)
-    cfg = SpeechT5Config(**{**SIZES[size], **options})
-    heads = {"units": units if "units" in JOBS[job].heads else 0}
-    return SpeechT5Model(cfg, JOBS[job], symbols=known.symbols, padding=known.pad(), **heads)
+    known, heads = dictionary(symbols), JOBS[job].heads
+    return SpeechT5Model(
+        SpeechT5Config(**options),
+        JOBS[job],
+        symbols=known.symbols,
+        padding=known.pad(),
+        units=units if "units" in heads else 0,
+        classes=[f"speaker{number}" for number in range(CLASSES)] if "speaker" in heads else (),
+        **base,
+    )
 
 
 def their_model(job: str) -> nn.Module:

@@ -106,10 +106,14 @@ class EspnetBeamSearch(JointBeamSearch):
         )
 
 
+def beam_search(beam: int = BEAM, vocabulary: int = VOCABULARY, of: type[JointBeamSearch] = JointBeamSearch) -> Any:
+    """A search with this program's settings."""
+    return of(dictionary(vocabulary), beam=beam, ctc_weight=CTC_WEIGHT, max_len_a=TOKENS_A_FRAME, max_len_b=0)
+
+
 def searches(model: nn.Module, batch: dict[str, Tensor], *, espnet: bool) -> dict[str, Callable[[], list]]:
     """What is timed, by name; each returns the best hypothesis of every utterance."""
-    options = {"beam": BEAM, "ctc_weight": CTC_WEIGHT, "max_len_a": TOKENS_A_FRAME, "max_len_b": 0}
-    search = JointBeamSearch(dictionary(), **options)
+    search = beam_search()
 
     def together(generator: JointBeamSearch = search) -> list:
         return [found[0] for found in generator.generate([model], {"net_input": batch})]
@@ -119,7 +123,7 @@ def searches(model: nn.Module, batch: dict[str, Tensor], *, espnet: bool) -> dic
 
     steps = {f"ours, batch {len(SECONDS)}": together, "ours, one by one": alone}
     if espnet:
-        every, some = EspnetBeamSearch(dictionary(), **options), EspnetBeamSearch(dictionary(), **options)
+        every, some = beam_search(of=EspnetBeamSearch), beam_search(of=EspnetBeamSearch)
         some.candidates = int(PRE_BEAM * BEAM)
         steps["ESPnet's scores of every symbol"] = lambda: together(every)
         steps["ESPnet's scores, pre-beam"] = lambda: together(some)
