@@ -2,6 +2,7 @@
 
     python -m benchmarks
     python -m benchmarks --only mel search
+    python -m benchmarks --reports FOLDER           keeps each program's report there; run again, takes those that are there
 
 Each runs in a process of its own and prints its report. On a machine that does something else meanwhile the numbers
 mean nothing: what the machine does at best is measured first, and stands above the table.
@@ -15,6 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,11 @@ from .measure import DTYPES, machine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PLOTS = RESULTS.with_name("plots")
+STEPS = ("pretrain_speech", "s2t", "s2t_ce", "transformers_s2t", "t2s", "transformers_t2s")
 # name -> module and arguments, which are stronger than those that all have
 PROGRAMS: dict[str, tuple[str, ...]] = {
-    "step": ("training_step",),
-    "step_bf16": ("training_step", "--dtype", "bf16"),
+    "step": ("training_step", "--only", *STEPS),
+    "step_bf16": ("training_step", "--dtype", "bf16", "--only", *STEPS),
     "encoder": ("encoder",),
     "encoder_bf16": ("encoder", "--dtype", "bf16"),
     "synthesis": ("synthesis",),
@@ -48,6 +51,9 @@ def run(name: str, folder: Path, threads: int, repeats: int) -> dict[str, Any]:
     """
     module, *arguments = PROGRAMS[name]
     file = folder / f"{name}.json"
+    if file.is_file():
+        print(f"\n{name}: the report in {folder}", flush=True)
+        return json.loads(file.read_text())
     shared = ["--threads", str(threads), "--repeats", str(repeats), "--json", str(file)]
     command = [sys.executable, "-m", f"benchmarks.{module}", *shared, *arguments]
     print(f"\n$ python {' '.join(command[1:])}", flush=True)
@@ -55,6 +61,18 @@ def run(name: str, folder: Path, threads: int, repeats: int) -> dict[str, Any]:
     if code:
         raise SystemExit(f"benchmarks.{module} ended with {code}")
     return json.loads(file.read_text())
+
+
+def chosen(only: list[str] | None) -> tuple[list[str], list[str]]:
+    """Programs to run, and those that are left out because the processor does not multiply bfloat16 itself."""
+    import torch
+
+    from speecht5_fairseq.modules.precision import has_bfloat16
+
+    if only or has_bfloat16(torch.device("cpu")):
+        return only or list(PROGRAMS), []
+    names = [name for name in PROGRAMS if not name.endswith("_bf16")]
+    return names, [name for name in PROGRAMS if name not in names]
 
 
 def rates(threads: int) -> str:
@@ -69,7 +87,9 @@ def rates(threads: int) -> str:
     return f"{products}, {found['fp32'].bytes / 1e9:.0f} GB/s in a copy"
 
 
-def results(reports: list[dict[str, Any]], at_best: str, threads: int, plots: Path = PLOTS) -> str:
+def results(
+    reports: list[dict[str, Any]], at_best: str, threads: int, left_out: Sequence[str] = (), plots: Path = PLOTS
+) -> str:
     """RESULTS.md of these reports; pictures of growth are written into ``plots``, a folder beside it."""
     about = machine()
     names = ("python", "torch", "transformers", "librosa", "espnet")
@@ -84,6 +104,8 @@ The machine does {at_best}. Medians of runs that alternate; above 1, ours takes 
 """
     rows = [_row(ratio) for report in reports for ratio in report["ratios"]]
     notes = [f"- {report['program']}: {note}" for report in reports for note in report["notes"]]
+    if left_out:
+        notes.append(f"- left out, for this processor multiplies no bfloat16: {', '.join(left_out)}")
     text = head + "\n".join(rows) + "\n\n" + "\n".join(notes) + "\n"
     growths = [Growth(**growth) for report in reports for growth in report["growths"]]
     if growths:
@@ -106,14 +128,17 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PROGRAMS, help="programs to run; RESULTS.md stays as it is")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--repeats", type=int, default=5, help="timed runs of each, of which the median counts")
+    parser.add_argument("--reports", type=Path, metavar="FOLDER", help="where reports stay (default: nowhere)")
     options = parser.parse_args()
     at_best = rates(options.threads)
     print(f"{machine()}\n{at_best}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        names = options.only or list(PROGRAMS)
-        reports = [run(name, Path(folder), options.threads, options.repeats) for name in names]
+    names, left_out = chosen(options.only)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.reports or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        reports = [run(name, folder, options.threads, options.repeats) for name in names]
     if not options.only:
-        RESULTS.write_text(results(reports, at_best, options.threads), encoding="utf-8")
+        RESULTS.write_text(results(reports, at_best, options.threads, left_out), encoding="utf-8")
         print(f"\nwrote {RESULTS.name}")
 
 
