@@ -2,7 +2,7 @@
 
     python -m benchmarks
     python -m benchmarks --only mel search
-    python -m benchmarks --reports FOLDER           keeps each program's report there; run again, takes those that are there
+    python -m benchmarks --reports FOLDER     keeps the reports there, and takes those that are there
 
 Each runs in a process of its own and prints its report. On a machine that does something else meanwhile the numbers
 mean nothing: what the machine does at best is measured first, and stands above the table.
