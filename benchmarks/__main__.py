@@ -32,6 +32,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "search": ("search",),
     "search_bf16": ("search", "--precision", "bfloat16"),
     "mel": ("mel",),
+    "optimizer": ("optimizer",),
 }
 
 

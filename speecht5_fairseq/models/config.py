@@ -95,10 +95,14 @@ class SpeechT5Config(FairseqDataclass):
         "", "parts that do not learn at first, PART:UPDATES or PART:forever: 'encoder.layers.0-3:4000 ctc_head:forever'"
     )
     layer_lr_decay: float = _option(
-        1.0, "factor on the learning rate for each layer down from the decoder's top (with --optimizer speecht5_adam)"
+        1.0,
+        "factor on the learning rate for each layer down from the decoder's top "
+        "(with --optimizer speecht5_adam or speecht5_fused_adam)",
     )
     lr_factors: str = _option(
-        "", "factors on the learning rate of parts: 'ctc_head:10 encoder:0.1' (with --optimizer speecht5_adam)"
+        "",
+        "factors on the learning rate of parts: 'ctc_head:10 encoder:0.1' "
+        "(with --optimizer speecht5_adam or speecht5_fused_adam)",
     )
 
 
