@@ -44,6 +44,10 @@ class SpeechT5Config(FairseqDataclass):
     activation_dropout: float = _option(0.0, "dropout inside the feed-forward nets")
     encoder_layerdrop: float = _option(0.05, "probability to skip an encoder layer in training")
     decoder_layerdrop: float = _option(0.05, "probability to skip a decoder layer in training")
+    # memory
+    checkpoint_activations: bool = _option(
+        False, "training: keep less of a batch and compute it again in the backward pass; less memory, more time"
+    )
     # speech decoder nets
     reduction_factor: int = _option(2, "mel frames predicted in one decoder step")
     speech_prenet_dim: int = _option(256, "width of the speech decoder pre-net")
