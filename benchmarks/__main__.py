@@ -38,6 +38,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "search_bf16": ("search", "--precision", "bfloat16"),
     "ctc_window": ("ctc_window",),
     "mel": ("mel",),
+    "optimizer": ("optimizer",),
     "loader": ("loader",),
     "growth": ("growth", "--repeats", "3"),
 }

@@ -18,6 +18,7 @@ from speecht5_fairseq.criterions.s2t import S2TCriterionConfig
 from speecht5_fairseq.criterions.speech import SpeechCriterionConfig
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from speecht5_fairseq.models.released_presets import PRESETS
+from speecht5_fairseq.optim.fused_adam import SpeechT5FusedAdamConfig
 from speecht5_fairseq.scoring.fairseq_scorer import WerCerScorerConfig
 from speecht5_fairseq.scoring.translation import BleuChrfScorerConfig
 from speecht5_fairseq.tasks.pretrain import PretrainTaskConfig
@@ -43,6 +44,7 @@ CONFIGS = [
     S2CCriterionConfig,
     PretrainCriterionConfig,
     SpeechCriterionConfig,
+    SpeechT5FusedAdamConfig,
     WerCerScorerConfig,
     BleuChrfScorerConfig,
 ]
@@ -188,7 +190,12 @@ def registered() -> list[type]:
 
 
 def test_every_registered_config_is_tested_here():
-    abstract = {"SpeechTaskConfig", "SpeechTargetTaskConfig", *(preset.__name__ for preset in PRESETS.values())}
+    abstract = {
+        "SpeedConfig",
+        "SpeechTaskConfig",
+        "SpeechTargetTaskConfig",
+        *(preset.__name__ for preset in PRESETS.values()),
+    }
     assert {config.__name__ for config in registered()} - abstract == {config.__name__ for config in CONFIGS}
 
 

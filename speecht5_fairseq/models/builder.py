@@ -43,6 +43,7 @@ def build_encoder(cfg: SpeechT5Config) -> TransformerEncoder:
         layerdrop=cfg.encoder_layerdrop,
         max_distance=cfg.relative_distance,
         pre_norm=cfg.pre_norm,
+        recompute=cfg.checkpoint_activations,
     )
 
 
@@ -60,6 +61,7 @@ def build_decoder(cfg: SpeechT5Config, job: Job) -> TransformerDecoder | None:
         activation_dropout=cfg.activation_dropout,
         layerdrop=cfg.decoder_layerdrop,
         pre_norm=cfg.pre_norm,
+        recompute=cfg.checkpoint_activations,
     )
 
 
@@ -82,6 +84,7 @@ def _speech_encoder_prenet(cfg: SpeechT5Config) -> SpeechEncoderPrenet:
         mask_length=cfg.mask_length,
         mask_channel_prob=cfg.mask_channel_prob,
         mask_channel_length=cfg.mask_channel_length,
+        recompute=cfg.checkpoint_activations,
     )
 
 

@@ -44,6 +44,10 @@ class SpeechT5Config(FairseqDataclass):
     activation_dropout: float = _option(0.0, "dropout inside the feed-forward nets")
     encoder_layerdrop: float = _option(0.05, "probability to skip an encoder layer in training")
     decoder_layerdrop: float = _option(0.05, "probability to skip a decoder layer in training")
+    # memory
+    checkpoint_activations: bool = _option(
+        False, "training: keep less of a batch and compute it again in the backward pass; less memory, more time"
+    )
     # speech decoder nets
     reduction_factor: int = _option(2, "mel frames predicted in one decoder step")
     speech_prenet_dim: int = _option(256, "width of the speech decoder pre-net")
@@ -95,10 +99,14 @@ class SpeechT5Config(FairseqDataclass):
         "", "parts that do not learn at first, PART:UPDATES or PART:forever: 'encoder.layers.0-3:4000 ctc_head:forever'"
     )
     layer_lr_decay: float = _option(
-        1.0, "factor on the learning rate for each layer down from the decoder's top (with --optimizer speecht5_adam)"
+        1.0,
+        "factor on the learning rate for each layer down from the decoder's top "
+        "(with --optimizer speecht5_adam or speecht5_fused_adam)",
     )
     lr_factors: str = _option(
-        "", "factors on the learning rate of parts: 'ctc_head:10 encoder:0.1' (with --optimizer speecht5_adam)"
+        "",
+        "factors on the learning rate of parts: 'ctc_head:10 encoder:0.1' "
+        "(with --optimizer speecht5_adam or speecht5_fused_adam)",
     )
 
 

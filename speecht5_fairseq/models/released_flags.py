@@ -60,6 +60,8 @@ _SEVERAL = (
     Flag("sid_no_pooling_bn", False, "together with --sid-no-embed-postnet"),
     Flag("sid_embed_dim", 128, "as --speaker-embedding-dim"),
 )
+# Options of ours that change no model.
+_OWN = (Flag("checkpoint_activations", False, "this code's: keep less of a batch, and compute it again; less memory"),)
 # Flags of the model that nothing reads, and why.
 WITHOUT_EFFECT = {
     "encoder_speech_prenet": ("conv", "the waveform goes through wav2vec 2.0's convolutions, there too"),
@@ -98,7 +100,7 @@ def add_model_flags(parser: argparse._ActionsContainer) -> None:
     found += [Flag(one, ours[RENAMED[other].ours].default, f"as --{typed(other)}") for one, other in PAIRS.items()]
     found += [Flag(name, default, f"without effect: {why}") for name, (default, why) in WITHOUT_EFFECT.items()]
     found += [Flag(name, "", f"refused: {instead}") for name, instead in INSTEAD.items()]
-    for flag in (*found, *_SEVERAL):
+    for flag in (*found, *_SEVERAL, *_OWN):
         add_flag(parser, flag, suppress=True)
 
 

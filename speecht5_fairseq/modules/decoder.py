@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..outputs import DecoderOutput
 from .attention import padding_bias
+from .recomputation import recomputed
 from .transformer_layer import DecoderLayer
 
 
@@ -37,8 +38,11 @@ class TransformerDecoder(nn.Module):
         activation_dropout: float,
         layerdrop: float,
         pre_norm: bool,
+        recompute: bool = False,
     ) -> None:
+        """``recompute``: layers keep their inputs alone for the backward pass."""
         super().__init__()
+        self.recompute = recompute
         self.layerdrop = layerdrop
         self.everything = Watch(layers, heads)
         self.layer_norm = nn.LayerNorm(dim) if pre_norm else nn.Identity()
@@ -79,6 +83,11 @@ class TransformerDecoder(nn.Module):
             if self.training and torch.rand(()) < self.layerdrop:
                 continue
             heads = self.watched_heads(number, watch)
-            states, weights = layer(states, memory=layer.encoder_attn.remember(memory), bias=bias, watch=heads)
+            states, weights = recomputed(_decode, layer, states, memory, bias, heads, when=self.recompute)
             attention += weights
         return DecoderOutput(self.layer_norm(states), tuple(attention))
+
+
+def _decode(layer: DecoderLayer, states: Tensor, memory: Tensor, bias: Tensor | None, watch: int) -> DecoderOutput:
+    """One layer with its keys and values of the encoder states (B, T, D)."""
+    return layer(states, memory=layer.encoder_attn.remember(memory), bias=bias, watch=watch)

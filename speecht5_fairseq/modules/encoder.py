@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .attention import padding_bias
 from .positions import RelativePositions
 from .randomness import Dropout
+from .recomputation import recomputed
 from .transformer_layer import EncoderLayer
 
 
@@ -30,9 +31,12 @@ class TransformerEncoder(nn.Module):
         layerdrop: float,
         max_distance: int,
         pre_norm: bool,
+        recompute: bool = False,
     ) -> None:
+        """``recompute``: layers keep their inputs alone for the backward pass."""
         super().__init__()
         self.pre_norm = pre_norm
+        self.recompute = recompute
         self.layerdrop = layerdrop
         self.dropout = Dropout(dropout)
         self.relative_positions = RelativePositions(dim // heads, max_distance)
@@ -69,7 +73,7 @@ class TransformerEncoder(nn.Module):
         for encoder_layer in self.layers[:layer]:
             if self.training and torch.rand(()) < self.layerdrop:
                 continue
-            states = encoder_layer(states, bias=bias, relative=relative)
+            states = recomputed(encoder_layer, states, bias=bias, relative=relative, when=self.recompute)
         if self.pre_norm and layer is None:
             states = self.layer_norm(states)
         return states

@@ -23,8 +23,7 @@ class SpeechT5Adam(FairseqAdam):
     """
 
     def __init__(self, cfg: FairseqAdamConfig, params: Iterable[nn.Parameter]) -> None:
-        params = list(params)
-        super().__init__(cfg, _groups(params) if any(map(_place, params)) else params)
+        super().__init__(cfg, grouped(params))
         self.set_lr(self.optimizer_config["lr"])
 
     def get_lr(self) -> float:
@@ -79,12 +78,16 @@ def _members(group: dict[str, Any]) -> _Members:
 
 
 def _place(parameter: nn.Parameter) -> dict[str, Any] | None:
-    """What the model says of a parameter; fairseq's float32 copies have it too."""
-    return getattr(parameter, "param_group", None)
+    """What the model says of a parameter; fairseq's float32 copies have it too, and its composite optimizer a name."""
+    place = getattr(parameter, "param_group", None)
+    return place if isinstance(place, dict) else None
 
 
-def _groups(params: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """One group for each part and factor, in the order of the first parameter of each."""
+def grouped(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter] | list[dict[str, Any]]:
+    """One group for each part and factor, in the order of the first parameter of each; as they are without any."""
+    params = list(parameters)
+    if not any(map(_place, params)):
+        return params
     groups: dict[tuple[str, float], list[nn.Parameter]] = {}
     for parameter in params:
         place = _place(parameter)

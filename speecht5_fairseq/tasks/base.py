@@ -1,6 +1,5 @@
 """What the tasks of all jobs share: options, manifests and their verification, training steps."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import Any, Optional
 
 import numpy as np
 from fairseq.data import Dictionary
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass import ChoiceEnum
 from omegaconf import II, MISSING
 
 from ..constants import CTC_BLANK_SYMBOL
@@ -19,7 +18,6 @@ from ..data.classes import ClassLabels
 from ..data.labels import TextLabels, UnitLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
 from ..data.piece_model import PieceModel
-from ..models.adapters import report
 from ..models.base_checkpoint import Bases
 from ..models.calls import check_model
 from ..models.contents import read_contents, saved_contents
@@ -31,17 +29,16 @@ from .epochs import PromptEpochs
 from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
-from .start import check_asked, check_backend, checkpoint_folders, is_fine_tuning, starting_checkpoint
+from .speed import SpeedConfig, speed_up, warn_of_speed
+from .start import check_asked, check_backend, checkpoint_folders, is_fine_tuning, log_learning, starting_checkpoint
 from .vocabularies import check_start, decoding_contents
-
-logger = logging.getLogger(__name__)
 
 START_OPTIONS = ("finetune_nets", "new_vocabulary", "new_nets")
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 
 
 @dataclass
-class SpeechTaskConfig(FairseqDataclass):
+class SpeechTaskConfig(SpeedConfig):
     """Options of every job that reads speech manifests."""
 
     data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
@@ -95,7 +92,6 @@ class SpeechTaskConfig(FairseqDataclass):
     path: Optional[str] = II("common_eval.path")
     restore_file: str = II("checkpoint.restore_file")
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    cpu: bool = II("common.cpu")
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
@@ -183,14 +179,13 @@ class SpeechT5Task(PromptEpochs):
         model = super().build_model(cfg, from_checkpoint)
         if not from_checkpoint:
             self._check_start(model)
-            report(model)
-            for line in (*model.freezing.lines, *model.rates.lines):
-                logger.info(line)
-            for option in model.freezing.without_effect:
-                logger.warning("no effect: %s; nothing there ever learns", option)
+            log_learning(model)
+            speed_up(model, self.cfg)
         elif self.cfg.finetune_from_model is None:
             why = "they are for fairseq-train --finetune-from-model"
             warn_without_effect(self.cfg, SpeechTaskConfig, START_OPTIONS, why)
+        if from_checkpoint and not self.own_options:
+            warn_of_speed(self.cfg)
         return model
 
     def _check_start(self, model) -> None:

@@ -24,7 +24,9 @@ def check_optimizer(model: SpeechT5Model, optimizer: FairseqOptimizer) -> None:
             "--memory-efficient-fp16"
         )
     if not all(FACTOR in group for group in optimizer.optimizer.param_groups):
-        raise ValueError(f"{options} have no effect with this optimizer; give --optimizer speecht5_adam")
+        raise ValueError(
+            f"{options} have no effect with this optimizer; give --optimizer speecht5_adam or speecht5_fused_adam"
+        )
 
 
 def spare_frozen(model: SpeechT5Model, optimizer: FairseqOptimizer) -> None:

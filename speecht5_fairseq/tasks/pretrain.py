@@ -56,6 +56,7 @@ class PretrainTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: PretrainTaskConfig, **kwargs) -> "PretrainTask":
         task = cls(cfg, "pretrain_speech" if cfg.text_data is None else "pretrain")
+        task.own_options = kwargs.get("from_checkpoint", False)
         task.unit_vocabulary = find_units(task.label_dir / "dict.km.txt", task.contents)
         task.unit_symbols = own_symbols(task.unit_vocabulary.dictionary)
         task.units = unit_count(task.unit_vocabulary.dictionary)

@@ -81,6 +81,13 @@ OWN_FLAGS = (
         "new_vocabulary", False, "this code's: take a checkpoint of another dict.txt, the rows of its symbols by name"
     ),
     Flag("new_nets", "", "this code's: nets to start from initial values"),
+    Flag(
+        "matmul_precision",
+        "highest",
+        "this code's: float32 products with all digits (highest), about 3 (high) or 2 (medium)",
+        rule=one_of({name: name for name in ("highest", "high", "medium")}),
+    ),
+    Flag("compile_layers", False, "this code's: torch.compile of the Transformer layers, for GPUs"),
 )
 # Flags of the task that have one value here.
 FIXED_TASK: Fixed = {
@@ -165,6 +172,8 @@ def _common(args: Namespace) -> dict[str, Any]:
         "finetune_nets": ",".join(NETS.get(net, net) for net in nets),
         "new_vocabulary": args.new_vocabulary,
         "new_nets": args.new_nets,
+        "matmul_precision": args.matmul_precision,
+        "compile_layers": args.compile_layers,
     }
 
 

@@ -54,6 +54,7 @@ class S2CTask(SpeechT5Task):
     @classmethod
     def setup_task(cls, cfg: S2CTaskConfig, **kwargs) -> "S2CTask":
         task = cls(cfg, "s2c")
+        task.own_options = kwargs.get("from_checkpoint", False)
         task.classes, file = find_classes(task.dictionary_file, task.contents)
         task.dictionary_files = DictionaryFiles(classes=file)
         return task

@@ -1,14 +1,18 @@
 """What can be known of a run of fairseq's commands before its trainer or its model exists."""
 
+import logging
 from pathlib import Path
 
 from fairseq.utils import split_paths
 
+from ..models.adapters import report
 from ..models.checkpoint import Start
 from ..models.freezing import OPTIONS as FREEZING_OPTIONS
 from ..models.new_nets import check_base
 from ..models.partial import whole_state
 from ..models.speecht5 import SpeechT5Model
+
+logger = logging.getLogger(__name__)
 
 TORCH_DDP = ("c10d", "pytorch_ddp")  # fairseq's names of torch's own DistributedDataParallel; the second is its default
 LAST = "checkpoint_last.pt"  # fairseq's default of --restore-file, which it looks for in --save-dir
@@ -98,3 +102,16 @@ def without_gradient(model: SpeechT5Model) -> list[str]:
         and speech.mask_embedding.requires_grad,
     }
     return [cause for cause, present in causes.items() if present]
+
+
+def log_learning(model: SpeechT5Model) -> None:
+    """Log what is frozen, and at which rates the rest learns.
+
+    Raises:
+        ValueError: see ``report``.
+    """
+    report(model)
+    for line in (*model.freezing.lines, *model.rates.lines):
+        logger.info(line)
+    for option in model.freezing.without_effect:
+        logger.warning("no effect: %s; nothing there ever learns", option)

@@ -1,5 +1,7 @@
 """fairseq-train: pre-training, fine-tuning, resuming, and two processes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from commands import LEGACY, NOISE, differing, load, logged, pretraining, recognition, run, two_processes
@@ -40,6 +42,26 @@ def test_fine_tuning_resumes_bit_for_bit(data, pretrained, recognizer, tmp_path,
     run("fairseq-train", *recognition(data, *options))
     straight, resumed = load(recognizer / "checkpoint_last.pt"), load(tmp_path / "checkpoint_last.pt")
     assert not differing(straight["model"], resumed["model"])
+
+
+def test_adam_changes_to_the_fused_one_and_back_and_resumes_bit_for_bit(data, recognizer, tmp_path):
+    """Each goes on from the third update of fairseq's adam, or of the fused one's run from there."""
+
+    def go_on(name: str, optimizer: str, start: Path) -> dict:
+        options = [*NOISE, "--freeze-encoder-updates", 2, "--restore-file", start, "--save-dir", tmp_path / name]
+        run("fairseq-train", *recognition(data, *options, "--save-interval-updates", 1, "--optimizer", optimizer))
+        return load(tmp_path / name / "checkpoint_last.pt")
+
+    fused = go_on("fused", "speecht5_fused_adam", recognizer / "checkpoint_1_2.pt")
+    third = tmp_path / "fused/checkpoint_1_3.pt"
+    assert not differing(go_on("resumed", "speecht5_fused_adam", third)["model"], fused["model"])
+    back = go_on("back", "adam", third)
+    straight = load(recognizer / "checkpoint_last.pt")
+    for end in (fused, back):
+        assert differing(end["model"], load(recognizer / "checkpoint_1_2.pt")["model"])
+        torch.testing.assert_close(end["model"], straight["model"], rtol=1e-4, atol=1e-5)
+        states = [each["last_optimizer_state"]["state"][0] for each in (end, straight)]
+        assert states[0].keys() == states[1].keys() and states[0]["step"] == states[1]["step"]
 
 
 def code_sums(checkpoint: dict, group: str) -> dict[str, torch.Tensor]:

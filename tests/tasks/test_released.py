@@ -159,6 +159,17 @@ def test_options_of_ours_for_a_start(data):
     assert task.cfg.new_nets == "" and not task.cfg.new_vocabulary
 
 
+def test_options_of_ours_for_speed(data):
+    cfg, task = trained(data, "s2t", "--matmul-precision", "medium", "--compile-layers", "--checkpoint-activations")
+    assert (task.cfg.matmul_precision, task.cfg.compile_layers) == ("medium", True)
+    assert config_from_released(cfg.model).checkpoint_activations
+    cfg, task = trained(data, "s2t")
+    assert (task.cfg.matmul_precision, task.cfg.compile_layers) == ("highest", False)
+    assert not config_from_released(cfg.model).checkpoint_activations
+    with pytest.raises(ValueError, match="--matmul-precision low: give highest, high or medium"):
+        trained(data, "s2t", "--matmul-precision", "low")
+
+
 def test_a_flag_that_does_nothing_gets_one_line(data, caplog):
     with caplog.at_level(logging.WARNING):
         cfg, task = trained(data, "s2t", "--pad-audio", "--random-crop")
