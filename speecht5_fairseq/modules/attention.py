@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from .chunked_attention import ChunkedAttention, chunks, of_rows
 from .positions import Relative
-from .precision import apply
+from .precision import apply, fused_by_compiler
 
 
 class KeyValue(NamedTuple):
@@ -104,7 +104,7 @@ class MultiheadAttention(nn.Module):
             mixed = weights.to(memory.value.dtype) @ memory.value
         elif relative is not None:
             mixed = _relative_attention(query, memory, relative, bias, dropout)
-        elif dropout > 0 and query.device.type == "cpu":  # no fused attention of torch's does this
+        elif dropout > 0 and query.device.type == "cpu" and not fused_by_compiler():  # torch's fused ones have none
             mixed = _chunked_attention(query, memory, bias, causal, dropout)
         else:
             mixed = F.scaled_dot_product_attention(
@@ -134,10 +134,12 @@ def _relative_attention(
 ) -> Tensor:
     query = query * query.size(-1) ** -0.5
     table, rows = relative
-    if torch.is_grad_enabled() and (query.requires_grad or memory.key.requires_grad or memory.value.requires_grad):
+    learns = torch.is_grad_enabled() and not fused_by_compiler()
+    if learns and (query.requires_grad or memory.key.requires_grad or memory.value.requires_grad):
         return apply(ChunkedAttention, query, memory.key, memory.value, table, rows, bias, dropout)
     mixed = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
-    for some, heads in chunks(query, memory.key):
+    whole = (slice(None), slice(None))
+    for some, heads in [whole] if fused_by_compiler() else chunks(query, memory.key):
         part = query[some, heads]
         term = torch.gather(part @ table.T, -1, rows.expand(*part.shape[:2], *rows.shape))
         term = term if bias is None else term.add_(of_rows(bias, some))

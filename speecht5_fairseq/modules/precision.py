@@ -1,4 +1,4 @@
-"""Own operations under autocast (fairseq's --amp), and what the device has of bfloat16."""
+"""Own operations under autocast (fairseq's --amp) and under torch.compile, and what the device has of bfloat16."""
 
 from __future__ import annotations
 
@@ -32,3 +32,8 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def fused_by_compiler() -> bool:
+    """Whether torch.compile is at work: on torch's operations, since it cannot look into own ones."""
+    return torch.compiler.is_compiling()

@@ -89,21 +89,32 @@ def test_less_is_kept(options):
     assert less < 0.5 * everything
 
 
-@pytest.mark.parametrize("part", ["encoder.layers.0", "decoder.layers.0", "speech_encoder_prenet.extractor.convs.0"])
-def test_every_part_is_computed_twice_in_training_and_once_without_gradient(part, monkeypatch):
+@pytest.mark.parametrize("part", ["encoder.layers.0", "decoder.layers.0"])
+def test_every_layer_is_computed_twice_in_training_and_once_without_gradient(part):
     model, calls = tiny_model("s2t", checkpoint_activations=True).train(), []
-    module = model.get_submodule(part)
-    if part.endswith("convs.0"):
-        module, extractor = model.speech_encoder_prenet.extractor, model.speech_encoder_prenet.extractor
-        first = extractor._first
-        monkeypatch.setattr(extractor, "_first", lambda *inputs: calls.append(1) or first(*inputs))
-    else:
-        module.register_forward_pre_hook(lambda *_: calls.append(1))
+    model.get_submodule(part).register_forward_pre_hook(lambda *_: calls.append(1))
     step(model)
     assert len(calls) == 2
     with torch.no_grad():
         model(**speech_source(*SAMPLES), prev_output_tokens=text_tokens(6, 4))
     assert len(calls) == 3
+
+
+def test_so_are_both_parts_of_the_extractor(monkeypatch):
+    model, calls = tiny_model("s2t", checkpoint_activations=True).train(), []
+    extractor = model.speech_encoder_prenet.extractor
+    layers = extractor._further
+    monkeypatch.setattr(
+        extractor,
+        "_further",
+        lambda states, weights, norms: calls.append(len(weights)) or layers(states, weights, norms),
+    )
+    step(model)
+    widest, others = 1, len(extractor.layers) - 2
+    assert sorted(calls) == sorted([widest, others] * 2)
+    with torch.no_grad():
+        model(**speech_source(*SAMPLES), prev_output_tokens=text_tokens(6, 4))
+    assert sum(calls[4:]) == len(extractor.layers) - 1
 
 
 def test_results_of_any_kind_pass():
