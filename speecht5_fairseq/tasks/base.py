@@ -9,8 +9,7 @@ from typing import Any, Optional
 
 import numpy as np
 from fairseq.data import Dictionary
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.tasks import FairseqTask
+from fairseq.dataclass import ChoiceEnum
 from omegaconf import II, MISSING
 
 from ..constants import CTC_BLANK_SYMBOL
@@ -28,6 +27,7 @@ from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
 from ..models.signal_values import check_signal
+from .bad_updates import BadUpdatesConfig, GuardedTask
 from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
@@ -41,7 +41,7 @@ VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 
 
 @dataclass
-class SpeechTaskConfig(FairseqDataclass):
+class SpeechTaskConfig(BadUpdatesConfig):
     """Options of every job that reads speech manifests."""
 
     data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
@@ -100,7 +100,7 @@ class SpeechTaskConfig(FairseqDataclass):
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
-class SpeechT5Task(FairseqTask):
+class SpeechT5Task(GuardedTask):
     """A job: which nets, which data. Subclasses name the job and load its data sets.
 
     Attributes:

@@ -81,6 +81,7 @@ OWN_FLAGS = (
         "new_vocabulary", False, "this code's: take a checkpoint of another dict.txt, the rows of its symbols by name"
     ),
     Flag("new_nets", "", "this code's: nets to start from initial values"),
+    Flag("max_bad_updates", 10, "this code's: updates in a row that may have a loss that is not finite", rule=COUNT),
 )
 # Flags of the task that have one value here.
 FIXED_TASK: Fixed = {
@@ -165,6 +166,7 @@ def _common(args: Namespace) -> dict[str, Any]:
         "finetune_nets": ",".join(NETS.get(net, net) for net in nets),
         "new_vocabulary": args.new_vocabulary,
         "new_nets": args.new_nets,
+        "max_bad_updates": args.max_bad_updates,
     }
 
 

@@ -3,7 +3,9 @@
 import shutil
 
 import pytest
-from commands import pretraining, recognition, run
+import soundfile
+import torch
+from commands import load, pretraining, recognition, run
 from helpers import write_lines
 
 
@@ -59,3 +61,25 @@ def test_an_unknown_value_of_an_option(data, tmp_path):
     output = run("fairseq-train", *recognition(data, *options), fails=True)
     assert "argument --extractor-norm: invalid choice: 'batch' (choose from" in output
     assert "group" in output and "layer" in output
+
+
+def test_losses_that_are_not_finite(copy, tmp_path):
+    """A row loud beyond float32: it is named and the run goes on, or ends with the state of before in a file."""
+    wave, rate = soundfile.read(copy.s2t / "audio_train" / "2.wav")
+    soundfile.write(copy.s2t / "audio_train" / "2.wav", wave * 1e38, rate, subtype="FLOAT")
+    manifest = copy.s2t / "train.tsv"
+    lines = manifest.read_text().splitlines()
+    write_lines(manifest, [str(copy.s2t / "audio_train"), *lines[1:]])
+    options = [*recognition(copy, "--batch-size", 1, "--max-update", 8), "--save-dir"]
+    output = run("fairseq-train", *options, tmp_path / "on")
+    (line,) = (line for line in output.splitlines() if "a loss is not finite" in line)
+    assert f"its batch is left out: ce nan, nll nan, ctc nan of {manifest}:" in line
+    assert '"train_bad_batches": "1"' in output
+    assert all(
+        torch.isfinite(tensor).all() for tensor in load(tmp_path / "on" / "checkpoint_last.pt")["model"].values()
+    )
+    output = run("fairseq-train", *options, tmp_path / "end", "--max-bad-updates", 0, fails=True)
+    assert "BadUpdatesError" in output.splitlines()[-1] and f"of {manifest}:" in output.splitlines()[-1]
+    assert "NaN detected in output of" in output
+    state = load(tmp_path / "end" / "crash.pt")["model"]
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
