@@ -55,8 +55,8 @@ class CodebookWatch:
         if self.under == self.updates:
             groups, entries = counts.shape
             logger.warning(
-                "the codes' perplexity has been under --codebook-perplexity-bound %g for %d updates (now %.2f, of %d to "
-                "%d): the codebook has collapsed. Go on from an earlier checkpoint with a higher --diversity-weight, a "
-                "higher --gumbel-end or a lower --lr",
+                "the codes' perplexity has been under --codebook-perplexity-bound %g for %d updates (now %.2f, of %d "
+                "to %d): the codebook has collapsed. Go on from an earlier checkpoint with a higher "
+                "--diversity-weight, a higher --gumbel-end or a lower --lr",
                 *(self.bound, self.updates, found, groups, groups * entries),
             )
