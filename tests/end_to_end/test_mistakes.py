@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from commands import load, pretraining, recognition, run
+from commands import LEGACY, load, pretraining, recognition, run, two_processes
 from helpers import write_lines
 
 
@@ -80,3 +80,14 @@ def test_losses_that_are_not_finite(copy, tmp_path):
     assert f"ctc inf of {manifest}:4. If it is always the same rows" in output.splitlines()[-1]
     options[-1:] = ["--restore-file", tmp_path / "end" / "crash.pt", "--reset-dataloader", "--save-dir"]
     assert "Loaded checkpoint" in run("fairseq-train", *options, tmp_path / "again", "--max-update", 9)
+
+
+def test_a_bad_batch_of_one_process_leaves_two_with_the_same_weights(copy, tmp_path):
+    """fairseq checks after each update that the gradients of all agree; the other's batch makes the update alone."""
+    text = copy.s2t / "train.txt"
+    lines = text.read_text(encoding="utf-8").splitlines()
+    write_lines(text, [*lines[:2], " ".join([lines[2]] * 20), *lines[3:]])
+    options = ["--batch-size", 1, "--keep-infinite-ctc", *LEGACY, "--save-dir", tmp_path / "out"]
+    output = two_processes(*recognition(copy, *options))
+    assert output.count("a loss is not finite") == 1 and '"bad_batches": "1"' in output
+    assert load(tmp_path / "out" / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == 4
