@@ -103,6 +103,10 @@ class SizedDataset(FairseqDataset):
         """Where the dataset, or one of its items, stands: the start of an error message."""
         raise NotImplementedError
 
+    def places(self, batch: dict) -> list[str]:
+        """Where each item of a batch stands."""
+        return [self.describe(index % len(self)) for index in batch["id"].tolist()]
+
 
 class SpeechLimits(TypedDict, total=False):
     """Keyword arguments that every speech dataset hands on to `SpeechDataset`, which explains them."""

@@ -14,11 +14,21 @@ from tqdm import tqdm
 
 from ..constants import SAMPLE_RATE
 from .classes import ClassLabels
+from .columns import JOB_COLUMNS
 from .errors import DataError, ManifestError, listed
 from .file_states import digest, file_states
 from .labels import TextLabels, UnitLabels, check_count
 from .manifest import Manifest
-from .row_checks import LabelCounts, check_audio, check_class, check_speaker, check_text, check_units, named_counts
+from .row_checks import (
+    LabelCounts,
+    check_audio,
+    check_class,
+    check_speaker,
+    check_text,
+    check_units,
+    count_too_long,
+    named_counts,
+)
 from .stamp import Stamp
 
 logger = logging.getLogger(__name__)
@@ -39,6 +49,7 @@ class Report:
         hours: of audio, by the rows' sample counts.
         units, tokens: of the checked rows' labels.
         unknown: symbols that the dictionary lacks, with their counts; the commonest 20.
+        too_long: texts that are longer than CTC can align with their frames; `too_long_rows` are the first of them.
         problems: `FILE:LINE: what is wrong (value); mend`, in order; the first thousand.
         total_problems: all of them.
         bad_rows: row index -> what is wrong with it.
@@ -52,6 +63,8 @@ class Report:
     units: int = 0
     tokens: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
+    too_long: int = 0
+    too_long_rows: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     total_problems: int = 0
     bad_rows: dict[int, str] = field(default_factory=dict)
@@ -68,6 +81,15 @@ class Report:
         """
         if self.total_problems:
             raise ManifestError(listed(self.problems, self.total_problems))
+
+    def log(self) -> None:
+        """The summary, and a warning of texts that are no error: cross-entropy learns of them, CTC does not."""
+        logger.info(self.summary())
+        if self.too_long:
+            problem = "texts have more symbols than their speech has encoder frames; CTC learns nothing of them"
+            mend = "correct or delete the rows, or make larger pieces"
+            rows = listed(self.too_long_rows, self.too_long)
+            logger.warning("%s: %d %s; %s:\n%s", self.name, self.too_long, problem, mend, rows)
 
     def summary(self) -> str:
         """One line for the log."""
@@ -124,12 +146,12 @@ def verify(
     passed = stamp.load(level, LEVELS[: LEVELS.index(level) + 1])
     if passed is not None:
         report = replace(report, from_stamp=True, **passed)
-        logger.info(report.summary())
+        report.log()
         return report
     checker.run(_rows(manifest, level), report, progress)
-    logger.info(report.summary())
+    report.log()
     if not report.total_problems:
-        stored = ("checked", "units", "tokens", "unknown")
+        stored = ("checked", "units", "tokens", "unknown", "too_long", "too_long_rows")
         stamp.save(level, {name: getattr(report, name) for name in stored})
     return report
 
@@ -169,6 +191,7 @@ class _Checker:
                     bar.update()
         report.checked = len(rows)
         report.units, report.tokens = self.counts.units, self.counts.tokens
+        report.too_long, report.too_long_rows = self.counts.too_long, self.counts.too_long_rows
         report.unknown = dict(self.counts.unknown.most_common(_COMMON))
 
     def files(self, index: int) -> list[str]:
@@ -189,6 +212,8 @@ class _Checker:
             problems += check_class(self.classes, index)
         if self.text is not None:
             problems += check_text(self.text, index, self.counts)
+            if self.manifest.columns == JOB_COLUMNS["s2t"]:
+                count_too_long(self.manifest, self.text, index, self.counts)
         return problems
 
     def stamp(self, level: str) -> Stamp:

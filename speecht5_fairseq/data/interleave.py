@@ -160,6 +160,11 @@ class JointPretrainDataset(FairseqDataset):
             batch |= {"id": torch.tensor(ids, dtype=torch.int64), "nsentences": len(ids)}
         return batch
 
+    def places(self, batch: dict) -> list[str]:
+        """Where each utterance and text of a batch, or of one of its parts, stands."""
+        parts = {"speech": self.speech, "text": self.text}
+        return [place for name, part in parts.items() if name in batch for place in part.places(batch[name])]
+
     def _parts(self) -> list[PretrainSpeechDataset | PretrainTextDataset]:
         return [self.speech] if self.text is None else [self.speech, self.text]
 

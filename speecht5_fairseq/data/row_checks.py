@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..constants import SAMPLE_RATE
+from ..constants import ENCODER_STRIDE, ENCODER_WINDOW, SAMPLE_RATE
 from .audio import audio_info, read_audio, read_speaker
 from .classes import ClassLabels
-from .errors import AudioError, ManifestError
+from .errors import MAX_LISTED, AudioError, ManifestError
 from .labels import TextLabels, UnitLabels
 from .manifest import Manifest
 
@@ -26,6 +27,8 @@ class LabelCounts:
     units: int = 0
     tokens: int = 0
     unknown: Counter = field(default_factory=Counter)  # symbol that the dictionary lacks -> times
+    too_long: int = 0  # texts that CTC cannot align
+    too_long_rows: list[str] = field(default_factory=list)  # the first of them, FILE:LINE and why
 
 
 def named_counts(unknown: Mapping[str, int]) -> str:
@@ -104,3 +107,22 @@ def check_text(labels: TextLabels, index: int, counts: LabelCounts) -> list[str]
         problem = f"every symbol is unknown to the dictionary ({' '.join(pieces[:10])!r})"
         return [str(labels.error(index, problem, "encode the text with the dictionary's own sentencepiece model"))]
     return []
+
+
+def count_too_long(manifest: Manifest, labels: TextLabels, index: int, counts: LabelCounts) -> None:
+    """Count the text of a row that has more symbols than its frames can hold: CTC learns nothing of it.
+
+    CTC needs a frame for each symbol and one for the blank between two equal neighbours.
+    """
+    try:
+        symbols = [labels.dictionary.index(piece) for piece in labels.pieces(index)]
+    except ManifestError:  # `check_text` tells of it
+        return
+    needed = len(symbols) + sum(first == second for first, second in itertools.pairwise(symbols))
+    frames = max(0, (int(manifest.samples[index]) - ENCODER_WINDOW) // ENCODER_STRIDE + 1)
+    if needed <= frames:
+        return
+    counts.too_long += 1
+    if len(counts.too_long_rows) < MAX_LISTED:
+        place = f"{manifest.file}:{manifest.line_number(index)}"
+        counts.too_long_rows.append(f"{place}: {len(symbols)} symbols need {needed} frames, it has {frames}")

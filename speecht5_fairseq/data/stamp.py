@@ -11,7 +11,7 @@ from .atomic import atomic_text
 
 logger = logging.getLogger(__name__)
 
-STAMP_VERSION = 2  # raise it when the checks change, so that older stamps no longer count
+STAMP_VERSION = 3  # raise it when the checks change, so that older stamps no longer count
 
 
 class Stamp:

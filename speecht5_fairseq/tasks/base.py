@@ -25,6 +25,7 @@ from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
 from ..models.signal_values import check_signal
+from .bad_updates import BadUpdatesConfig, GuardedTask
 from .epochs import PromptEpochs
 from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
@@ -38,7 +39,7 @@ VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 
 
 @dataclass
-class SpeechTaskConfig(SpeedConfig):
+class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig):
     """Options of every job that reads speech manifests."""
 
     data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
@@ -96,7 +97,7 @@ class SpeechTaskConfig(SpeedConfig):
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
-class SpeechT5Task(PromptEpochs):
+class SpeechT5Task(GuardedTask, PromptEpochs):
     """A job: which nets, which data. Subclasses name the job and load its data sets.
 
     Attributes:

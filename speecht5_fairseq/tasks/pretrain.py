@@ -1,9 +1,10 @@
 """Task of joint pre-training on unlabelled speech and text."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Optional
 
+from fairseq.criterions import FairseqCriterion
 from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
@@ -16,6 +17,7 @@ from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_bi
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
+from .codebook import CodebookConfig, CodebookWatch
 from .vocabularies import find_text, find_units
 
 TEXT_BREAKS = ChoiceEnum(list(BREAK_MODES))
@@ -25,7 +27,7 @@ TEXT_OPTIONS = (
 
 
 @dataclass
-class PretrainTaskConfig(SpeechTaskConfig):
+class PretrainTaskConfig(CodebookConfig, SpeechTaskConfig):
     unit_rate: int = field(default=ENCODER_FRAME_RATE, metadata={"help": "units a second in {split}.km"})
     crop_samples: int = field(default=250_000, metadata={"help": "longest crop of an utterance, in samples"})
     text_data: Optional[str] = field(
@@ -53,6 +55,12 @@ class PretrainTask(SpeechT5Task):
     columns = "pretrain"
     unit_vocabulary: Vocabulary
 
+    def __init__(self, cfg: PretrainTaskConfig, job: str) -> None:
+        super().__init__(cfg, job)
+        self.codebook = CodebookWatch(
+            bound=self.cfg.codebook_perplexity_bound, updates=self.cfg.codebook_perplexity_updates
+        )
+
     @classmethod
     def setup_task(cls, cfg: PretrainTaskConfig, **kwargs) -> "PretrainTask":
         task = cls(cfg, "pretrain_speech" if cfg.text_data is None else "pretrain")
@@ -67,6 +75,20 @@ class PretrainTask(SpeechT5Task):
             task.text_dictionary, file = find_text(Path(cfg.text_data) / "dict.txt", task.contents)
             task.dictionary_files = task.dictionary_files._replace(text=file)
         return task
+
+    def build_model(self, cfg, from_checkpoint: bool = False):
+        """The job's model; the options of a codebook need one."""
+        model = super().build_model(cfg, from_checkpoint)
+        if model.quantizer is None:
+            names = [option.name for option in fields(CodebookConfig) if not option.name.startswith("_")]
+            warn_without_effect(self.cfg, PretrainTaskConfig, names, "they need --codebook-prob above 0")
+        return model
+
+    def reduce_metrics(self, logging_outputs: list[dict], criterion: FairseqCriterion) -> None:
+        """fairseq's sums; in training the codes are watched."""
+        super().reduce_metrics(logging_outputs, criterion)
+        if criterion.training:
+            self.codebook.note(logging_outputs)
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
         """Open and verify a split: "NAME" of speech and of text, or "SPEECH|TEXT" where their names differ."""

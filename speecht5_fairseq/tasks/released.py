@@ -88,6 +88,7 @@ OWN_FLAGS = (
         rule=one_of({name: name for name in ("highest", "high", "medium")}),
     ),
     Flag("compile_layers", False, "this code's: torch.compile of the Transformer layers, for GPUs"),
+    Flag("max_bad_updates", 10, "this code's: updates in a row that may have a loss that is not finite", rule=COUNT),
 )
 # Flags of the task that have one value here.
 FIXED_TASK: Fixed = {
@@ -174,6 +175,7 @@ def _common(args: Namespace) -> dict[str, Any]:
         "new_nets": args.new_nets,
         "matmul_precision": args.matmul_precision,
         "compile_layers": args.compile_layers,
+        "max_bad_updates": args.max_bad_updates,
     }
 
 

@@ -216,3 +216,18 @@ def test_read_only_folder_is_no_obstacle(tmp_path, monkeypatch):
     tiny_manifest(tmp_path, 2)
     verify_s2t(tmp_path).raise_problems()
     assert not (tmp_path / "train.tsv.verified").exists()
+
+
+def test_texts_too_long_for_ctc_are_named_and_no_error(tmp_path, caplog):
+    """16,000 samples are 49 frames: 49 symbols fit, but not where neighbours are equal five times."""
+    tiny_manifest(tmp_path, 3, samples=[16_000] * 3)
+    texts = ["A B " * 24 + "A", "A A " * 2 + "A B " * 22 + "B", "A " * 25]
+    for line, text in enumerate(texts, 1):
+        set_line(tmp_path / "train.txt", line, text.strip())
+    expected = f"{tmp_path}/train.tsv:3: 49 symbols need 54 frames, it has 49"
+    for stamped in (False, True):
+        report = verify_s2t(tmp_path)
+        assert report.from_stamp == stamped
+        assert (report.too_long, report.too_long_rows, report.total_problems) == (1, [expected], 0)
+        assert "train.tsv: 1 texts have more symbols" in caplog.text and expected in caplog.text
+        caplog.clear()

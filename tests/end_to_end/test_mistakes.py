@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from commands import pretraining, recognition, run
+import torch
+from commands import LEGACY, load, pretraining, recognition, run, two_processes
 from helpers import write_lines
 
 
@@ -59,3 +60,34 @@ def test_an_unknown_value_of_an_option(data, tmp_path):
     output = run("fairseq-train", *recognition(data, *options), fails=True)
     assert "argument --extractor-norm: invalid choice: 'batch' (choose from" in output
     assert "group" in output and "layer" in output
+
+
+def test_losses_that_are_not_finite(copy, tmp_path):
+    """Text beyond its frames: the row is named and the run goes on, or ends with the state of before in a file."""
+    text, manifest = copy.s2t / "train.txt", copy.s2t / "train.tsv"
+    lines = text.read_text(encoding="utf-8").splitlines()
+    write_lines(text, [*lines[:2], " ".join([lines[2]] * 20), *lines[3:]])
+    options = [*recognition(copy, "--batch-size", 1, "--max-update", 8, "--keep-infinite-ctc"), "--save-dir"]
+    output = run("fairseq-train", *options, tmp_path / "on")
+    (line,) = (line for line in output.splitlines() if "a loss is not finite" in line)
+    assert line.endswith(f"its batch is left out: ctc inf of {manifest}:4")
+    assert '"bad_batches": "1"' in output
+    last = load(tmp_path / "on" / "checkpoint_last.pt")
+    assert all(torch.isfinite(tensor).all() for tensor in last["model"].values())
+    assert last["optimizer_history"][-1]["num_updates"] == 8
+    output = run("fairseq-train", *options, tmp_path / "end", "--max-bad-updates", 0, fails=True)
+    assert f"BadUpdatesError: update {line.split('update ')[1].split(':')[0]}: 1 updates in a row" in output
+    assert f"ctc inf of {manifest}:4. If it is always the same rows" in output.splitlines()[-1]
+    options[-1:] = ["--restore-file", tmp_path / "end" / "crash.pt", "--reset-dataloader", "--save-dir"]
+    assert "Loaded checkpoint" in run("fairseq-train", *options, tmp_path / "again", "--max-update", 9)
+
+
+def test_a_bad_batch_of_one_process_leaves_two_with_the_same_weights(copy, tmp_path):
+    """fairseq checks after each update that the gradients of all agree; the other's batch makes the update alone."""
+    text = copy.s2t / "train.txt"
+    lines = text.read_text(encoding="utf-8").splitlines()
+    write_lines(text, [*lines[:2], " ".join([lines[2]] * 20), *lines[3:]])
+    options = ["--batch-size", 1, "--keep-infinite-ctc", *LEGACY, "--save-dir", tmp_path / "out"]
+    output = two_processes(*recognition(copy, *options))
+    assert output.count("a loss is not finite") == 1 and '"bad_batches": "1"' in output
+    assert load(tmp_path / "out" / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == 4
