@@ -7,10 +7,12 @@ that returns lists only.
 
 from __future__ import annotations
 
+import logging
 import os
 import pkgutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -61,20 +63,19 @@ def _batch(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
 def dask_cluster(scheduler: str | None, n_workers: int) -> Iterator[Cluster]:
     """Workers of the Dask scheduler at the address `scheduler`, or without one of `n_workers` processes started here.
 
-    Raises ImportError without dask, ConnectionError where no scheduler answers, RuntimeError where it has no workers or
-    one of them cannot import this package.
+    Raises ImportError without dask, ConnectionError where no scheduler answers, RuntimeError where it has no workers,
+    where one of them cannot import this package, and, from a task, where Dask gave up after several killed workers.
     """
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ImportError('--backend dask needs Dask: pip install "dask[distributed]"') from error
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # each connection would be a line
     with ExitStack() as stack:
         address: Any = scheduler
         if scheduler is None:
-            local = LocalCluster(
-                n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-            )
-            address = stack.enter_context(local)
+            options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": 0}
+            address = stack.enter_context(LocalCluster(n_workers=n_workers, threads_per_worker=1, **options))
         try:
             client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
         except (OSError, ValueError) as error:
@@ -85,10 +86,26 @@ def dask_cluster(scheduler: str | None, n_workers: int) -> Iterator[Cluster]:
         _check_dask_workers(client, scheduler)
         yield Cluster(
             lambda: sum(client.nthreads().values()),
-            lambda value: client.scatter(value, broadcast=True, hash=False),
+            lambda value: client.submit(_same, value, pure=False),  # made again where a worker is lost; scatter is not
             lambda function, handle, batch: client.submit(function, handle, batch, pure=False),
-            lambda future: future.result(),
+            _dask_result,
         )
+
+
+def _same(value: Item) -> Item:
+    return value
+
+
+def _dask_result(future: Any) -> Any:
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except (KilledWorker, CancelledError) as error:
+        raise RuntimeError(
+            f"Dask gave a task up ({error}); workers that end like this have often run out of memory: look at their "
+            "logs, start fewer on a machine, or give each more (dask worker --memory-limit)"
+        ) from error
 
 
 def _check_dask_workers(client: Any, scheduler: str | None) -> None:

@@ -30,8 +30,8 @@ def add_jobs_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="a running cluster, all of whose workers are used: tcp://HOST:8786 (dask), ray://HOST:10001 or auto (ray); "
-        "without it one is started on this machine",
+        help="a running cluster, with all its workers: tcp://HOST:8786 (dask), ray://HOST:10001 or auto (ray); "
+        "default: one is started on this machine",
     )
 
 
