@@ -83,7 +83,8 @@ def dask_cluster(scheduler: str | None, n_workers: int) -> Iterator[Cluster]:
                 f"--scheduler {scheduler}: no Dask scheduler answers ({error}); give the address that `dask scheduler` "
                 "printed (tcp://HOST:8786)"
             ) from error
-        _check_dask_workers(client, scheduler)
+        if scheduler is not None:
+            _check_dask_workers(client, scheduler)
         yield Cluster(
             lambda: sum(client.nthreads().values()),
             lambda value: client.submit(_same, value, pure=False),  # made again where a worker is lost; scatter is not
@@ -108,7 +109,7 @@ def _dask_result(future: Any) -> Any:
         ) from error
 
 
-def _check_dask_workers(client: Any, scheduler: str | None) -> None:
+def _check_dask_workers(client: Any, scheduler: str) -> None:
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError as error:
@@ -153,7 +154,8 @@ def ray_cluster(scheduler: str | None, n_workers: int) -> Iterator[Cluster]:
             "on a machine where `ray start` ran"
         ) from error
     try:
-        _check_ray_workers(ray)
+        if scheduler is not None:
+            _check_ray_workers(ray)
         submit = ray.remote(_unwrapped)
         yield Cluster(
             lambda: int(ray.cluster_resources().get("CPU", 1)),
