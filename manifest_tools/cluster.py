@@ -7,9 +7,11 @@ that returns lists only.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import pkgutil
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -112,7 +114,7 @@ def _dask_result(future: Any) -> Any:
 def _check_dask_workers(client: Any, scheduler: str) -> None:
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    except TimeoutError as error:
+    except asyncio.TimeoutError as error:  # Python 3.10 has another TimeoutError beside it
         raise RuntimeError(
             f"--scheduler {scheduler}: no worker within {CONNECT_SECONDS} s; start some: dask worker {scheduler}"
         ) from error
@@ -135,7 +137,7 @@ def ray_cluster(scheduler: str | None, n_workers: int) -> Iterator[Cluster]:
     """Workers of the Ray cluster at `scheduler` ("auto": the one of this machine), or of a local one of `n_workers`.
 
     Raises ImportError without Ray, ConnectionError where no cluster answers, RuntimeError where a worker cannot import
-    this package.
+    this package, and, from a task, where Ray gave up after several killed workers.
     """
     try:
         import ray
@@ -143,8 +145,8 @@ def ray_cluster(scheduler: str | None, n_workers: int) -> Iterator[Cluster]:
         raise ImportError('--backend ray needs Ray: pip install "ray[default]"') from error
     options: dict[str, Any] = {"address": scheduler}
     if scheduler is None:
-        # workers started here get this process's import path; Ray's own usage reports stay off
-        environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}}
+        # Workers started here get this process's import path, as Dask's do.
+        environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}}
         options = {"address": "local", "num_cpus": n_workers, "include_dashboard": False, "runtime_env": environment}
     try:
         ray.init(log_to_driver=False, **options)
@@ -185,3 +187,8 @@ def _ray_result(ray: Any, future: Any) -> Any:
         return ray.get(future)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error  # Ray's own message is the whole traceback of the worker
+    except ray.exceptions.RayError as error:
+        raise RuntimeError(
+            f"Ray gave a task up ({error}); workers that end like this have often run out of memory: look at their logs, "
+            "or start fewer on a machine"
+        ) from error

@@ -118,6 +118,17 @@ def test_a_bad_row_is_named_from_a_worker(scheduler, tmp_path):
         prepare_units(tmp_path, ("train",), fitting=Fitting(clusters=4))
 
 
+def test_no_worker(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with (
+        distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        pytest.raises(RuntimeError, match="no worker within 1 s; start some: dask worker tcp:"),
+        on_backend("dask", scheduler=empty.scheduler_address),
+    ):
+        raise AssertionError("the block runs")
+
+
 def test_no_scheduler_no_package(scheduler, monkeypatch):
     monkeypatch.setattr(cluster, "NEEDED", ("manifest_tools", "absent_package"))
     with (
