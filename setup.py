@@ -44,6 +44,9 @@ RUNTIME = [
 # What manifest_tools imports besides (k-means units).
 DATA_PREPARATION = ["joblib", "scikit-learn"]
 
+# manifest_tools --backend dask; Ray (--backend ray) is installed by hand, `pip install "ray[default]"`.
+CLUSTER = ["dask[distributed]"]
+
 TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "transformers>=4.40", "librosa>=0.10"]
 BENCH = ["transformers>=4.40", "matplotlib"]
 DEMO = ["G722", "num2words"]
@@ -67,11 +70,12 @@ setup(
     entry_points={"console_scripts": ["speecht5 = speecht5_fairseq.interface.command:main"]},
     install_requires=FAIRSEQ + RUNTIME + DATA_PREPARATION,
     extras_require={
-        "test": TEST + SPEECH,
+        "test": TEST + SPEECH + CLUSTER,
         "bench": BENCH,
         "demo": DEMO + SPEECH,
         "speech": SPEECH,
         "convert": CONVERT,
         "speakers": SPEAKERS,
+        "cluster": CLUSTER,
     },
 )

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
 from .check import check_data
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import (
     add_corpus_options,
     add_extractor_option,
@@ -32,7 +32,6 @@ from .corpora import (
 from .files import SPLITS, read_lines
 from .headers import measure
 from .left_out import LeftOut, count_kinds, left_out_file, write_left_out
-from .parallel import default_jobs
 from .summary import SplitSize
 from .updates import update_lines, update_manifest
 from .voices import Audio, make_vectors, unusable
@@ -227,8 +226,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    level, n_jobs, normaliser = options.pop("check"), options.pop("jobs") or default_jobs(), options.pop("normalise")
-    sizes = prepare_cmu_arctic(**options, normaliser=normaliser, n_jobs=n_jobs)
+    level, normaliser = options.pop("check"), options.pop("normalise")
+    with workers(options) as n_jobs:
+        sizes = prepare_cmu_arctic(**options, normaliser=normaliser, n_jobs=n_jobs)
     finish(sizes, check_data("s2s", options["out"], splits=[size.split for size in sizes], level=level))
 
 

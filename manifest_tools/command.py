@@ -1,4 +1,4 @@
-"""What every command line shares: errors without a traceback, the option for processes."""
+"""What every command line shares: errors without a traceback, the options for processes and clusters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,40 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from .parallel import BACKENDS, on_backend
 
 
 def add_jobs_option(parser: argparse.ArgumentParser) -> None:
-    """Add --jobs, stored as `jobs` (0: all cores)."""
-    parser.add_argument("--jobs", type=int, default=0, help="processes to use (default 0: one a core)")
+    """Add --jobs, --backend and --scheduler, which `workers` reads."""
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=0,
+        help="processes to use, or workers of a cluster started here (default 0: one a core)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=BACKENDS[0],
+        help="what runs them: loky, processes of this machine (default); dask or ray, a cluster",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a running cluster, with all its workers: tcp://HOST:8786 (dask), ray://HOST:10001 or auto (ray); "
+        "default: one is started on this machine",
+    )
+
+
+def workers(options: dict[str, Any]) -> AbstractContextManager[int]:
+    """Take the options of `add_jobs_option` out of `options`; inside the block the work runs where they say.
+
+    The block's value is n_jobs for the tool's function.
+    """
+    return on_backend(options.pop("backend"), scheduler=options.pop("scheduler"), jobs=options.pop("jobs"))
 
 
 def run(main: Callable[[], None]) -> None:

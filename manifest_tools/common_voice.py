@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import (
     add_corpus_options,
     add_length_options,
@@ -40,7 +40,6 @@ from .label_vocabulary import (
 )
 from .labelled import Lengths, Selection, select_spoken, write_labelled, write_speaker_table
 from .left_out import LeftOut
-from .parallel import default_jobs
 from .segments import FORMATS, Folders, Segment, check_format, cut_segments
 from .summary import SplitSize
 from .tables import read_rows
@@ -202,9 +201,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
     tables = {split: options.pop(split) for split in TABLES}
-    level, n_jobs, normaliser = options.pop("check"), options.pop("jobs") or default_jobs(), options.pop("normalise")
+    level, normaliser = options.pop("check"), options.pop("normalise")
     vocabulary = vocabulary_options(options)
-    sizes = prepare_common_voice(**options, tables=tables, normaliser=normaliser, vocabulary=vocabulary, n_jobs=n_jobs)
+    with workers(options) as n_jobs:
+        sizes = prepare_common_voice(
+            **options, tables=tables, normaliser=normaliser, vocabulary=vocabulary, n_jobs=n_jobs
+        )
     finish(sizes, check_labelled("s2t", options["out"], sizes, vocabulary, level))
 
 

@@ -25,13 +25,13 @@ from typing import NamedTuple
 from speecht5_fairseq.constants import SAMPLE_RATE
 
 from .check import check_data
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import add_corpus_options, check_lengths, contents, existing_folder, finish
 from .files import split_by_hash
 from .headers import measure
 from .labelled import Lengths, Selection, Spoken, select_spoken, write_labelled
 from .left_out import LeftOut
-from .parallel import default_jobs, parallel_map
+from .parallel import parallel_map
 from .segments import FORMATS, Folders, Segment, check_format, cut_source
 from .summary import SplitSize
 from .voices import Audio
@@ -213,7 +213,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    level, n_jobs, least = options.pop("check"), options.pop("jobs") or default_jobs(), options.pop("min_seconds")
+    level, least = options.pop("check"), options.pop("min_seconds")
     longest, pause, audio_format = (options.pop(name) for name in ("max_seconds", "max_pause", "audio_format"))
     if options["segments"] == "none" and (longest, pause, audio_format) != (None, None, None):
         raise ValueError(
@@ -225,7 +225,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         defaults.max_seconds if longest is None else longest,
         defaults.max_pause if pause is None else pause,
     )
-    sizes = prepare_librilight(**options, joining=joining, audio_format=audio_format or "flac", n_jobs=n_jobs)
+    with workers(options) as n_jobs:
+        sizes = prepare_librilight(**options, joining=joining, audio_format=audio_format or "flac", n_jobs=n_jobs)
     finish(sizes, check_data("audio", options["out"], splits=[size.split for size in sizes], level=level))
 
 

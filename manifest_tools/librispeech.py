@@ -17,7 +17,7 @@ import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import add_corpus_options, add_length_options, check_lengths, contents, existing_folder, finish
 from .files import read_lines, split_by_hash
 from .headers import measure
@@ -31,7 +31,6 @@ from .label_vocabulary import (
 )
 from .labelled import Lengths, select_spoken, write_labelled
 from .left_out import LeftOut
-from .parallel import default_jobs
 from .summary import SplitSize
 
 TRAIN = ("train-clean-100", "train-clean-360", "train-other-500")
@@ -182,8 +181,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    level, n_jobs, vocabulary = options.pop("check"), options.pop("jobs") or default_jobs(), vocabulary_options(options)
-    sizes = prepare_librispeech(**options, vocabulary=vocabulary, n_jobs=n_jobs)
+    level, vocabulary = options.pop("check"), vocabulary_options(options)
+    with workers(options) as n_jobs:
+        sizes = prepare_librispeech(**options, vocabulary=vocabulary, n_jobs=n_jobs)
     finish(sizes, check_labelled("s2t", options["out"], sizes, vocabulary, level))
 
 

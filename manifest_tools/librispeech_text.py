@@ -19,12 +19,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .check import check_data
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import contents, finish
 from .files import write_lines, write_text
 from .label_vocabulary import FOLDER, VocabularyOptions, add_vocabulary_options, check_vocabulary, vocabulary_options
 from .librispeech import CASES
-from .parallel import default_jobs
 from .summary import table
 from .text_corpus import prepare_text_corpus
 from .vocabulary import train_vocabulary
@@ -125,11 +124,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    n_jobs, sample = options.pop("jobs") or default_jobs(), options.pop("sample")
+    sample = options.pop("sample")
     vocabulary = vocabulary_options(options)
     if sample is not None and vocabulary.folder is not None:
         raise ValueError("--sample has no effect with --vocabulary: leave it out")
-    sentences = prepare_librispeech_text(**options, vocabulary=vocabulary, sample=sample or 0.05, n_jobs=n_jobs)
+    with workers(options) as n_jobs:
+        sentences = prepare_librispeech_text(**options, vocabulary=vocabulary, sample=sample or 0.05, n_jobs=n_jobs)
     finish(table(("split", "sentences"), sentences.items()), check_data("text", options["out"]))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import (
     add_corpus_options,
     add_extractor_option,
@@ -41,7 +41,6 @@ from .label_vocabulary import (
     vocabulary_options,
 )
 from .labelled import Lengths, keep_voiced, select_spoken, write_labelled
-from .parallel import default_jobs
 from .summary import SplitSize
 from .voices import make_vectors
 
@@ -148,9 +147,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
     parts = {split: options.pop(split) for split in PARTS}
-    level, n_jobs, normaliser = options.pop("check"), options.pop("jobs") or default_jobs(), options.pop("normalise")
+    level, normaliser = options.pop("check"), options.pop("normalise")
     vocabulary = vocabulary_options(options)
-    sizes = prepare_libritts(**options, parts=parts, normaliser=normaliser, vocabulary=vocabulary, n_jobs=n_jobs)
+    with workers(options) as n_jobs:
+        sizes = prepare_libritts(**options, parts=parts, normaliser=normaliser, vocabulary=vocabulary, n_jobs=n_jobs)
     finish(sizes, check_labelled("t2s", options["out"], sizes, vocabulary, level))
 
 

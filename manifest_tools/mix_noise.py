@@ -27,12 +27,12 @@ from speecht5_fairseq.data.archives import holder
 from speecht5_fairseq.data.audio import read_audio, write_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import sound_name
 from .files import hash_fraction, read_lines, write_lines, write_text
 from .levels import SILENT_POWER, mix
 from .noises import KINDS, SYNTHETIC_PREFIX, Noise, Source, find_source, split_of_manifest
-from .parallel import default_jobs, parallel_map
+from .parallel import parallel_map
 from .summary import SplitSize, size_table
 from .voices import VectorOptions, add_vector_options, target_vectors, vector_options
 
@@ -247,16 +247,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, mix, print the sizes."""
     options = vars(build_parser().parse_args(argv))
-    vectors, n_jobs = vector_options(options), options.pop("jobs") or default_jobs()
-    sizes = mix_manifests(
-        options.pop("manifest"),
-        options.pop("out"),
-        snr=tuple(options.pop("snr")),
-        babble_dir=options.pop("babble"),
-        vectors=vectors,
-        n_jobs=n_jobs,
-        **options,
-    )
+    vectors = vector_options(options)
+    with workers(options) as n_jobs:
+        sizes = mix_manifests(
+            options.pop("manifest"),
+            options.pop("out"),
+            snr=tuple(options.pop("snr")),
+            babble_dir=options.pop("babble"),
+            vectors=vectors,
+            n_jobs=n_jobs,
+            **options,
+        )
     print(size_table(sizes))
 
 

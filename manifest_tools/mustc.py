@@ -23,7 +23,7 @@ import yaml
 from speecht5_fairseq.constants import SAMPLE_RATE
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import add_corpus_options, add_normalise_option, existing_folder, finish, split_size
 from .files import read_lines
 from .label_vocabulary import (
@@ -35,7 +35,6 @@ from .label_vocabulary import (
     vocabulary_options,
 )
 from .left_out import LeftOut, write_left_out
-from .parallel import default_jobs
 from .segments import FORMATS, Folders, Segment, check_format, cut_segments
 from .summary import SplitSize
 from .updates import update_lines, update_manifest
@@ -177,9 +176,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    level, n_jobs, normaliser = options.pop("check"), options.pop("jobs") or default_jobs(), options.pop("normalise")
+    level, normaliser = options.pop("check"), options.pop("normalise")
     vocabulary = vocabulary_options(options)
-    sizes = prepare_mustc(**options, vocabulary=vocabulary, normaliser=normaliser, n_jobs=n_jobs)
+    with workers(options) as n_jobs:
+        sizes = prepare_mustc(**options, vocabulary=vocabulary, normaliser=normaliser, n_jobs=n_jobs)
     finish(sizes, check_labelled("s2t", options["out"], sizes, vocabulary, level))
 
 

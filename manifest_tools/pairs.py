@@ -18,10 +18,9 @@ from pathlib import Path, PurePosixPath
 
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .files import SPLITS, write_lines
 from .left_out import LeftOut, write_left_out
-from .parallel import default_jobs
 from .summary import SplitSize, size_table
 from .voices import VectorOptions, add_vector_options, target_vectors, vector_options
 
@@ -182,8 +181,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, pair, print the sizes."""
     options = vars(build_parser().parse_args(argv))
-    vectors, n_jobs = vector_options(options), options.pop("jobs") or default_jobs()
-    print(size_table(pair_manifests(**options, vectors=vectors, n_jobs=n_jobs)))
+    vectors = vector_options(options)
+    with workers(options) as n_jobs:
+        print(size_table(pair_manifests(**options, vectors=vectors, n_jobs=n_jobs)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import (
     add_length_options,
     add_normalise_option,
@@ -36,7 +36,6 @@ from .headers import measure
 from .label_vocabulary import NO_VOCABULARY, VocabularyOptions, check_labelled, check_vocabulary, label_vocabulary
 from .labelled import Lengths, Selection, select_spoken, write_labelled, write_speaker_table
 from .left_out import LeftOut, write_left_out
-from .parallel import default_jobs
 from .summary import SplitSize
 from .tables import Columns, Entry, add_column_options, column_options, read_entries
 
@@ -243,11 +242,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    level, n_jobs, columns = options.pop("check"), options.pop("jobs") or default_jobs(), column_options(options)
+    level, columns = options.pop("check"), column_options(options)
     extensions, normaliser, folder = options.pop("ext"), options.pop("normalise"), options.pop("vocabulary")
     vocabulary = VocabularyOptions(folder) if folder else NO_VOCABULARY
     options |= {"extensions": extensions, "normaliser": normaliser, "columns": columns, "vocabulary": vocabulary}
-    sizes = prepare_recordings(**options, n_jobs=n_jobs)
+    with workers(options) as n_jobs:
+        sizes = prepare_recordings(**options, n_jobs=n_jobs)
     finish(sizes, check_labelled("s2t", options["out"], sizes, vocabulary, level))
 
 

@@ -28,9 +28,9 @@ from speecht5_fairseq.data.errors import AudioError, listed
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 from speecht5_fairseq.data.plugin import load_function
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .files import read_lines, write_text
-from .parallel import default_jobs, parallel_map
+from .parallel import parallel_map
 from .speaker_statistics import resemblyzer_vector, statistics_vector, unit_length
 from .summary import table
 
@@ -268,8 +268,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the rows."""
     options = vars(build_parser().parse_args(argv))
-    n_jobs = options.pop("jobs") or default_jobs()
-    rows = prepare_speaker_vectors(**options, n_jobs=n_jobs)
+    with workers(options) as n_jobs:
+        rows = prepare_speaker_vectors(**options, n_jobs=n_jobs)
     print(table(("manifest", "rows"), rows.items()))
 
 

@@ -20,10 +20,10 @@ from typing import NamedTuple
 from speecht5_fairseq.data.audio import audio_info, write_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import sound_name
 from .files import read_lines, write_lines, write_text
-from .parallel import default_jobs, parallel_map
+from .parallel import parallel_map
 from .speech_engines import ENGINES, Speaker, find_speaker
 from .summary import SplitSize, size_table
 
@@ -146,8 +146,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, speak, print the sizes."""
     options = vars(build_parser().parse_args(argv))
-    manifests, n_jobs = options.pop("manifest"), options.pop("jobs") or default_jobs()
-    print(size_table(speak_manifests(manifests, **options, n_jobs=n_jobs)))
+    manifests = options.pop("manifest")
+    with workers(options) as n_jobs:
+        print(size_table(speak_manifests(manifests, **options, n_jobs=n_jobs)))
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
 from .blocks import BLOCK_BYTES, blocks_of, processes_for
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .files import file_hash, write_text
-from .parallel import default_jobs, parallel_map
+from .parallel import parallel_map
 from .summary import table
 from .text_binary import SPLITS, Count, Encoding, Task, encode_block, join_shards
 
@@ -155,16 +155,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes."""
     arguments = build_parser().parse_args(argv)
-    sentences = prepare_text_corpus(
-        arguments.train,
-        arguments.spm_model,
-        arguments.dictionary,
-        arguments.out,
-        valid=arguments.valid,
-        valid_fraction=arguments.valid_fraction,
-        language=arguments.normalise,
-        n_jobs=arguments.jobs or default_jobs(),
-    )
+    with workers(vars(arguments)) as n_jobs:
+        sentences = prepare_text_corpus(
+            arguments.train,
+            arguments.spm_model,
+            arguments.dictionary,
+            arguments.out,
+            valid=arguments.valid,
+            valid_fraction=arguments.valid_fraction,
+            language=arguments.normalise,
+            n_jobs=n_jobs,
+        )
     print(table(("split", "sentences"), sentences.items()))
 
 

@@ -21,9 +21,9 @@ import numpy as np
 from speecht5_fairseq.constants import ENCODER_FRAME_RATE
 from speecht5_fairseq.data.manifest import Manifest
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .files import write_lines
-from .parallel import default_jobs, parallel_map
+from .parallel import parallel_map
 from .summary import table
 from .unit_clusters import (
     Fitting,
@@ -168,15 +168,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         "hours": arguments.fit_hours,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    sizes = prepare_units(
-        arguments.data,
-        arguments.splits,
-        out=arguments.out,
-        fitting=Fitting(**given) if given else None,
-        model=arguments.model,
-        extractor=arguments.extractor,
-        n_jobs=arguments.jobs or default_jobs(),
-    )
+    with workers(vars(arguments)) as n_jobs:
+        sizes = prepare_units(
+            arguments.data,
+            arguments.splits,
+            out=arguments.out,
+            fitting=Fitting(**given) if given else None,
+            model=arguments.model,
+            extractor=arguments.extractor,
+            n_jobs=n_jobs,
+        )
     print(size_summary(sizes))
 
 

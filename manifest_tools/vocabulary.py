@@ -26,9 +26,9 @@ from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.piece_model import load_sentencepiece
 
 from .blocks import Block, blocks_of, lines_of, processes_for
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .files import file_hash, hash_fraction, write_lines, write_text
-from .parallel import default_jobs, parallel_map
+from .parallel import parallel_map
 
 logger = logging.getLogger(__name__)
 
@@ -247,21 +247,31 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and train or encode."""
     arguments = build_parser().parse_args(argv)
-    n_jobs = arguments.jobs or default_jobs()
-    if arguments.command == "train":
-        entries = train_vocabulary(
-            arguments.text,
-            arguments.out,
-            model_type=arguments.type,
-            size=arguments.size,
-            coverage=arguments.coverage,
-            symbols=arguments.symbols,
-            sample=arguments.sample,
-            label_dirs=arguments.label_dirs,
-            n_jobs=n_jobs,
-        )
-        print(f"{arguments.out / 'dict.txt'}: {entries} entries")
-        return
+    if arguments.command == "encode" and not arguments.text and (arguments.backend != "loky" or arguments.scheduler):
+        raise ValueError("--backend and --scheduler have no effect on standard input: give --text FILE")
+    with workers(vars(arguments)) as n_jobs:
+        if arguments.command == "train":
+            _train(arguments, n_jobs)
+        else:
+            _encode(arguments, n_jobs)
+
+
+def _train(arguments: argparse.Namespace, n_jobs: int) -> None:
+    entries = train_vocabulary(
+        arguments.text,
+        arguments.out,
+        model_type=arguments.type,
+        size=arguments.size,
+        coverage=arguments.coverage,
+        symbols=arguments.symbols,
+        sample=arguments.sample,
+        label_dirs=arguments.label_dirs,
+        n_jobs=n_jobs,
+    )
+    print(f"{arguments.out / 'dict.txt'}: {entries} entries")
+
+
+def _encode(arguments: argparse.Namespace, n_jobs: int) -> None:
     if arguments.text:
         pieces = encode_file(arguments.model, arguments.text, n_jobs)
     else:

@@ -22,12 +22,11 @@ from speecht5_fairseq.scoring.trials import read_trials
 
 from .check import Findings, check_data
 from .classes import write_class_dictionary
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import add_corpus_options, contents, existing_folder, finish, split_size
 from .files import SPLITS, read_lines, write_lines
 from .headers import measure
 from .left_out import LeftOut, write_left_out
-from .parallel import default_jobs
 from .summary import SplitSize
 from .updates import update_manifest
 from .voices import Audio
@@ -183,8 +182,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    level, n_jobs = options.pop("check"), options.pop("jobs") or default_jobs()
-    sizes = prepare_voxceleb(**options, n_jobs=n_jobs)
+    level = options.pop("check")
+    with workers(options) as n_jobs:
+        sizes = prepare_voxceleb(**options, n_jobs=n_jobs)
     finish(sizes, *check_voxceleb(options["out"], sizes, level))
 
 

@@ -26,7 +26,7 @@ from speecht5_fairseq.constants import ENCODER_WINDOW
 from speecht5_fairseq.data.audio import read_audio, write_audio
 
 from .check import check_data
-from .command import add_jobs_option, run
+from .command import add_jobs_option, run, workers
 from .corpora import (
     add_corpus_options,
     add_extractor_option,
@@ -38,7 +38,7 @@ from .corpora import (
 )
 from .headers import measure
 from .left_out import LeftOut, left_out_file, write_left_out
-from .parallel import default_jobs, parallel_map
+from .parallel import parallel_map
 from .summary import SplitSize
 from .updates import update_manifest
 from .voices import Audio, make_vectors, unusable
@@ -237,8 +237,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes, check; exit code 1 when something is wrong."""
     options = vars(build_parser().parse_args(argv))
-    level, n_jobs = options.pop("check"), options.pop("jobs") or default_jobs()
-    sizes = prepare_wham(**options, n_jobs=n_jobs)
+    level = options.pop("check")
+    with workers(options) as n_jobs:
+        sizes = prepare_wham(**options, n_jobs=n_jobs)
     finish(sizes, check_data("s2s", options["out"], splits=[size.split for size in sizes], level=level))
 
 
