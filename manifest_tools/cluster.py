@@ -189,6 +189,6 @@ def _ray_result(ray: Any, future: Any) -> Any:
         raise error.cause from error  # Ray's own message is the whole traceback of the worker
     except ray.exceptions.RayError as error:
         raise RuntimeError(
-            f"Ray gave a task up ({error}); workers that end like this have often run out of memory: look at their logs, "
-            "or start fewer on a machine"
+            f"Ray gave a task up ({error}); workers that end like this have often run out of memory: look at their "
+            "logs, or start fewer on a machine"
         ) from error
