@@ -11,7 +11,7 @@ export PIP_CONSTRAINT := constraints.txt
 # Options of your own for pip, a package index say.
 PIP_ARGS ?=
 # Options or paths for pytest: make test PYTEST_ARGS="tests/test_doctor.py -x"
-PYTEST_ARGS ?= -n auto --maxprocesses 4
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor lint format test demo bench clean distclean python

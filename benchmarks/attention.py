@@ -22,7 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from speecht5_fairseq.modules.attention import padding_bias
 from speecht5_fairseq.modules.chunked_attention import ChunkedAttention
-from speecht5_fairseq.modules.positions import relative_rows
+from speecht5_fairseq.modules.positions import relative
 
 from .measure import DTYPES, Measurement, machine, measure
 
@@ -44,7 +44,7 @@ class Inputs(NamedTuple):
 
     @property
     def rows(self) -> Tensor:
-        return relative_rows(self.query.size(2), self.key.size(2), len(self.table), self.query.device)
+        return relative(self.table, self.query.size(2), self.key.size(2)).rows
 
     @property
     def padding(self) -> Tensor:

@@ -49,4 +49,5 @@ def _speech_like(generator: np.random.Generator, samples: int) -> np.ndarray:
     time = np.arange(samples) / SAMPLE_RATE
     voice = sum(np.sin(2 * np.pi * PITCH * harmonic * time) / harmonic for harmonic in range(1, 12))
     envelope = np.clip(np.sin(2 * np.pi * 2.5 * time + generator.uniform(0, 6)), 0, None)
-    return (envelope * 0.2 * voice + 0.002 * generator.standard_normal(samples)).astype(np.float32)
+    wave = envelope * 0.2 * voice + 0.002 * generator.standard_normal(samples)
+    return (np.round(wave * 32768) / 32768).astype(np.float32)  # 16 bits, which WAV and FLAC hold alike

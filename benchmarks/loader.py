@@ -28,7 +28,9 @@ from speecht5_fairseq.tasks.epochs import stop_workers
 
 from .corpus import packed, write_corpus
 from .measure import Measurement, Ratio, Report, add_options, apart, measure
-from .training_step import BATCH, SECONDS
+from .training_step import Work
+
+BATCH, SECONDS = Work.batch, Work.seconds  # what the step takes whose appetite is measured
 
 LONG = 30  # seconds of the recordings that crops are taken of
 AIM = 2.0  # times what a step takes
@@ -55,7 +57,7 @@ def load(corpus: Corpus, workers: int, repeats: int) -> Measurement:
     """Seconds of an epoch, all its batches made; the workers are there before it begins."""
     manifest = Manifest.open(corpus.manifest, JOB_COLUMNS["pretrain"])
     units = UnitLabels.open(corpus.manifest.parent, "train")
-    data = PretrainSpeechDataset(manifest, units, crop_samples=SECONDS * SAMPLE_RATE, seed=1, training=True)
+    data = PretrainSpeechDataset(manifest, units, crop_samples=int(SECONDS * SAMPLE_RATE), seed=1, training=True)
     batches = EpochBatchIterator(
         data,
         data.collater,
@@ -84,7 +86,7 @@ def appetite(options: argparse.Namespace) -> float:
 
 def report(found: dict[Corpus, dict[int, Measurement]], utterances: int, wanted: float) -> Report:
     """The measurements, the ratio of each corpus, and a line with its utterances a second."""
-    ratios, notes = [], [f"a step takes {wanted:.3g} utterances of {SECONDS} s a second"]
+    ratios, notes = [], [f"a step takes {wanted:.3g} utterances of {SECONDS:g} s a second"]
     for corpus, by_workers in found.items():
         most = by_workers[max(by_workers)].seconds / utterances
         work = f"loader, {corpus.name}, {max(by_workers)} workers"
