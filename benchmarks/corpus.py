@@ -47,7 +47,9 @@ def packed(manifest: Path, folder: Path) -> Path:
 def _speech_like(generator: np.random.Generator, samples: int) -> np.ndarray:
     """Harmonics and noise under an envelope of syllables: FLAC makes of it about what it makes of speech."""
     time = np.arange(samples) / SAMPLE_RATE
-    voice = sum(np.sin(2 * np.pi * PITCH * harmonic * time) / harmonic for harmonic in range(1, 12))
+    second = time[:SAMPLE_RATE]
+    voice = sum(np.sin(2 * np.pi * PITCH * harmonic * second) / harmonic for harmonic in range(1, 12))
+    voice = np.resize(voice, samples)  # goes on without a step: a second holds whole periods
     envelope = np.clip(np.sin(2 * np.pi * 2.5 * time + generator.uniform(0, 6)), 0, None)
     wave = envelope * 0.2 * voice + 0.002 * generator.standard_normal(samples)
     return (np.round(wave * 32768) / 32768).astype(np.float32)  # 16 bits, which WAV and FLAC hold alike

@@ -21,14 +21,15 @@ def short(monkeypatch):
     monkeypatch.setattr(loader, "LONG", 2)
 
 
-def test_all_forms_of_a_corpus_hold_the_same_samples(short, tmp_path):
+def test_all_forms_of_a_corpus_hold_the_same_recordings(short, tmp_path):
     found = {corpus.name: Manifest.open(corpus.manifest, JOB_COLUMNS["pretrain"]) for corpus in corpora(tmp_path, 2)}
     assert len(found) == 8 and sum(".tar:" in manifest.row(1)["path"] for manifest in found.values()) == 4
     for kind, seconds in (("whole", 1), ("crop", 2)):
         same = [manifest for name, manifest in found.items() if name.endswith(kind)]
         for manifest in same:
             assert manifest.samples.tolist() == [seconds * 16_000] * 2
-            np.testing.assert_array_equal(read_audio(manifest.path(1)), read_audio(same[0].path(1)))
+            ours, first = read_audio(manifest.path(1)), read_audio(same[0].path(1))
+            np.testing.assert_allclose(ours, first, atol=1.01 / 32768)  # libsndfile rounds WAV and FLAC differently
 
 
 @pytest.mark.parametrize("workers", [0, 1])
