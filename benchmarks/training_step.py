@@ -4,6 +4,8 @@
     python -m benchmarks.training_step --only s2t_ce transformers_s2t
     python -m benchmarks.training_step --dtype bf16 --device cuda
     python -m benchmarks.training_step --matmul-precision medium   float32 with its products in bfloat16 (or TF32)
+    python -m benchmarks.training_step --checkpoint-activations    ours with activations computed again
+    python -m benchmarks.training_step --compile-layers --device cuda   ours with compiled layers
 
 Recognition and pre-training take 4 utterances of 10 s, synthesis 4 texts of 100 symbols and 626 mel frames. Every case
 runs in a process of its own and imports no more than it needs, so that its peak memory is its own; cases alternate over
@@ -143,10 +145,21 @@ FLOOR_AIM = 1.5  # times the floor of pre-training
 PAIRS = {"s2t_ce": ("transformers_s2t", 1.6, 2.0), "t2s": ("transformers_t2s", 1.5, None)}  # peer, aims: time, memory
 
 
-def run_case(name: str, *, device: str, dtype: str, warm_up: int, repeats: int) -> Measurement:
-    """Time one case in this process."""
+def run_case(
+    name: str,
+    *,
+    device: str,
+    dtype: str,
+    warm_up: int,
+    repeats: int,
+    checkpoint_activations: bool = False,
+    compiled: bool = False,
+) -> Measurement:
+    """Time one case in this process; the last two options change ours alone."""
     torch.manual_seed(0)
     model, loss = CASES[name](device)
+    if not name.startswith("transformers"):
+        change(model, device, checkpoint_activations=checkpoint_activations, compiled=compiled)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-6)
 
     def step() -> None:
@@ -159,10 +172,26 @@ def run_case(name: str, *, device: str, dtype: str, warm_up: int, repeats: int) 
     return measure(f"{name} {dtype}", step, device=device, warm_up=warm_up, repeats=repeats)
 
 
+def change(model: nn.Module, device: str, *, checkpoint_activations: bool, compiled: bool) -> None:
+    """What the options of these names do in fairseq-train."""
+    from speecht5_fairseq.modules.compilation import compile_layers
+
+    for module in model.modules():
+        if hasattr(module, "recompute"):
+            module.recompute = checkpoint_activations
+    if compiled:
+        compile_layers([*model.encoder.layers, *model.decoder.layers], device=device)
+
+
 def _arguments(name: str, options: argparse.Namespace) -> list[str]:
     flags = ["--device", options.device, "--dtype", options.dtype, "--threads", str(options.threads)]
     counts = ["--warm-up", str(options.warm_up), "--repeats", str(options.repeats)]
-    return ["--single", name, "--matmul-precision", options.matmul_precision, *flags, *counts]
+    ours = {
+        "--checkpoint-activations": options.checkpoint_activations,
+        "--compile-layers": options.compile_layers,
+    }
+    asked = [flag for flag, given in ours.items() if given]
+    return ["--single", name, "--matmul-precision", options.matmul_precision, *flags, *counts, *asked]
 
 
 def _parse() -> argparse.Namespace:
@@ -172,6 +201,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--matmul-precision", default="highest", choices=["highest", "high", "medium"], help="of float32 products"
     )
+    parser.add_argument("--checkpoint-activations", action="store_true", help="of ours: compute them again")
+    parser.add_argument("--compile-layers", action="store_true", help="of ours: torch.compile of the layers")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the timed ones")
     parser.add_argument("--rounds", type=int, default=1, help="times that the cases take turns")
     parser.add_argument("--single", choices=CASES, help=argparse.SUPPRESS)
@@ -196,7 +227,8 @@ def main() -> None:
     torch.set_float32_matmul_precision(options.matmul_precision)
     if options.single:
         counts = {"warm_up": options.warm_up, "repeats": options.repeats}
-        tell(run_case(options.single, device=options.device, dtype=options.dtype, **counts))
+        ours = {"checkpoint_activations": options.checkpoint_activations, "compiled": options.compile_layers}
+        tell(run_case(options.single, device=options.device, dtype=options.dtype, **counts, **ours))
         return
     rounds = [
         {name: apart("benchmarks.training_step", _arguments(name, options)) for name in options.only}
@@ -205,7 +237,9 @@ def main() -> None:
     found = {
         name: sorted((r[name] for r in rounds), key=lambda m: m.seconds)[len(rounds) // 2] for name in options.only
     }
-    work = options.dtype if options.matmul_precision == "highest" else f"{options.dtype} {options.matmul_precision}"
+    changes = {options.matmul_precision: options.matmul_precision != "highest"}
+    changes |= {"recomputed": options.checkpoint_activations, "compiled": options.compile_layers}
+    work = " ".join([options.dtype, *(change for change, made in changes.items() if made)])
     compared = ratios(found, work)
     notes = []
     if "pretrain_speech" in found:

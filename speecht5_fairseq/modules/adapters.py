@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .gelu_products import GeluLinear
-from .precision import apply
+from .precision import apply, fused_by_compiler
 from .randomness import Dropout
 
 # Linears that take a low-rank update: name of the option -> attribute in an attention or a feed-forward net.
@@ -118,6 +118,8 @@ class AdaptedLinear(nn.Linear):
 
 def linear_of_gelu(linear: nn.Linear, states: Tensor) -> Tensor:
     """linear(gelu(states)), with whatever was added to ``linear``: (..., I) -> (..., O)."""
+    if fused_by_compiler():
+        return linear(F.gelu(states))
     if isinstance(linear, AdaptedLinear):
         return linear.of_gelu(states)
     return apply(GeluLinear, states, linear.weight, linear.bias)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from .chunked_attention import ChunkedAttention
 from .positions import relative_rows
-from .precision import apply
+from .precision import apply, fused_by_compiler
 
 
 class KeyValue(NamedTuple):
@@ -105,7 +105,7 @@ class MultiheadAttention(nn.Module):
             mixed = weights.to(memory.value.dtype) @ memory.value
         elif relative_table is not None:
             mixed = _relative_attention(query, memory, relative_table, bias, dropout)
-        elif dropout > 0 and query.device.type == "cpu":  # no fused attention of torch's does this
+        elif dropout > 0 and query.device.type == "cpu" and not fused_by_compiler():  # torch's fused ones have none
             mixed = _chunked_attention(query, memory, bias, causal, dropout)
         else:
             mixed = F.scaled_dot_product_attention(
@@ -133,7 +133,8 @@ def _chunked_attention(query: Tensor, memory: KeyValue, bias: Tensor | None, cau
 def _relative_attention(query: Tensor, memory: KeyValue, table: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     query = query * query.size(-1) ** -0.5
     rows = relative_rows(query.size(2), memory.key.size(2), table.size(0), query.device)
-    if torch.is_grad_enabled() and (query.requires_grad or memory.key.requires_grad or memory.value.requires_grad):
+    learns = torch.is_grad_enabled() and not fused_by_compiler()
+    if learns and (query.requires_grad or memory.key.requires_grad or memory.value.requires_grad):
         return apply(ChunkedAttention, query, memory.key, memory.value, table, rows, bias, dropout)
     relative = torch.gather(query @ table.T, -1, rows.expand(*query.shape[:2], *rows.shape))
     relative = relative if bias is None else relative.add_(bias)

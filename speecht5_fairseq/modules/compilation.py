@@ -1,4 +1,8 @@
-"""torch.compile for the layers of a stack, in place: tensors keep their names, checkpoints and copies are as ever."""
+"""torch.compile for the layers of a stack, in place: tensors keep their names, checkpoints and copies are as ever.
+
+A compiled layer takes torch's operations where others have own ones for the same (``fused_by_compiler``): the compiler
+fuses them and computes what is cheap again in the backward pass, and it cannot look into ours.
+"""
 
 from __future__ import annotations
 

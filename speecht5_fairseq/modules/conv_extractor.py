@@ -19,21 +19,16 @@ from torch.nn import functional as F
 from .gelu_products import GeluConv
 from .masks import conv_lengths, valid_mask
 from .precision import apply
-from .recomputation import recomputed
 
 ConvLayers = Sequence[tuple[int, int, int]]  # (channels, kernel, stride)
 
 
 class ConvExtractor(nn.Module):
-    """Args: the layers, and whether each has a LayerNorm ("large") or the first one a GroupNorm over time ("base").
+    """Args: the layers, and whether each has a LayerNorm ("large") or the first one a GroupNorm over time ("base")."""
 
-    ``recompute``: what the first two layers make, and what the others make, is computed again for the backward pass.
-    """
-
-    def __init__(self, *, layers: ConvLayers, layer_norm: bool, recompute: bool = False) -> None:
+    def __init__(self, *, layers: ConvLayers, layer_norm: bool) -> None:
         super().__init__()
         self.layers = tuple(layers)
-        self.recompute = recompute
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
         previous = 1
@@ -49,21 +44,11 @@ class ConvExtractor(nn.Module):
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """waveform (B, S), zero at padding, lengths (B,) samples -> (B, T, C) with T frames of the longest."""
-        states = recomputed(self._widest, waveform, conv_lengths(lengths, self.layers[:1]), when=self.recompute)
-        states = recomputed(self._further, states, range(2, len(self.layers)), when=self.recompute)
+        states = self._first(waveform, conv_lengths(lengths, self.layers[:1]))
+        for conv, norm, (_, _, stride) in list(zip(self.convs, self.norms, self.layers, strict=True))[1:]:
+            states = norm(apply(GeluConv, states, conv.weight, stride))
         longest = int(conv_lengths(lengths, self.layers).max())
         return F.gelu(states[:, :longest])
-
-    def _widest(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """The first two layers, whose rows are most of those of all: (B, S), lengths after the first -> (B, R, C)."""
-        return self._further(self._first(waveform, lengths), range(1, min(2, len(self.layers))))
-
-    def _further(self, states: Tensor, numbers: range) -> Tensor:
-        """Layers after the first."""
-        for number in numbers:
-            convolved = apply(GeluConv, states, self.convs[number].weight, self.layers[number][2])
-            states = self.norms[number](convolved)
-        return states
 
     def _first(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """(B, S) -> (B, R, C) before GELU."""

@@ -1,4 +1,4 @@
-"""Own operations under autocast (fairseq's --amp)."""
+"""Own operations under autocast (fairseq's --amp), and where torch.compile takes their place."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def apply(function: type[torch.autograd.Function], *inputs: object) -> Tensor:
 
 def _is_cast(value: object) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64
+
+
+def fused_by_compiler() -> bool:
+    """Whether torch.compile is at work: on torch's operations, since it cannot look into own ones."""
+    return torch.compiler.is_compiling()

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .precision import fused_by_compiler
+
 _SEED_MASK = (1 << 63) - 1  # torch.Generator takes a non-negative 64-bit seed
 
 
@@ -67,6 +69,6 @@ class Dropout(nn.Dropout):
     """torch's dropout, with masks from ``keep_mask``."""
 
     def forward(self, states: Tensor) -> Tensor:
-        if not self.training or self.p in (0.0, 1.0) or states.device.type != "cpu":
+        if not self.training or self.p in (0.0, 1.0) or states.device.type != "cpu" or fused_by_compiler():
             return super().forward(states)
         return states * keep_mask(states.shape, self.p, states.device) * (1.0 / (1.0 - self.p))
