@@ -85,8 +85,10 @@ def kept(model):
 
 @pytest.mark.parametrize("options", [{}, LARGE_LAYOUT], ids=["post-norm", "pre-norm"])
 def test_less_is_kept(options):
+    """Of six layers each, with an extractor that does not learn and keeps nothing."""
+    options = {**options, "feature_grad_mult": 0.0, "encoder_layers": 6, "decoder_layers": 6}
     less, everything = (kept(tiny_model("s2t", checkpoint_activations=on, **options).train()) for on in (True, False))
-    assert less < 0.5 * everything
+    assert less < 0.2 * everything
 
 
 @pytest.mark.parametrize(
