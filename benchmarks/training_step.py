@@ -221,6 +221,22 @@ def ratios(found: dict[str, Measurement], dtype: str) -> list[Ratio]:
     return made
 
 
+def precision_cost(case: str, device: str, precision: str) -> str:
+    """How far a step's loss and gradient are from those of products with all digits, in words."""
+
+    def step(asked: str) -> tuple[Tensor, Tensor]:
+        torch.set_float32_matmul_precision(asked)
+        torch.manual_seed(0)
+        model, loss = CASES[case](device)
+        value = loss()
+        value.backward()
+        return value.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    (exact, gradient), (loss, found) = step("highest"), step(precision)
+    apart = float((found - gradient).norm() / gradient.norm())
+    return f"{case}, {precision}: loss {float(abs(loss / exact - 1)):.1e}, gradient {apart:.1e} from highest (relative)"
+
+
 def main() -> None:
     options = _parse()
     torch.set_num_threads(options.threads)
@@ -242,6 +258,9 @@ def main() -> None:
     work = " ".join([options.dtype, *(change for change, made in changes.items() if made)])
     compared = ratios(found, work)
     notes = []
+    if options.matmul_precision != "highest":
+        ours = [name for name in options.only if not name.startswith("transformers")]
+        notes += [precision_cost(name, options.device, options.matmul_precision) for name in ours]
     if "pretrain_speech" in found:
         from .floors import step_floor
 
