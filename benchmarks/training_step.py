@@ -4,6 +4,8 @@
     python -m benchmarks.training_step --only s2t_ce transformers_s2t
     python -m benchmarks.training_step --dtype bf16 --device cuda
     python -m benchmarks.training_step --matmul-precision medium   float32 with its products in bfloat16 (or TF32)
+    python -m benchmarks.training_step --checkpoint-activations    ours with activations computed again
+    python -m benchmarks.training_step --compile-layers --device cuda   ours with compiled layers
 
 Speech is 4 utterances of 10 s, text 100 symbols each, speech to make 626 mel frames each. Every case
 runs in a process of its own and imports no more than it needs, so that its peak memory is its own; cases alternate over
@@ -241,16 +243,44 @@ def training(
     return Training(model, loss, step)
 
 
-def run_case(name: str, *, device: str, dtype: str, warm_up: int, repeats: int) -> Measurement:
-    """Time one case in this process."""
-    step = training(name, device=device, dtype=dtype).step
+def run_case(
+    name: str,
+    *,
+    device: str,
+    dtype: str,
+    warm_up: int,
+    repeats: int,
+    checkpoint_activations: bool = False,
+    compiled: bool = False,
+) -> Measurement:
+    """Time one case in this process; the last two options change ours alone."""
+    model, _, step = training(name, device=device, dtype=dtype)
+    if not name.startswith("transformers"):
+        change(model, device, checkpoint_activations=checkpoint_activations, compiled=compiled)
     return measure(f"{name} {dtype}", step, device=device, warm_up=warm_up, repeats=repeats)
+
+
+def change(model: nn.Module, device: str, *, checkpoint_activations: bool, compiled: bool) -> None:
+    """What the options of these names do in fairseq-train."""
+    from speecht5_fairseq.modules.compilation import compile_layers
+
+    for module in model.modules():
+        if hasattr(module, "recompute"):
+            module.recompute = checkpoint_activations
+    if compiled:
+        decoder = [] if model.decoder is None else model.decoder.layers
+        compile_layers([*model.encoder.layers, *decoder], device=device)
 
 
 def _arguments(name: str, options: argparse.Namespace) -> list[str]:
     flags = ["--device", options.device, "--dtype", options.dtype, "--threads", str(options.threads)]
     counts = ["--warm-up", str(options.warm_up), "--repeats", str(options.repeats)]
-    return ["--single", name, "--matmul-precision", options.matmul_precision, *flags, *counts]
+    ours = {
+        "--checkpoint-activations": options.checkpoint_activations,
+        "--compile-layers": options.compile_layers,
+    }
+    asked = [flag for flag, given in ours.items() if given]
+    return ["--single", name, "--matmul-precision", options.matmul_precision, *flags, *counts, *asked]
 
 
 def _parse() -> argparse.Namespace:
@@ -260,6 +290,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--matmul-precision", default="highest", choices=["highest", "high", "medium"], help="of float32 products"
     )
+    parser.add_argument("--checkpoint-activations", action="store_true", help="of ours: compute them again")
+    parser.add_argument("--compile-layers", action="store_true", help="of ours: torch.compile of the layers")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the timed ones")
     parser.add_argument("--rounds", type=int, default=1, help="times that the cases take turns")
     parser.add_argument("--single", choices=CASES, help=argparse.SUPPRESS)
@@ -278,13 +310,30 @@ def ratios(found: dict[str, Measurement], dtype: str) -> list[Ratio]:
     return made
 
 
+def precision_cost(case: str, device: str, precision: str) -> str:
+    """How far a step's loss and gradient are from those of products with all digits, in words."""
+
+    def step(asked: str) -> tuple[Tensor, Tensor]:
+        torch.set_float32_matmul_precision(asked)
+        torch.manual_seed(0)
+        model, loss = CASES[case](device, Work())
+        value = loss()
+        value.backward()
+        return value.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    (exact, gradient), (loss, found) = step("highest"), step(precision)
+    apart = float((found - gradient).norm() / gradient.norm())
+    return f"{case}, {precision}: loss {float(abs(loss / exact - 1)):.1e}, gradient {apart:.1e} from highest (relative)"
+
+
 def main() -> None:
     options = _parse()
     torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision(options.matmul_precision)
     if options.single:
         counts = {"warm_up": options.warm_up, "repeats": options.repeats}
-        tell(run_case(options.single, device=options.device, dtype=options.dtype, **counts))
+        ours = {"checkpoint_activations": options.checkpoint_activations, "compiled": options.compile_layers}
+        tell(run_case(options.single, device=options.device, dtype=options.dtype, **counts, **ours))
         return
     rounds = [
         {name: apart("benchmarks.training_step", _arguments(name, options)) for name in options.only}
@@ -293,9 +342,14 @@ def main() -> None:
     found = {
         name: sorted((r[name] for r in rounds), key=lambda m: m.seconds)[len(rounds) // 2] for name in options.only
     }
-    work = options.dtype if options.matmul_precision == "highest" else f"{options.dtype} {options.matmul_precision}"
+    changes = {options.matmul_precision: options.matmul_precision != "highest"}
+    changes |= {"recomputed": options.checkpoint_activations, "compiled": options.compile_layers}
+    work = " ".join([options.dtype, *(change for change, made in changes.items() if made)])
     compared = ratios(found, work)
     notes = []
+    if options.matmul_precision != "highest":
+        ours = [name for name in options.only if not name.startswith("transformers")]
+        notes += [precision_cost(name, options.device, options.matmul_precision) for name in ours]
     if "pretrain_speech" in found:
         from .floors import step_floor
 

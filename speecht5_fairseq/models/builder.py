@@ -84,7 +84,6 @@ def _speech_encoder_prenet(cfg: SpeechT5Config) -> SpeechEncoderPrenet:
         mask_length=cfg.mask_length,
         mask_channel_prob=cfg.mask_channel_prob,
         mask_channel_length=cfg.mask_channel_length,
-        recompute=cfg.checkpoint_activations,
     )
 
 

@@ -46,7 +46,7 @@ class SpeechT5Config(FairseqDataclass):
     decoder_layerdrop: float = _option(0.05, "probability to skip a decoder layer in training")
     # memory
     checkpoint_activations: bool = _option(
-        False, "training: keep less of a batch and compute it again in the backward pass; less memory, more time"
+        False, "training: Transformer layers keep their inputs alone and compute the rest again: less memory, more time"
     )
     # speech decoder nets
     reduction_factor: int = _option(2, "mel frames predicted in one decoder step")

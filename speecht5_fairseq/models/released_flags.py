@@ -61,7 +61,7 @@ _SEVERAL = (
     Flag("sid_embed_dim", 128, "as --speaker-embedding-dim"),
 )
 # Options of ours that change no model.
-_OWN = (Flag("checkpoint_activations", False, "this code's: keep less of a batch, and compute it again; less memory"),)
+_OWN = (Flag("checkpoint_activations", False, "this code's: Transformer layers keep their inputs alone; less memory"),)
 # Flags of the model that nothing reads, and why.
 WITHOUT_EFFECT = {
     "encoder_speech_prenet": ("conv", "the waveform goes through wav2vec 2.0's convolutions, there too"),

@@ -13,7 +13,7 @@ first layer, T frames, C channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,22 +22,17 @@ from torch.nn import functional as F
 from .gelu_products import GeluConv, Taps, taps
 from .masks import conv_lengths, valid_mask
 from .precision import apply, to_product
-from .recomputation import recomputed
 
 ConvLayers = Sequence[tuple[int, int, int]]  # (channels, kernel, stride)
 FRAMES = 128  # of all utterances, at a time: 8 MiB of the base model's first layer
 
 
 class ConvExtractor(nn.Module):
-    """Args: the layers, and whether each has a LayerNorm ("large") or the first one a GroupNorm over time ("base").
+    """Args: the layers, and whether each has a LayerNorm ("large") or the first one a GroupNorm over time ("base")."""
 
-    ``recompute``: what the first two layers make, and what the others make, is computed again for the backward pass.
-    """
-
-    def __init__(self, *, layers: ConvLayers, layer_norm: bool, recompute: bool = False) -> None:
+    def __init__(self, *, layers: ConvLayers, layer_norm: bool) -> None:
         super().__init__()
         self.layers = tuple(layers)
-        self.recompute = recompute
         self.convs = nn.ModuleList()
         self.norms = nn.ModuleList()
         previous = 1
@@ -57,25 +52,19 @@ class ConvExtractor(nn.Module):
         weights = [self._taps(number) for number in range(1, len(self.layers))]
         longest = int(conv_lengths(lengths, self.layers).max())
         if torch.is_grad_enabled() or waveform.device.type != "cpu":
-            return F.gelu(self._whole(windows, first, weights)[:, :longest])
+            return F.gelu(self._further(first(windows), weights)[:, :longest])
         some = max(1, FRAMES // len(waveform))
         rows = [self._rows(start, some) for start in range(0, longest, some)]
-        parts = [self._further(first(windows[:, part]), weights, self.norms[1:])[:, :some] for part in rows]
+        parts = [self._further(first(windows[:, part]), weights)[:, :some] for part in rows]
         return F.gelu(torch.cat(parts, dim=1)[:, :longest])
 
     def _taps(self, number: int) -> Taps:
         weight = self.convs[number].weight
         return Taps(*(to_product(some) for some in taps(weight, self.layers[number][2])))
 
-    def _whole(self, windows: Tensor, first: Callable[[Tensor], Tensor], weights: Sequence[Taps]) -> Tensor:
-        """All rows at once; what is recomputed apart are the first two layers, whose rows are most of those of all."""
-        norms = self.norms[1:]
-        states = recomputed(lambda: self._further(first(windows), weights[:1], norms[:1]), when=self.recompute)
-        return recomputed(self._further, states, weights[1:], norms[1:], when=self.recompute)
-
-    def _further(self, states: Tensor, weights: Sequence[Taps], norms: Iterable[nn.Module]) -> Tensor:
-        """What layers make of the rows before them (B, R, C); R is a multiple of their strides' product."""
-        for (near, far), norm in zip(weights, norms, strict=True):
+    def _further(self, states: Tensor, weights: Sequence[Taps]) -> Tensor:
+        """What the other layers make of the first one's rows (B, R, C); R is a multiple of their strides' product."""
+        for (near, far), norm in zip(weights, self.norms[1:], strict=True):
             states = norm(apply(GeluConv, states, near, far))
         return states
 

@@ -1,6 +1,8 @@
 """Parts that keep their inputs for the backward pass, and compute the rest again there.
 
-What comes out is the same bit for bit: dropout and layerdrop draw the same numbers again, and autocast is as it was.
+What comes out is the same bit for bit: dropout draws the same numbers again, and autocast is as it was. The layers of
+the encoder and the decoder do so. The extractor's convolutions do not: when their backward pass begins, all else is
+gone, and the gradients of the widest two take as much as would be saved.
 """
 
 from __future__ import annotations

@@ -53,7 +53,6 @@ class SpeechEncoderPrenet(nn.Module):
         feature_grad_mult: scale of the extractor's gradient; 0 freezes it.
         position_kernel, position_groups: of the position convolution.
         dropout: after the projection.
-        recompute: the extractor keeps little for the backward pass.
         mask_prob, mask_length: span mask over frames (masked frames become a learned vector).
         mask_channel_prob, mask_channel_length: span mask over channels (masked channels become zero).
     """
@@ -75,7 +74,6 @@ class SpeechEncoderPrenet(nn.Module):
         mask_length: int,
         mask_channel_prob: float,
         mask_channel_length: int,
-        recompute: bool = False,
     ) -> None:
         super().__init__()
         channels = conv_layers[-1][0]
@@ -83,7 +81,7 @@ class SpeechEncoderPrenet(nn.Module):
         self.feature_grad_mult = feature_grad_mult
         self.mask_prob, self.mask_length = mask_prob, mask_length
         self.mask_channel_prob, self.mask_channel_length = mask_channel_prob, mask_channel_length
-        self.extractor = ConvExtractor(layers=conv_layers, layer_norm=conv_layer_norm, recompute=recompute)
+        self.extractor = ConvExtractor(layers=conv_layers, layer_norm=conv_layer_norm)
         self.layer_norm = nn.LayerNorm(channels)
         self.projection = nn.Linear(channels, dim)
         self.dropout = Dropout(dropout)

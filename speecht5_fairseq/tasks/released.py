@@ -75,7 +75,7 @@ TASK_FLAGS = (
     Flag("batch_ratio", None, "as --text-batch-ratio: '[1,RATIO]'", PRETRAIN, BATCH_RATIO),
     Flag("finetune_from_modules", None, "as --finetune-nets, with '-' between the nets"),
 )
-# Options of ours: what the published code does at a start in silence, or for another dictionary by other means.
+# Options of ours: what the published code does at a start in silence, or for another dictionary by other means; speed.
 OWN_FLAGS = (
     Flag(
         "new_vocabulary", False, "this code's: take a checkpoint of another dict.txt, the rows of its symbols by name"

@@ -44,6 +44,16 @@ def test_fine_tuning_resumes_bit_for_bit(data, pretrained, recognizer, tmp_path,
     assert not differing(straight["model"], resumed["model"])
 
 
+def test_recomputed_activations_train_bit_for_bit(data, recognizer, tmp_path):
+    """Dropout and layerdrop included."""
+    start = ["--restore-file", recognizer / "checkpoint_1_2.pt", "--freeze-encoder-updates", 2]
+    options = [*NOISE, *start, "--save-dir", tmp_path, "--checkpoint-activations"]
+    run("fairseq-train", *recognition(data, *options))
+    straight, recomputed = load(recognizer / "checkpoint_last.pt"), load(tmp_path / "checkpoint_last.pt")
+    assert recomputed["cfg"]["model"]["checkpoint_activations"]
+    assert not differing(straight["model"], recomputed["model"])
+
+
 def test_adam_changes_to_the_fused_one_and_back_and_resumes_bit_for_bit(data, recognizer, tmp_path):
     """Each goes on from the third update of fairseq's adam, or of the fused one's run from there."""
 

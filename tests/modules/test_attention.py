@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from speecht5_fairseq.modules import attention, precision
 from speecht5_fairseq.modules.attention import MultiheadAttention, padding_bias
 from speecht5_fairseq.modules.positions import relative
 
@@ -89,3 +90,27 @@ def test_padding_bias_is_absent_without_padding():
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="embed_dim 10 .*attention_heads 3"):
         MultiheadAttention(dim=10, heads=3, dropout=0.0)
+
+
+@pytest.mark.parametrize("positions", [True, False])
+def test_what_the_compiler_looks_into_gives_the_same_numbers(positions, monkeypatch):
+    """torch's operations in place of the chunked ones, which torch.compile cannot look into."""
+    ours, states = build(), torch.randn(2, 5, DIM).double()
+    table = torch.randn(6, DIM // HEADS).double().requires_grad_() if positions else None
+    bias = padding_bias(torch.arange(5) >= torch.tensor([5, 3])[:, None], states.dtype)
+    learning = [*ours.parameters(), *([table] if positions else [])]
+
+    def both():
+        given = relative(table, 5, 5) if positions else None
+        found = ours(states, ours.remember(states), bias=bias, relative=given).states
+        return found, torch.autograd.grad(found.square().sum(), learning)
+
+    calls = []
+    monkeypatch.setattr(attention, "apply", lambda *inputs: calls.append(1) or precision.apply(*inputs))
+    expected = both()
+    assert len(calls) == positions
+    monkeypatch.setattr(attention, "fused_by_compiler", lambda: True)
+    torch.testing.assert_close(both(), expected)
+    ours.dropout = 0.5
+    both()
+    assert len(calls) == positions

@@ -85,36 +85,23 @@ def kept(model):
 
 @pytest.mark.parametrize("options", [{}, LARGE_LAYOUT], ids=["post-norm", "pre-norm"])
 def test_less_is_kept(options):
+    """Of six layers each, with an extractor that does not learn and keeps nothing."""
+    options = {**options, "feature_grad_mult": 0.0, "encoder_layers": 6, "decoder_layers": 6}
     less, everything = (kept(tiny_model("s2t", checkpoint_activations=on, **options).train()) for on in (True, False))
-    assert less < 0.5 * everything
+    assert less < 0.2 * everything
 
 
-@pytest.mark.parametrize("part", ["encoder.layers.0", "decoder.layers.0"])
-def test_every_layer_is_computed_twice_in_training_and_once_without_gradient(part):
+@pytest.mark.parametrize(
+    "part, times", [("encoder.layers.0", 2), ("decoder.layers.0", 2), ("speech_encoder_prenet", 1)]
+)
+def test_layers_are_computed_twice_in_training_and_once_without_gradient(part, times):
     model, calls = tiny_model("s2t", checkpoint_activations=True).train(), []
     model.get_submodule(part).register_forward_pre_hook(lambda *_: calls.append(1))
     step(model)
-    assert len(calls) == 2
+    assert len(calls) == times
     with torch.no_grad():
         model(**speech_source(*SAMPLES), prev_output_tokens=text_tokens(6, 4))
-    assert len(calls) == 3
-
-
-def test_so_are_both_parts_of_the_extractor(monkeypatch):
-    model, calls = tiny_model("s2t", checkpoint_activations=True).train(), []
-    extractor = model.speech_encoder_prenet.extractor
-    layers = extractor._further
-    monkeypatch.setattr(
-        extractor,
-        "_further",
-        lambda states, weights, norms: calls.append(len(weights)) or layers(states, weights, norms),
-    )
-    step(model)
-    widest, others = 1, len(extractor.layers) - 2
-    assert sorted(calls) == sorted([widest, others] * 2)
-    with torch.no_grad():
-        model(**speech_source(*SAMPLES), prev_output_tokens=text_tokens(6, 4))
-    assert sum(calls[4:]) == len(extractor.layers) - 1
+    assert len(calls) == times + 1
 
 
 def test_results_of_any_kind_pass():
