@@ -5,8 +5,8 @@
 
 Batches of 4 utterances of 10 s with units, log-mel and speaker vector, as the task reads them: whole recordings, and
 crops out of recordings of 30 s; from WAV and FLAC files, and from a tar of each. The files were just written, so that
-they come from memory: a disk may be slower. With 0 workers the trainer loads by itself and waits for each batch; the
-ratio is that of the most workers, and below 1 training waits for its data.
+they come from memory: a disk may be slower. With 0 workers a thread of the trainer loads. The ratio is that of the most
+workers; below 1 training waits for its data.
 """
 
 from __future__ import annotations
@@ -70,9 +70,19 @@ def load(corpus: Corpus, workers: int, repeats: int) -> Measurement:
     def epoch() -> int:
         return sum(batch["nsentences"] for batch in batches.next_epoch_itr())
 
-    measured = measure(f"{corpus.name}, {workers} workers", epoch, device="cpu", warm_up=1, repeats=repeats)
+    found = measure(f"{corpus.name}, {workers} workers", epoch, device="cpu", warm_up=1, repeats=repeats)
     stop_workers(batches)
-    return measured
+    return found
+
+
+def measured(given: list[Corpus], workers: list[int], repeats: int) -> dict[Corpus, dict[int, Measurement]]:
+    """Every corpus with every number of workers, in ascending order.
+
+    Measured in descending order: a worker that is forked while a thread of an epoch without workers ends may find the
+    memory of MKL, which makes the FFTs, locked for ever.
+    """
+    times = {(corpus, number): load(corpus, number, repeats) for number in sorted(workers)[::-1] for corpus in given}
+    return {corpus: {number: times[corpus, number] for number in sorted(workers)} for corpus in given}
 
 
 def appetite(options: argparse.Namespace) -> float:
@@ -107,10 +117,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     wanted = appetite(options)
     with tempfile.TemporaryDirectory() as folder:
-        found = {
-            corpus: {workers: load(corpus, workers, options.repeats) for workers in options.workers}
-            for corpus in corpora(Path(folder), options.utterances)
-        }
+        found = measured(list(corpora(Path(folder), options.utterances)), options.workers, options.repeats)
     report(found, options.utterances, wanted).publish(options.json)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import loader
-from benchmarks.loader import Corpus, corpora, load, report
+from benchmarks.loader import Corpus, corpora, load, measured, report
 from benchmarks.measure import Measurement
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
@@ -32,11 +32,14 @@ def test_all_forms_of_a_corpus_hold_the_same_recordings(short, tmp_path):
             np.testing.assert_allclose(ours, first, atol=1.01 / 32768)  # libsndfile rounds WAV and FLAC differently
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_epoch_of_every_form_is_timed(short, tmp_path, workers):
-    for corpus in corpora(tmp_path, 5):
-        measured = load(corpus, workers, 2)
-        assert measured.name == f"{corpus.name}, {workers} workers" and measured.seconds > 0
+def test_every_form_is_timed_and_workers_are_forked_before_this_process_computes(short, tmp_path, monkeypatch):
+    given, order = list(corpora(tmp_path, 5)), []
+    monkeypatch.setattr(loader, "load", lambda *call: order.append(call[1]) or load(*call))
+    found = measured(given, [0, 1], 2)
+    assert list(found) == given and order == [1] * 8 + [0] * 8
+    for corpus, by_workers in found.items():
+        assert [each.name for each in by_workers.values()] == [f"{corpus.name}, {number} workers" for number in (0, 1)]
+        assert all(each.seconds > 0 for each in by_workers.values())
 
 
 def test_the_ratio_is_that_of_the_most_workers_over_what_a_step_takes():

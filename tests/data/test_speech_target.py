@@ -1,5 +1,7 @@
 """The data sets with a speech target: synthesis (t2s), conversion and enhancement (s2s)."""
 
+import tarfile
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,15 @@ def test_generation_reads_no_target(build, tmp_path):
         assert data.reference(0) is None
     batch = batch_of(data)
     assert "target_frames" not in batch["net_input"] and batch["ntokens"] == 0
+
+
+def test_a_reference_may_lie_in_an_archive(tmp_path, monkeypatch):
+    data = t2s(tmp_path, split="test", with_targets=False)
+    archive = tmp_path / "references.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(data.manifest.path(0), "0.wav")
+    monkeypatch.setattr(data.manifest, "path", lambda row, column: tmp_path / f"references.tar:{row}.wav")
+    assert [data.reference(row) for row in range(2)] == [tmp_path / "references.tar:0.wav", None]
 
 
 @pytest.mark.parametrize("build", [t2s, s2s])

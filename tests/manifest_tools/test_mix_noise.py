@@ -10,6 +10,7 @@ from manifest_tools.corpora import sound_name
 from manifest_tools.levels import active_power, mix
 from manifest_tools.mix_noise import main, mix_manifests
 from manifest_tools.noises import KINDS, FileNoise, Stretch, coloured, find_source, split_of_manifest, stretch_of
+from manifest_tools.pack import pack_manifest
 from manifest_tools.voices import VectorOptions
 from speecht5_fairseq.data.audio import read_audio, read_speaker
 from speecht5_fairseq.data.checks import verify
@@ -74,6 +75,17 @@ def test_mixtures_and_their_manifest(clean, noise_file, tmp_path):
             assert ratio == pytest.approx(float(line["snr_db"]), abs=0.1) and -5 <= ratio <= 15.1
             original = read_audio(clean / "wav" / line["path"])
             assert np.allclose(speech, original * float(line["gain"]), atol=2e-4)
+
+
+def test_recordings_in_archives_are_mixed_once(clean, tmp_path):
+    pack_manifest(clean / "test.tsv", tmp_path / "packed", job="s2t", n_jobs=1)
+    times = []
+    for _ in range(2):
+        mix_manifests([tmp_path / "packed/test.tsv"], tmp_path / "out", noise=["synthetic:pink"], vectors=VECTORS)
+        manifest = Manifest.open(tmp_path / "out/test.tsv", JOB_COLUMNS["s2s"])
+        verify(manifest, progress=False).raise_problems()
+        times.append([manifest.path(row).stat().st_mtime_ns for row in range(4)])
+    assert times[0] == times[1]
 
 
 def test_more_rows_change_no_other_row(clean, tmp_path):

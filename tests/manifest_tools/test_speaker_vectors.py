@@ -9,6 +9,7 @@ import soundfile
 from helpers import write_lines, write_speech
 
 from manifest_tools import speaker_vectors
+from manifest_tools.pack import pack_manifest
 from manifest_tools.speaker_statistics import _resemblyzer, resemblyzer_vector, statistics_vector
 from manifest_tools.speaker_vectors import compute_vector, prepare_speaker_vectors
 from speecht5_fairseq.data.audio import read_speaker
@@ -159,3 +160,17 @@ def test_a_broken_recording_does_not_keep_the_others_from_their_vectors(data):
         prepare_speaker_vectors([data / "train.tsv"], data / "speakers")
     assert sorted(path.name for path in (data / "speakers").rglob("*.npy")) == ["0.wav.npy", "1.wav.npy"]
     assert (data / "train.tsv").read_text() == content
+
+
+def test_recordings_in_archives_have_the_vectors_of_files_and_keep_them(data, tmp_path):
+    pack_manifest(data / "train.tsv", tmp_path / "packed", job="s2t", n_jobs=1)
+    for folder in (data, tmp_path / "packed"):
+        prepare_speaker_vectors([folder / "train.tsv"], folder / "speakers")
+    plain, packed = (Manifest.open(f / "train.tsv", JOB_COLUMNS["t2s"]) for f in (data, tmp_path / "packed"))
+    for row in range(4):
+        np.testing.assert_array_equal(
+            read_speaker(packed.path(row, "speaker")), read_speaker(plain.path(row, "speaker"))
+        )
+    before = packed.path(0, "speaker").stat().st_mtime_ns
+    prepare_speaker_vectors([tmp_path / "packed/train.tsv"], tmp_path / "packed/speakers")
+    assert packed.path(0, "speaker").stat().st_mtime_ns == before

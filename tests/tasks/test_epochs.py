@@ -35,7 +35,8 @@ def epoch():
 
     def ask(task, number, *, split="train", workers=2, buffer=10):
         data = task.datasets[split]
-        options = {"max_sentences": 2, "num_workers": workers, "data_buffer_size": buffer}
+        # without workers a buffer is a thread, and none that computes may end while the next test forks its workers
+        options = {"max_sentences": 2, "num_workers": workers, "data_buffer_size": buffer if workers else 0}
         asked.append(task.get_batch_iterator(data, epoch=number, **options))
         return asked[-1]
 
