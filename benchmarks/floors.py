@@ -19,8 +19,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from .cases import CASES, Work
 from .measure import DTYPES, machine
-from .training_step import CASES, Work
 
 ADAM_PASSES = 7  # reads of weight, gradient and both moments; writes of weight and moments
 
@@ -66,7 +66,7 @@ class Flops(NamedTuple):
 
 
 def forward_flops(case: str, work: Work) -> Flops:
-    """Of one of ``training_step.CASES`` on the CPU."""
+    """Of one of ``cases.CASES`` on the CPU."""
     return counted(*CASES[case]("cpu", work))
 
 

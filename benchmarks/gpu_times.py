@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from .cases import OURS, Work
 from .floors import forward_flops, rates
 from .gpu_checks import PRODUCTS, SECONDS, TOKENS, quiet, search, speak
 from .measure import DTYPES, Measurement, measure, table
 from .models import waveforms
-from .training_step import OURS, PAIRS, Work, training
+from .training_step import PAIRS, training
 
 LENGTHS = {"base": 10.0, "tiny": 1.0}  # seconds of an utterance in a training step
 UNCOUNTED = ("s2t_lora",)  # whose frozen weights have no products in the backward pass
@@ -28,9 +29,11 @@ class Step:
     batch: int = 4
     optimizer: str = "adam"
     model: dict[str, Any] = field(default_factory=dict)  # options over those of the case
+    compiled: bool = False  # the layers
 
     def __str__(self) -> str:
         options = [self.optimizer, *(f"{name} {value}" for name, value in self.model.items())]
+        options += ["compiled"] * self.compiled
         return f"{self.case} {self.dtype}, batch {self.batch}, {', '.join(options)}"
 
 
@@ -42,12 +45,16 @@ STEPS = (
     *(Step(case, batch=16) for case in ("pretrain_speech", "s2t", "t2s")),
     Step("pretrain_speech", optimizer="adam_fused"),
     Step("pretrain_speech", optimizer="speecht5_adam"),
+    Step("pretrain_speech", optimizer="speecht5_fused_adam"),
+    Step("pretrain_speech", model={"checkpoint_activations": True}),
+    Step("pretrain_speech", compiled=True),
 )
 
 
 def time_step(step: Step, device: str, size: str, *, repeats: int) -> Measurement:
     work = Work(batch=step.batch, seconds=LENGTHS[size], size=size, options=step.model)
-    made = training(step.case, device=device, dtype=step.dtype, work=work, optimizer=step.optimizer)
+    how = {"optimizer": step.optimizer, "compiled": step.compiled}
+    made = training(step.case, device=device, dtype=step.dtype, work=work, **how)
     return measure(str(step), made.step, device=device, warm_up=3, repeats=repeats)
 
 

@@ -25,10 +25,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from .cases import CASES, Work
 from .exponents import Growth
 from .measure import DTYPES, Measurement, Report, add_options, apart, measure, start_of_peak, tell
 from .models import SIZES, random_model, waveforms
-from .training_step import CASES, Work, training
+from .training_step import training
 
 SEARCH = "search"
 UNDROPPED = {"encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}

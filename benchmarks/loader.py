@@ -26,9 +26,9 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.pretrain_speech import PretrainSpeechDataset
 from speecht5_fairseq.tasks.epochs import stop_workers
 
+from .cases import Work
 from .corpus import packed, write_corpus
 from .measure import Measurement, Ratio, Report, add_options, apart, measure
-from .training_step import Work
 
 BATCH, SECONDS = Work.batch, Work.seconds  # what the step takes whose appetite is measured
 

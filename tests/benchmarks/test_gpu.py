@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from benchmarks import gpu, gpu_checks, gpu_times
+from benchmarks.cases import CASES
 from benchmarks.gpu_checks import Check
 from benchmarks.measure import Measurement
-from benchmarks.training_step import CASES, OPTIMIZERS
+from benchmarks.training_step import OPTIMIZERS
 
 
 def part(*found: Check | str, seconds: float = 0.0, error: Exception | None = None) -> gpu.Part:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from benchmarks.__main__ import results
+from benchmarks.cases import OURS, Work
 from benchmarks.floors import forward_flops
 from benchmarks.growth import SWEEPS, growths, point, scores, step_memory
 from benchmarks.measure import Measurement
-from benchmarks.training_step import OPTIMIZERS, OURS, Work, training
+from benchmarks.training_step import OPTIMIZERS, training
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"batch": 1, "seconds": 1.0, "size": "tiny"}
