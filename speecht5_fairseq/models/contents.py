@@ -4,6 +4,7 @@
 |---|---|
 | symbols of the text dictionary, names of the classes | buffers of the model, ``vocabulary.Vocabulary`` |
 | sentencepiece model, dictionary of units, signal | the task state, ``saved_contents`` |
+| for how many updates each code was not chosen, for a resumed run | the task state, ``saved_codes`` |
 | options of the model and the task, the ends of texts and the normaliser among them | ``cfg`` |
 """
 
@@ -28,6 +29,7 @@ from .signal_values import SIGNAL
 from .vocabulary import CLASSES, SYMBOLS, decode
 
 PIECES = "sentencepiece"  # task state: {"file": its name in training, "model": its bytes, uint8}
+CODES = "unchosen_codes"  # task state: int64 (G, C)
 UNITS = "units"  # task state: the symbols of dict.km.txt in order
 
 
@@ -42,6 +44,7 @@ class Contents(NamedTuple):
         pieces: the sentencepiece model, with the checkpoint as its file.
         piece_file: where that stood in training.
         signal: the constants it was trained with, by name.
+        unchosen_codes: updates in a row in which each code was not chosen, int64 (G, C).
     """
 
     path: Path
@@ -51,6 +54,7 @@ class Contents(NamedTuple):
     pieces: PieceModel | None
     piece_file: str
     signal: dict[str, int | float]
+    unchosen_codes: torch.Tensor | None = None
 
 
 def saved_contents(*, pieces: PieceModel | None = None, units: Sequence[str] = ()) -> dict[str, Any]:
@@ -62,6 +66,11 @@ def saved_contents(*, pieces: PieceModel | None = None, units: Sequence[str] = (
     if units:
         state[UNITS] = list(units)
     return state
+
+
+def saved_codes(unchosen: torch.Tensor | None) -> dict[str, Any]:
+    """The part of the task state that only a resumed run reads; see ``Contents.unchosen_codes``."""
+    return {} if unchosen is None else {CODES: unchosen}
 
 
 def read_contents(path: str | Path) -> Contents:
@@ -97,6 +106,7 @@ def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
         None if pieces is None else PieceModel(Path(path), pieces["model"].numpy().tobytes()),
         "" if pieces is None else str(pieces["file"]),
         dict(told.get(SIGNAL_KEY) or {}),
+        told.get(CODES),
     )
 
 

@@ -8,6 +8,8 @@ Shapes: B batch, T frames, D model width, G groups, C entries of a group.
 
 from __future__ import annotations
 
+from collections import deque
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +17,9 @@ from torch.nn import functional as F
 from ..outputs import QuantizerOutput
 from .masks import valid_mask
 from .randomness import utterance_uniform
+
+RECENT_BATCHES = 8
+SPLIT = 2.0  # nats by which a revived entry is ahead of the one it splits, at the state that it was made of
 
 
 class Quantizer(nn.Module):
@@ -26,6 +31,10 @@ class Quantizer(nn.Module):
         entries: C.
         mix_probability: share of the valid frames that are replaced by their codes.
         start_temperature, end_temperature, decay: temperature = max(start x decay^update, end).
+
+    Attributes:
+        kept_states: how many states of each training batch ``recent`` keeps, for ``revive``.
+        recent: such states, (kept_states, D) float32 at equal distances over the valid frames; whoever reads clears it.
     """
 
     def __init__(
@@ -48,6 +57,8 @@ class Quantizer(nn.Module):
         self.mix_probability = mix_probability
         self.start_temperature, self.end_temperature, self.decay = start_temperature, end_temperature, decay
         self.temperature = start_temperature
+        self.kept_states = 0
+        self.recent: deque[Tensor] = deque(maxlen=RECENT_BATCHES)
         self.codebook = nn.Parameter(torch.empty(groups, entries, dim // groups).uniform_())
         self.projection = nn.Linear(dim, groups * entries)
         self.reset_projection()
@@ -72,6 +83,8 @@ class Quantizer(nn.Module):
         replaced = utterance_uniform(seeds, lengths, (size,), stream="mix") < self.mix_probability
         valid = valid_mask(lengths, size)
         mixed = torch.where((replaced & valid)[:, :, None], codes, states)
+        if self.training and self.kept_states:
+            self.recent.append(spread(states.detach()[valid], self.kept_states).float())
         chosen = choice.detach()[valid]  # (frames, G, C), one-hot
         probabilities = logits[valid].softmax(-1)
         return QuantizerOutput(
@@ -93,6 +106,37 @@ class Quantizer(nn.Module):
             soft = logits.softmax(-1)
         hard = F.one_hot(soft.argmax(-1), self.entries).to(soft.dtype)
         return hard + (soft - soft.detach()) if self.training else hard
+
+    @torch.no_grad()
+    def revive(self, dead: Tensor, states: Tensor, generator: torch.Generator) -> None:
+        """Seed the entries ``dead`` (G, C) anew, each from one of the states (N, D) that is drawn for it.
+
+        The entry's vector becomes the state's own part. Its logit becomes that of the living entry which the state
+        chooses, and ``SPLIT`` more at the state itself but nothing more at the mean of the states: of the frames that
+        chose the living entry those near the state change over, and of the others about half.
+
+        Args:
+            generator: on the CPU.
+        """
+        dead, states = dead.to(states.device), states.double()
+        mean = states.mean(0)
+        logits = F.linear(states, self.projection.weight.double(), self.projection.bias.double())
+        living = logits.unflatten(-1, dead.shape).masked_fill(dead, -torch.inf).argmax(-1)  # (N, G)
+        weight, bias = self.projection.weight.unflatten(0, dead.shape), self.projection.bias.unflatten(0, dead.shape)
+        for group, entry in dead.nonzero().tolist():
+            drawn = int(torch.randint(len(states), (), generator=generator))
+            away = states[drawn] - mean
+            slope = SPLIT * away / away.square().sum().clamp(min=1e-6)
+            split = int(living[drawn, group])
+            weight[group, entry] = weight[group, split] + slope
+            bias[group, entry] = bias[group, split] - slope @ mean
+            self.codebook[group, entry] = states[drawn].unflatten(0, (self.groups, -1))[group]
+
+
+def spread(rows: Tensor, count: int) -> Tensor:
+    """``count`` of the rows (N, D) at equal distances, the same ones again where there are fewer; none of none."""
+    places = torch.arange(count if len(rows) else 0, device=rows.device) * len(rows) // count
+    return rows[places]
 
 
 def perplexity(probabilities: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from ..data.manifest import JOB_COLUMNS, Manifest
 from ..data.piece_model import PieceModel
 from ..models.base_checkpoint import Bases
 from ..models.calls import check_model
-from ..models.contents import read_contents, saved_contents
+from ..models.contents import Contents, read_contents, saved_contents
 from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
@@ -209,6 +209,11 @@ class SpeechT5Task(GuardedTask, PromptEpochs):
             contents, files = read_contents(checkpoint), self.dictionary_files
             model.start = check_file(model, checkpoint, files, asked, whole=not fine_tuning)
             check_start(contents, asked, pieces=self.pieces, units=self.unit_symbols, units_file=files.units)
+            if not fine_tuning:
+                self.resume(contents)
+
+    def resume(self, contents: Contents) -> None:
+        """Called before a run goes on from a checkpoint of its own: what it needs besides what fairseq restores."""
 
     def open_manifest(self, split: str) -> Manifest:
         return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns], root=self.cfg.audio_root)

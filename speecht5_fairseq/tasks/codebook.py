@@ -25,6 +25,10 @@ class CodebookConfig(FairseqDataclass):
     codebook_perplexity_updates: int = field(
         default=500, metadata={"help": "updates in a row under --codebook-perplexity-bound before the warning"}
     )
+    revive_codes: int = field(
+        default=0,
+        metadata={"help": "seed a code anew, from recent encoder states, after so many updates unchosen (0: never)"},
+    )
 
 
 class CodebookWatch:
@@ -57,6 +61,6 @@ class CodebookWatch:
             logger.warning(
                 "the codes' perplexity has been under --codebook-perplexity-bound %g for %d updates (now %.2f, of %d "
                 "to %d): the codebook has collapsed. Go on from an earlier checkpoint with a higher "
-                "--diversity-weight, a higher --gumbel-end or a lower --lr",
+                "--diversity-weight, --revive-codes, a higher --gumbel-end or a lower --lr",
                 *(self.bound, self.updates, found, groups, groups * entries),
             )

@@ -1,7 +1,10 @@
-"""What the tasks see to before each step: that freezing and rates of their own take effect in fairseq's optimizers."""
+"""What the tasks see to around each step: that freezing, rates and changed parameters hold in fairseq's optimizers."""
+
+from collections.abc import Iterable
 
 from fairseq.optim import FairseqOptimizer
 from fairseq.optim.fp16_optimizer import FP16Optimizer
+from torch import nn
 
 from ..models.freezing import OPTIONS as FREEZING_OPTIONS
 from ..models.rates import DECAY_OPTION, FACTORS_OPTION
@@ -18,7 +21,7 @@ def check_optimizer(model: SpeechT5Model, optimizer: FairseqOptimizer) -> None:
     if not model.rates.used:
         return
     options = f"{DECAY_OPTION} and {FACTORS_OPTION}"
-    if isinstance(optimizer, FP16Optimizer) and optimizer.has_flat_params:
+    if has_flat_copies(optimizer):
         raise ValueError(
             f"{options} need parameters one by one: with --fp16 add --fp16-no-flatten-grads, or use "
             "--memory-efficient-fp16"
@@ -48,3 +51,18 @@ def spare_frozen(model: SpeechT5Model, optimizer: FairseqOptimizer) -> None:
     for parameter, copy in zip(optimizer.fp16_params, optimizer.fp32_params, strict=True):
         if not parameter.requires_grad:
             copy.grad = None
+
+
+def has_flat_copies(optimizer: FairseqOptimizer) -> bool:
+    """Whether the optimizer trains float32 copies of the parameters that are one flat tensor, fairseq's default."""
+    return isinstance(optimizer, FP16Optimizer) and optimizer.has_flat_params
+
+
+def renew_copies(optimizer: FairseqOptimizer, parameters: Iterable[nn.Parameter]) -> None:
+    """Take parameters that were changed outside a step into the float32 copies of them, if the optimizer has such."""
+    if not isinstance(optimizer, FP16Optimizer):
+        return
+    changed = set(map(id, parameters))
+    for parameter, copy in zip(optimizer.fp16_params, optimizer.fp32_params, strict=True):
+        if id(parameter) in changed:
+            copy.data.copy_(parameter.data)

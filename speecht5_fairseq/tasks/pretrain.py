@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from fairseq.criterions import FairseqCriterion
 from fairseq.dataclass import ChoiceEnum
@@ -14,9 +14,11 @@ from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
 from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_binary, open_text_binary
+from ..models.contents import Contents, saved_codes
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
+from .code_revival import CodeRevival
 from .codebook import CodebookConfig, CodebookWatch
 from .vocabularies import find_text, find_units
 
@@ -60,6 +62,7 @@ class PretrainTask(SpeechT5Task):
         self.codebook = CodebookWatch(
             bound=self.cfg.codebook_perplexity_bound, updates=self.cfg.codebook_perplexity_updates
         )
+        self.revival = CodeRevival(updates=self.cfg.revive_codes, seed=self.cfg.seed)
 
     @classmethod
     def setup_task(cls, cfg: PretrainTaskConfig, **kwargs) -> "PretrainTask":
@@ -83,6 +86,27 @@ class PretrainTask(SpeechT5Task):
             names = [option.name for option in fields(CodebookConfig) if not option.name.startswith("_")]
             warn_without_effect(self.cfg, PretrainTaskConfig, names, "they need --codebook-prob above 0")
         return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """What all jobs save, and how long each code was not chosen."""
+        return super().state_dict() | saved_codes(self.revival.unchosen)
+
+    def resume(self, contents: Contents) -> None:
+        """Go on with the counts of the checkpoint."""
+        self.revival.unchosen = contents.unchosen_codes if self.cfg.revive_codes else None
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """The step of all jobs, whose codes are counted."""
+        self.revival.prepare(model, optimizer)
+        loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+        if not ignore_grad:
+            self.revival.note(log)
+        return loss, size, log
+
+    def optimizer_step(self, optimizer, model, update_num: int) -> None:
+        """The step of all jobs; codes that were not chosen for long follow it."""
+        super().optimizer_step(optimizer, model, update_num)
+        self.revival.finish_update(model, optimizer, update_num)
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion: FairseqCriterion) -> None:
         """fairseq's sums; in training the codes are watched."""

@@ -80,6 +80,23 @@ def code_sums(checkpoint: dict, group: str) -> dict[str, torch.Tensor]:
     return {key: meters[key]["sum"] for key in meters if key.startswith(("_codes", "_probs"))}
 
 
+def test_revived_codes_resume_bit_for_bit_and_are_the_same_on_two_processes(data, tmp_path):
+    """Codes are seeded anew in each update: those of 14 that its few frames and tokens have not chosen."""
+    options = ["--revive-codes", 1, "--batch-size", 1, "--update-freq", 2, "--save-interval-updates", 2]
+    output = run("fairseq-train", *pretraining(data, *options, "--save-dir", tmp_path / "straight"))
+    assert "of 14 codes revived" in output
+    start = ["--restore-file", tmp_path / "straight/checkpoint_1_2.pt", "--save-dir", tmp_path / "resumed"]
+    run("fairseq-train", *pretraining(data, *options, *start))
+    straight, resumed = (load(tmp_path / name / "checkpoint_last.pt") for name in ("straight", "resumed"))
+    assert not differing(straight["model"], resumed["model"])
+    assert torch.equal(straight["task_state"]["unchosen_codes"], resumed["task_state"]["unchosen_codes"])
+    options[5] = 1
+    two_processes(*pretraining(data, *options, *LEGACY, "--max-update", 2, "--save-dir", tmp_path / "two"))
+    one, two = load(tmp_path / "straight/checkpoint_1_2.pt"), load(tmp_path / "two/checkpoint_last.pt")
+    for name in ("codebook", "projection.weight", "projection.bias"):
+        torch.testing.assert_close(two["model"][f"quantizer.{name}"], one["model"][f"quantizer.{name}"])
+
+
 @pytest.mark.parametrize("job", [pretraining, recognition], ids=["pretraining", "recognition"])
 def test_two_processes_train_as_one(job, data, tmp_path):
     """Batch k of process r is batch 2k + r of one process with --update-freq 2: the same global batches."""

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from speecht5_fairseq.modules.quantizer import Quantizer, perplexity
+from speecht5_fairseq.modules.quantizer import SPLIT, Quantizer, perplexity, spread
 
 DIM, GROUPS, ENTRIES = 12, 2, 5
 LENGTHS, SEEDS = torch.tensor([40, 25]), torch.tensor([11, 12])
@@ -160,3 +160,69 @@ def test_half_precision_states():
 def test_groups_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="embed_dim 12 .*codebook_groups 5"):
         Quantizer(dim=12, groups=5, entries=2, mix_probability=0.1, start_temperature=2, end_temperature=1, decay=0.9)
+
+
+def test_recent_states_are_kept_on_demand_and_in_training_alone():
+    quantizer, inputs = build().train(), states()
+    quantizer(inputs, LENGTHS, SEEDS)
+    quantizer.kept_states = 5
+    quantizer.eval()(inputs, LENGTHS, SEEDS)
+    assert not quantizer.recent
+    quantizer.train()(inputs, LENGTHS, SEEDS)
+    (kept,) = quantizer.recent
+    frames = torch.cat([inputs[0], inputs[1, :25]])  # 65 valid ones
+    assert torch.equal(kept, frames[[0, 13, 26, 39, 52]])
+
+
+def test_spread_repeats_rows_where_there_are_few_and_makes_none_up():
+    rows = torch.arange(3.0)[:, None]
+    assert spread(rows, 5).flatten().tolist() == [0, 0, 1, 1, 2]
+    assert spread(rows[:0], 5).shape == (0, 1)
+
+
+def collapsed():
+    """All frames choose entry 3 of group 0 and spread over group 1."""
+    quantizer = build().eval()
+    with torch.no_grad():
+        quantizer.projection.bias[3] = 50.0
+    return quantizer
+
+
+def counts_of(quantizer, inputs):
+    lengths = torch.tensor([inputs.size(1)] * len(inputs))
+    return quantizer(inputs, lengths, torch.arange(len(inputs))).code_counts
+
+
+def test_a_revived_entry_is_made_of_a_state_and_takes_half_of_the_frames_that_it_splits():
+    quantizer, inputs = collapsed(), torch.randn(4, 500, DIM, generator=torch.Generator().manual_seed(2))
+    recent, before = inputs[0], {name: value.clone() for name, value in quantizer.state_dict().items()}
+    assert counts_of(quantizer, inputs)[0].tolist() == [0, 0, 0, 2000, 0]
+    dead = torch.zeros(GROUPS, ENTRIES, dtype=torch.bool)
+    dead[0, 1] = True
+    quantizer.revive(dead, recent, torch.Generator().manual_seed(3))
+    counts = counts_of(quantizer, inputs)
+    assert counts[0, 1] + counts[0, 3] == 2000 and 800 < counts[0, 1] < 1200
+    vector = quantizer.codebook[0, 1]
+    source = (recent[:, : DIM // GROUPS] == vector).all(-1).nonzero().item()
+    logits = quantizer.projection(recent).unflatten(-1, (GROUPS, ENTRIES))[:, 0]
+    ahead = logits[:, 1] - logits[:, 3]
+    assert ahead[source].item() == pytest.approx(SPLIT, abs=1e-3) and ahead.mean().item() == pytest.approx(0, abs=1e-3)
+    for name, value in quantizer.state_dict().items():  # nothing else has changed
+        same = (value == before[name]).view(GROUPS, ENTRIES, -1).all(-1)
+        assert torch.equal(same, ~dead), name
+
+
+def test_all_dead_entries_of_a_group_come_back_at_once():
+    quantizer, inputs = collapsed(), torch.randn(4, 500, DIM, generator=torch.Generator().manual_seed(2))
+    quantizer.revive(counts_of(quantizer, inputs) == 0, inputs[1], torch.Generator().manual_seed(3))
+    assert (counts_of(quantizer, inputs) > 0).all()
+
+
+def test_states_that_are_all_alike_split_by_the_noise():
+    quantizer = collapsed()
+    dead = torch.zeros(GROUPS, ENTRIES, dtype=torch.bool)
+    dead[0, 1] = True
+    same = torch.ones(7, DIM)
+    quantizer.revive(dead, same, torch.Generator().manual_seed(3))
+    logits = quantizer.projection(same).unflatten(-1, (GROUPS, ENTRIES))[:, 0]
+    torch.testing.assert_close(logits[:, 1], logits[:, 3])
