@@ -25,6 +25,7 @@ from .errors import AudioError
 # numpy parses the header of a .npy as Python source, and in two threads at once Python 3.11 may lose count of its
 # depth: "SystemError: AST constructor recursion depth mismatch".
 _ONE_HEADER = threading.Lock()
+_FRAMES_AT_A_TIME = 256  # of the log-mel, 10 MB
 _RESAMPLE_ZEROS = 6  # zero crossings each side of torchaudio's windowed-sinc kernel (its default)
 _RESAMPLE_ROLLOFF = 0.99  # cut-off as a share of the lower Nyquist frequency (its default)
 _SPEAKER_MEND = "make it with `python -m manifest_tools.speaker_vectors`"
@@ -157,25 +158,34 @@ def log_mel(
     if lengths is None:
         if waveform.dim() != 1:
             raise ValueError(f"a batch of shape {tuple(waveform.shape)} needs lengths (B,)")
-        return _log_mel(_reflected(waveform[None])).to(waveform.dtype)[0]
+        return _log_mel(_reflected(waveform[None]), waveform.dtype)[0]
     if lengths.numel() == 0 or int(lengths.min()) < 1:
         raise ValueError(f"log_mel needs at least one sample for each utterance, not lengths {lengths.tolist()}")
     padded = waveform.double().gather(1, _reflected_index(lengths, waveform.size(1)))
-    mel = _log_mel(padded).to(waveform.dtype)
+    mel = _log_mel(padded, waveform.dtype)
     frames = mel_frames(lengths)
     valid = torch.arange(mel.size(1), device=mel.device) < frames[:, None]
     return mel * valid[..., None], frames
 
 
-def _log_mel(padded: torch.Tensor) -> torch.Tensor:
+def _log_mel(padded: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """(B, S + MEL_WINDOW) float64, reflected at both ends -> (B, N, M); past an utterance's end it is anything finite.
 
-    Computed in float64: a float32 FFT is off by up to 0.7 in log10 beside a loud pure tone.
+    The spectrum is float64: a float32 FFT is off by up to 0.7 in log10 beside a loud pure tone. Its magnitudes are
+    positive, and their sums lose nothing in float32. On a CPU some frames at a time stay in its cache.
     """
-    filters, window = mel_tables(padded.device)
-    spectrum = torch.stft(padded, MEL_WINDOW, MEL_HOP, window=window, center=False, return_complex=True)
+    frames = padded.unfold(1, MEL_WINDOW, MEL_HOP)  # (B, N, MEL_WINDOW)
+    size = frames.size(1) if padded.is_cuda else -(-_FRAMES_AT_A_TIME // len(padded))
+    return torch.cat([_mel_of(part, dtype) for part in frames.split(size, dim=1)], dim=1)
+
+
+def _mel_of(frames: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Frames of samples (B, N, MEL_WINDOW) float64 -> (B, N, M) of ``dtype``."""
+    filters, window = mel_tables(frames.device)
+    spectrum = torch.fft.rfft(frames * window)
     magnitude = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).sqrt_()  # abs() takes three times as long
-    return (magnitude.transpose(1, 2) @ filters).clamp_(min=MEL_FLOOR).log10_()
+    sums = torch.promote_types(dtype, torch.float32)
+    return (magnitude.to(sums) @ filters.to(sums)).clamp_(min=MEL_FLOOR).log10_().to(dtype)
 
 
 def _reflected(waveform: torch.Tensor) -> torch.Tensor:
