@@ -1,0 +1,152 @@
+"""Labels in shares: in any order, none done twice, joined by the last, never of two models."""
+
+import json
+import multiprocessing
+import os
+
+import pytest
+from helpers import write_speech
+
+from manifest_tools import units
+from manifest_tools.unit_clusters import Fitting
+from manifest_tools.unit_files import Share
+from manifest_tools.units import main, prepare_units
+from speecht5_fairseq.data.manifest import write_manifest
+
+SPLITS = ("train", "valid")
+
+
+@pytest.fixture
+def data(tmp_path):
+    for split, count, seed in (("train", 7, 0), ("valid", 2, 1)):
+        write_manifest(tmp_path / f"{split}.tsv", split, write_speech(tmp_path / split, count, seed=seed))
+    prepare_units(tmp_path, SPLITS, fitting=Fitting(clusters=8), out=tmp_path / "whole")
+    return tmp_path
+
+
+def labelled(data, share=None, **options):
+    return prepare_units(data, SPLITS, fitting=Fitting(clusters=8), out=data / "shares", share=share, **options)
+
+
+def fit_only(data, clusters=8):
+    return prepare_units(data, (), fitting=Fitting(clusters=clusters), out=data / "shares")
+
+
+def test_shares_follow_each_other():
+    for total in (0, 1, 7, 100):
+        for of in (1, 2, 3, 8):
+            rows = [row for number in range(1, of + 1) for row in Share(number, of).rows(total)]
+            assert rows == list(range(total))
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/", "a/3", "1/0", "-1/2", "1/2/3", "²/3"])
+def test_a_share_that_is_none(text):
+    with pytest.raises(ValueError, match=rf"--shard {text}: give I/N, I from 1 to N: 1/8"):
+        Share.parsed(text)
+
+
+def test_shares_in_any_order_make_what_one_command_makes(data):
+    fit_only(data)
+    parts = [labelled(data, Share(number, 3)) for number in (2, 3)]
+    assert not (data / "shares/train.km").exists() and (data / "shares/train.2-of-3.km").exists()
+    parts.append(labelled(data, Share(1, 3)))
+    for name in ("train.km", "valid.km", "units.json", "dict.km.txt"):
+        assert (data / "shares" / name).read_bytes() == (data / "whole" / name).read_bytes()
+    whole = labelled(data)
+    assert (whole["train"] == parts[-1]["train"]).all() and whole["train"].sum() > parts[0]["train"].sum() > 0
+    assert not list((data / "shares").glob("*-of-*"))
+
+
+def test_what_is_done_is_not_done_again(data, monkeypatch):
+    fit_only(data)
+    labelled(data, Share(1, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "_label_rows", None)  # calling it would fail
+        labelled(data, Share(1, 2))
+    labelled(data, Share(2, 2))
+    monkeypatch.setattr(units, "_label_rows", None)
+    for share in (Share(1, 2), Share(2, 2), Share(5, 9), None):
+        labelled(data, share)
+
+
+def test_more_shares_than_rows(data):
+    fit_only(data)
+    for number in range(1, 10):
+        labelled(data, Share(number, 9))
+    assert (data / "shares/train.km").read_bytes() == (data / "whole/train.km").read_bytes()
+
+
+def test_without_clusters_a_share_says_what_to_run_first(data):
+    for fitted in (None, 9):
+        if fitted:
+            fit_only(data, clusters=fitted)
+        with pytest.raises(ValueError, match="--shard labels with clusters that are there, .*/shares holds none .*--fit-only"):
+            labelled(data, Share(1, 2))
+    with pytest.raises(ValueError, match="holds none of these settings"):
+        prepare_units(data, out=data / "third", model=data / "whole/kmeans.joblib", share=Share(1, 2))
+    prepare_units(data, (), out=data / "third", model=data / "whole/kmeans.joblib")
+    prepare_units(data, out=data / "third", model=data / "whole/kmeans.joblib", share=Share(1, 1))
+    assert (data / "third/train.km").read_bytes() == (data / "whole/train.km").read_bytes()
+
+
+def test_shares_of_another_model_are_made_again(data):
+    fit_only(data)
+    labelled(data, Share(1, 2))
+    fit_only(data, clusters=9)
+    options = {"fitting": Fitting(clusters=9), "out": data / "shares"}
+    prepare_units(data, SPLITS, share=Share(2, 2), **options)
+    assert not (data / "shares/train.km").exists()  # the first share is of the old one
+    prepare_units(data, SPLITS, share=Share(1, 2), **options)
+    record = json.loads((data / "shares/units.json").read_text())
+    assert {record["splits"][split]["model"] for split in SPLITS} == {record["model"]}
+    assert len(record["splits"]["train"]["cluster_sizes"]) == 9
+
+
+def run_share(data, number, of):
+    labelled(data, Share(number, of))
+    os._exit(0)
+
+
+def test_shares_at_once(data):
+    fit_only(data)
+    context = multiprocessing.get_context("spawn")
+    commands = [context.Process(target=run_share, args=(data, number, 2)) for number in (1, 2)]
+    for command in commands:
+        command.start()
+    for command in commands:
+        command.join(120)
+    assert [command.exitcode for command in commands] == [0, 0]
+    for name in ("train.km", "valid.km", "units.json"):
+        assert (data / "shares" / name).read_bytes() == (data / "whole" / name).read_bytes()
+
+
+def test_a_model_that_is_replaced_meanwhile_is_told(data, monkeypatch):
+    label = units._label_rows
+
+    def slow(*args):
+        made = label(*args)
+        fit_only(data, clusters=9)
+        return made
+
+    fit_only(data)
+    monkeypatch.setattr(units, "_label_rows", slow)
+    with pytest.raises(ValueError, match="units.json: another command has put another model there while train was"):
+        labelled(data)
+
+
+def test_the_command_line(data, capsys):
+    line = ["--data", str(data), "--clusters", "8", "--out", str(data / "shares"), "--jobs", "1"]
+    main([*line, "--fit-only"])
+    assert (data / "shares/kmeans.joblib").exists() and not capsys.readouterr().out
+    for number in (1, 2):
+        main([*line, "--shard", f"{number}/2"])
+    assert "clusters used" in capsys.readouterr().out
+    assert (data / "shares/units.json").read_bytes() == (data / "whole/units.json").read_bytes()
+    with pytest.raises(ValueError, match="--shard 1/2 labels, and --fit-only labels nothing"):
+        main([*line, "--fit-only", "--shard", "1/2"])
+
+
+def test_a_record_that_is_none(data):
+    (data / "whole/units.json").write_text("{")
+    with pytest.raises(ValueError, match="units.json: no record of units .*; delete it, and the units are made again"):
+        prepare_units(data, SPLITS, fitting=Fitting(clusters=8), out=data / "whole")
