@@ -5,14 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from speecht5_fairseq.data.unit_record import RECORD
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
+from speecht5_fairseq.data.unit_record import RECORD, rows_hash
 
 from .files import file_hash, read_lines, write_lines, write_text
 
@@ -144,6 +145,48 @@ def _note(out: Path, split: str, labelled: Labelled) -> None:
 def _told(labelled: Labelled, labels: Path) -> dict[str, Any]:
     sizes = labelled.cluster_sizes.tolist()
     return {"model": labelled.model, "rows": labelled.rows, "labels": file_hash(labels), "cluster_sizes": sizes}
+
+
+def inherit(sources: Sequence[Path], labels: Path) -> None:
+    """Note of labels that are lines of others what is known of those, beside the manifest of their rows.
+
+    sources, labels: SPLIT.km files. Where those are not all known to be of one model, nothing is known of `labels`.
+    """
+    if not labels.is_file():
+        return
+    records = [read_json(source.with_name(RECORD)) for source in sources]
+    models = {_model_of(record, source.stem) for record, source in zip(records, sources, strict=True)}
+    model = models.pop() if len(models) == 1 else None
+    file = labels.with_name(RECORD)
+    known = read_json(file)
+    if model is None:
+        if known.get("splits", {}).pop(labels.stem, None) is not None:
+            logger.info("%s tells nothing of %s any more: it is of other labels", file, labels)
+            save_record(labels.parent, known)
+        return
+    if known.get("model") != model:
+        known = {**records[0], "splits": {}}
+    manifest = Manifest.open(labels.with_suffix(".tsv"), JOB_COLUMNS["s2t"])  # the first two columns of any job
+    sizes = _counted(labels, int(known["clusters"]))
+    known["splits"][labels.stem] = _told(Labelled(model, rows_hash([manifest]), sizes), labels)
+    save_record(labels.parent, known)
+
+
+def _counted(labels: Path, clusters: int) -> np.ndarray:
+    """Frames in each cluster, int64 (K,). Raises ValueError for a unit that is none of them."""
+    sizes = np.zeros(clusters, dtype=np.int64)
+    for number, line in enumerate(read_lines(labels), start=1):
+        counts = np.bincount(np.array(line.split(), dtype=np.int64), minlength=clusters)
+        if len(counts) > clusters:
+            raise ValueError(f"{labels}:{number}: unit {len(counts) - 1} of {clusters} clusters; make the units again")
+        sizes += counts
+    return sizes
+
+
+def _model_of(record: Mapping[str, Any], split: str) -> str | None:
+    """The model of a split's labels; None where that is not told, or not as this version does."""
+    told = record.get("splits", {}).get(split)
+    return None if told is None or "clusters" not in record else told.get("model")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One small HuBERT with random weights as a folder of transformers, a file of fairseq and a state dict of torchaudio."""
+"""One small HuBERT of random weights: a folder of transformers, a file of fairseq, a state dict of torchaudio."""
 
 from functools import partial
 from pathlib import Path

@@ -57,6 +57,11 @@ class Contents(NamedTuple):
     unit_model: str = ""
     unit_features: str = ""
 
+    @property
+    def unit_source(self) -> dict[str, str]:
+        """What ``saved_contents`` takes of that; empty where it is not told."""
+        return {"model": self.unit_model, "features": self.unit_features} if self.unit_model else {}
+
 
 def saved_contents(
     *, pieces: PieceModel | None = None, units: Sequence[str] = (), unit_source: Mapping[str, str] | None = None

@@ -49,7 +49,8 @@ def test_what_the_tool_writes_is_what_is_read(data):
 
 def test_labels_made_elsewhere_have_no_record(tmp_path):
     tiny_manifest(tmp_path, 3, job="pretrain")
-    assert read_record(tmp_path) is read_record(tmp_path / "absent") is UnitLabels.open(tmp_path, "train").record is None
+    assert read_record(tmp_path) is read_record(tmp_path / "absent") is None
+    assert UnitLabels.open(tmp_path, "train").record is None
     assert verified(tmp_path).checked == 3
 
 
@@ -64,20 +65,22 @@ def test_a_record_of_before_tells_less(data):
     verified(data)
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"settings": {}, "model": "x", "splits": {}}', '{"settings": 1, "model": 1, "splits": 1}', "\xff"]
-)
+NO_SETTINGS = '{"settings": {}, "model": "x", "splits": {}}'
+NUMBERS = '{"settings": 1, "model": 1, "splits": 1}'
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", NO_SETTINGS, NUMBERS, "\xff"])
 def test_a_file_that_is_no_record(data, text):
     (data / "units.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataError, match=r"units.json: no record of units .*; make the units again with .*, or delete it"):
+    with pytest.raises(DataError, match=r"units.json: no record of units .*; make the units again .*, or delete it"):
         UnitLabels.open(data, "train")
 
 
 def test_another_number_of_units_and_another_rate(data):
     record = read_record(data)
-    with pytest.raises(DataError, match="^d/dict.km.txt: 9 units, and .*units.json tells of 8; take the dict.km.txt of"):
+    with pytest.raises(DataError, match="^d/dict.km.txt: 9 units, and .*units.json tells of 8; take the dict"):
         check_record(record, units=9, rate=50, dictionary="d/dict.km.txt")
-    with pytest.raises(DataError, match="^--unit-rate is 25, and .*units.json tells of 50 units a second; give --unit-"):
+    with pytest.raises(DataError, match="^--unit-rate is 25, and .*units.json tells of 50 units a second; give"):
         check_record(record, units=8, rate=25, dictionary="dict.km.txt")
     check_record(record._replace(clusters=None), units=9, rate=50, dictionary="dict.km.txt")
 
@@ -95,7 +98,7 @@ def test_labels_that_were_changed_are_refused(data, level):
     lines = (data / "train.km").read_text().splitlines()
     write_lines(data / "train.km", [lines[1], lines[0], *lines[2:]])
     (data / "train.tsv.verified").unlink(missing_ok=True)
-    with pytest.raises(ManifestError, match="train.km: not the labels that .*units.json tells of; make the units again"):
+    with pytest.raises(ManifestError, match="train.km: not the labels that .*units.json tells of; make the"):
         verified(data, level=level)
     verified(data, level="off")
     verified(data, "valid")
@@ -104,7 +107,7 @@ def test_labels_that_were_changed_are_refused(data, level):
 def test_labels_of_other_rows_are_refused(data):
     root, *rows = (data / "valid.tsv").read_text().splitlines()
     write_lines(data / "valid.tsv", [root, rows[1], rows[0], *rows[2:]])
-    with pytest.raises(ManifestError, match="valid.km: made for other rows than those of .*valid.tsv .see .*units.json"):
+    with pytest.raises(ManifestError, match="valid.km: made for other rows than those of .*valid.tsv .see .*"):
         verified(data, "valid")
 
 

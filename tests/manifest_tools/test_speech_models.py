@@ -96,7 +96,8 @@ def test_our_checkpoints_give_what_their_encoder_gives_alone_and_in_a_batch(job,
             batch = model.encode(**speech_source(*SAMPLES, seed=3, garbage=9.0), layer=layer)
         for row, wave in enumerate(waves()):
             found = features(wave)
-            alone = model.encode(waveform=torch.from_numpy(wave)[None], sample_lengths=torch.tensor([len(wave)]), layer=layer)
+            one = {"waveform": torch.from_numpy(wave)[None], "sample_lengths": torch.tensor([len(wave)])}
+            alone = model.encode(**one, layer=layer)
             assert np.abs(found - alone.states[0].detach().numpy()).max() < 1e-6
             assert np.abs(found - batch.states[row, : len(found)].numpy()).max() < 1e-4
             assert len(found) == int(batch.lengths[row]) == encoder_frames(len(wave))

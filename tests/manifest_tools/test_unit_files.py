@@ -8,10 +8,15 @@ import pytest
 from helpers import write_speech
 
 from manifest_tools import units
+from manifest_tools.combine import combine_manifests
+from manifest_tools.subset import subset_manifest
 from manifest_tools.unit_clusters import Fitting
 from manifest_tools.unit_files import Share
 from manifest_tools.units import main, prepare_units
-from speecht5_fairseq.data.manifest import write_manifest
+from speecht5_fairseq.data.checks import verify
+from speecht5_fairseq.data.labels import UnitLabels
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.unit_record import read_record
 
 SPLITS = ("train", "valid")
 
@@ -80,7 +85,7 @@ def test_without_clusters_a_share_says_what_to_run_first(data):
     for fitted in (None, 9):
         if fitted:
             fit_only(data, clusters=fitted)
-        with pytest.raises(ValueError, match="--shard labels with clusters that are there, .*/shares holds none .*--fit-only"):
+        with pytest.raises(ValueError, match="--shard labels with .*/shares holds none of these .*--fit-only"):
             labelled(data, Share(1, 2))
     with pytest.raises(ValueError, match="holds none of these settings"):
         prepare_units(data, out=data / "third", model=data / "whole/kmeans.joblib", share=Share(1, 2))
@@ -150,3 +155,43 @@ def test_a_record_that_is_none(data):
     (data / "whole/units.json").write_text("{")
     with pytest.raises(ValueError, match="units.json: no record of units .*; delete it, and the units are made again"):
         prepare_units(data, SPLITS, fitting=Fitting(clusters=8), out=data / "whole")
+
+
+def verified(folder, split):
+    """Whether the labels are those that the record there tells of; None where it tells nothing."""
+    labels = UnitLabels.open(folder, split)
+    told = labels.record is not None and split in labels.record.splits
+    verify(Manifest.open(folder / f"{split}.tsv", JOB_COLUMNS["s2t"]), units=labels, progress=False).raise_problems()
+    return True if told else None
+
+
+def test_a_subset_is_known_to_be_of_its_model(data):
+    prepare_units(data, SPLITS, fitting=Fitting(clusters=8))
+    for out in (data / "train-1.tsv", data / "part/train-1.tsv"):
+        subset_manifest(data / "train.tsv", out, minutes=0.03)
+        assert verified(out.parent, "train-1")
+        assert read_record(out.parent).model == read_record(data).model
+        record = json.loads((out.parent / "units.json").read_text())
+        units_of = (out.parent / "train-1.km").read_text().split()
+        assert sum(record["splits"]["train-1"]["cluster_sizes"]) == len(units_of)
+    assert verified(data, "train") and set(read_record(data / "part").splits) == {"train-1"}
+
+
+def test_joined_labels_are_known_to_be_of_their_model(data):
+    folders = [data / "one", data / "two"]
+    for number, folder in enumerate(folders):
+        rows = write_speech(folder / "audio", 3, seed=number)
+        write_manifest(folder / "train.tsv", "audio", rows)
+        prepare_units(folder, ("train",), model=data / "whole/kmeans.joblib")
+    combine_manifests(folders, data / "joined", splits=("train",))
+    assert verified(data / "joined", "train")
+    (folders[1] / "units.json").unlink()  # now nothing tells of these
+    combine_manifests(folders, data / "joined", splits=("train",))
+    assert verified(data / "joined", "train") is None
+
+
+def test_without_a_record_none_is_made(data):
+    prepare_units(data, SPLITS, fitting=Fitting(clusters=8))
+    (data / "units.json").unlink()
+    subset_manifest(data / "train.tsv", data / "part/train.tsv", minutes=0.03)
+    assert (data / "part/train.km").exists() and not (data / "part/units.json").exists()
