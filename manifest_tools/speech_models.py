@@ -164,8 +164,10 @@ def load_transformers_hubert(folder: str, layer: int) -> SpeechModel:
 
     Raises ImportError without `transformers`, ValueError with the mend for another folder.
     """
-    from transformers import AutoConfig, HubertModel
-
+    try:
+        from transformers import AutoConfig, HubertModel
+    except ImportError as error:
+        raise ImportError("--extractor transformers-hubert needs transformers: pip install transformers") from error
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != "hubert":

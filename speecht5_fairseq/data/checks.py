@@ -116,8 +116,8 @@ def verify(
     progress: bool = True,
 ) -> Report:
     """Check a split. A split that passes gets a stamp, and is not checked again until a file of it changes: manifest,
-    labels, dictionaries, and by size and time the audio and speaker vectors of the rows that `level` looks at. Units must
-    be those that units.json tells of, and of these rows, where there is one.
+    labels, dictionaries, and by size and time the audio and speaker vectors of the rows that `level` looks at. Where
+    there is a units.json, the units must be those that it tells of, and of these rows.
 
     Args:
         text, units, classes: the labels that the job needs.

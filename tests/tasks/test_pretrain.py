@@ -18,7 +18,6 @@ from helpers import (
 
 from manifest_tools.unit_clusters import Fitting
 from manifest_tools.units import prepare_units
-
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.models import SpeechT5Model
