@@ -39,7 +39,7 @@ LOADERS: dict[str, Callable[[str, int], SpeechModel]] = {
     TORCHAUDIO_HUBERT: speech_models.load_torchaudio_hubert,
 }
 PIECE_FRAMES = 5000  # frames that a model sees at a time (100 s), as HuBERT's own features
-SPARE_FRAMES = 1  # that features may have more or fewer than the encoder
+MORE_FRAMES, FEWER_FRAMES = 2, 1  # than the encoder's, at most; frames centred on samples 0, 320, ... are 1 or 2 more
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # of a folder of transformers
 _CONFIGS = ("config.json", "preprocessor_config.json")
 
@@ -202,8 +202,8 @@ def model_features(wave: np.ndarray, *, model: SpeechModel, device: str = "cpu")
 
 
 def fitted(features: np.ndarray, frames: int) -> np.ndarray | None:
-    """(T, D) -> (frames, D): one frame too many is left out at the end, one too few is the last again; else None."""
-    if features.ndim != 2 or not len(features) or abs(len(features) - frames) > SPARE_FRAMES:
+    """(T, D) -> (frames, D): up to two too many are left out at the end, one too few is the last again; else None."""
+    if features.ndim != 2 or not len(features) or not -FEWER_FRAMES <= len(features) - frames <= MORE_FRAMES:
         return None
     return np.concatenate([features, features[-1:]])[:frames] if len(features) < frames else features[:frames]
 
@@ -215,6 +215,7 @@ def checked_features(wave: np.ndarray, extractor: Extractor, place: str) -> np.n
     if features is None:
         raise ValueError(
             f"{place}: extractor {extractor.kind} gave shape {found.shape} for {len(wave)} samples; it must be "
-            f"({frames}, D), give or take {SPARE_FRAMES} frame: {ENCODER_FRAME_RATE} frames a second"
+            f"({frames}, D), or up to {MORE_FRAMES} frames more or {FEWER_FRAMES} fewer: {ENCODER_FRAME_RATE} frames a "
+            "second"
         )
     return features

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -84,7 +85,9 @@ def load_fairseq_hubert(path: str, layer: int) -> SpeechModel:
     logging.getLogger("fairseq.models.hubert.hubert").setLevel(logging.WARNING)  # it logs its options
     model_options["conv_feature_layers"] = str(_conv_layers(model_options, path))  # which fairseq would run as code
     config = _config(HubertConfig, model_options, path)
-    model = HubertModel(config, _config(HubertPretrainingConfig, task_options, path), [None])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of the weight_norm that fairseq's code asks for
+        model = HubertModel(config, _config(HubertPretrainingConfig, task_options, path), [None])
     model.remove_pretraining_modules()
     tensors = {name: tensor for name, tensor in state["model"].items() if not name.startswith(_PRETRAINING)}
     _load(model, tensors, path)

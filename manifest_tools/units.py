@@ -12,8 +12,8 @@ One model serves all splits. It is fitted on MFCC (39 numbers a frame), or on a 
 
 Layers are counted alike in all of them: 0 is the input of the first, 6 the output of the sixth (output_layer=6 of
 fairseq, hidden_states[6] of transformers). A waveform is normalised where the model was trained so. Features have 50
-frames a second: one frame more than the speech encoder has is left out at the end, one fewer is the last again; other
-counts are an error.
+frames a second: of one or two more than the speech encoder has the last are left out, for one fewer the last counts
+twice; other counts are an error.
 
 Several commands share the labelling of large data, on one machine or many; the last one joins the labels:
 
