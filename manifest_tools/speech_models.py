@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 FAIRSEQ_EPSILON = 1e-5  # of torch's layer_norm, over the waveform
 TRANSFORMERS_EPSILON = 1e-7  # of its feature extractor, over the waveform
+MOST_CONV_LAYERS = 100
 _PRETRAINING = ("final_proj.", "target_glu.", "label_embs_concat")  # of fairseq's HuBERT; features need none of them
 
 
@@ -85,11 +86,16 @@ def load_fairseq_hubert(path: str, layer: int) -> SpeechModel:
     logging.getLogger("fairseq.models.hubert.hubert").setLevel(logging.WARNING)  # it logs its options
     model_options["conv_feature_layers"] = str(_conv_layers(model_options, path))  # which fairseq would run as code
     config = _config(HubertConfig, model_options, path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of the weight_norm that fairseq's code asks for
-        model = HubertModel(config, _config(HubertPretrainingConfig, task_options, path), [None])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of the weight_norm that fairseq's code asks for
+            model = HubertModel(config, _config(HubertPretrainingConfig, task_options, path), [None])
+    except Exception as error:  # whatever values that are no options make fairseq's code trip over
+        raise ValueError(
+            f"--checkpoint {path}: its options make no HuBERT ({type(error).__name__}: {error}); give one of fairseq's"
+        ) from error
     model.remove_pretraining_modules()
-    tensors = {name: tensor for name, tensor in state["model"].items() if not name.startswith(_PRETRAINING)}
+    tensors = {name: tensor for name, tensor in state["model"].items() if not str(name).startswith(_PRETRAINING)}
     _load(model, tensors, path)
     _truncate(model.encoder, layer, path, pre_norm=config.layer_norm_first)
     epsilon = FAIRSEQ_EPSILON if task_options.get("normalize") else None
@@ -107,8 +113,11 @@ def _fairseq_options(state: Any, path: str) -> tuple[dict[str, Any], dict[str, A
     """The model's and the task's options; files of before fairseq 1.0 hold both in one."""
     if not (isinstance(state, dict) and isinstance(state.get("model"), dict)):
         raise ValueError(f"--checkpoint {path}: holds no model; give a checkpoint of fairseq's HuBERT")
-    old = vars(state["args"]) if state.get("args") is not None else {}
-    model, task = (dict(section(state, name) or old) for name in ("model", "task"))
+    try:
+        old = vars(state["args"]) if state.get("args") is not None else {}
+        model, task = (dict(section(state, name) or old) for name in ("model", "task"))
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"--checkpoint {path}: holds no options; give a checkpoint of fairseq's HuBERT") from error
     name = str(model.get("_name") or model.get("arch") or "")
     if not name.startswith("hubert") or name.endswith("_ctc"):
         raise ValueError(
@@ -148,8 +157,8 @@ def _lists(node: ast.expr) -> Any:
         left, right = _lists(node.left), _lists(node.right)
         if isinstance(node.op, ast.Add):
             return left + right
-        if not (isinstance(left, list) and isinstance(right, int) and right <= 100):
-            raise ValueError("a list is repeated by a number")
+        if not (isinstance(left, list) and isinstance(right, int) and len(left) * right <= MOST_CONV_LAYERS):
+            raise ValueError("a list is repeated by a small number")
         return left * right
     return ast.literal_eval(node)
 
@@ -157,7 +166,7 @@ def _lists(node: ast.expr) -> Any:
 def _load(model: nn.Module, tensors: Mapping[str, Tensor], path: str) -> None:
     try:
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(f"--checkpoint {path}: its weights are not those of its model ({error})") from error
     model.eval().requires_grad_(False)
 

@@ -151,12 +151,32 @@ def test_nothing_in_its_options_is_run(tmp_path):
     file = fairseq_file(tmp_path / "hubert.pt", tiny_hubert(large=False))
     state = torch.load(file, weights_only=False)
     code = f"[__import__('pathlib').Path({str(tmp_path / 'intruded')!r}).touch()]"
-    for text in (code, "[(12,10,5)] * 10**9", "[(12,10,5)] + 3", "(12, 10", "[(1, 2)]"):
+    long = "[(12,10,5)]" + " * 100" * 9
+    for text in (code, long, "[(12,10,5)] * 10**9", "[(12,10,5)] + 3", "(12, 10", "[(1, 2)]"):
         state["cfg"]["model"]["conv_feature_layers"] = text
         torch.save(state, file)
         with pytest.raises(ValueError, match=r"hubert.pt: conv_feature_layers .* is no list of .channels, kernel"):
             find_extractor("fairseq-hubert", checkpoint=file, layer=1)
     assert not (tmp_path / "intruded").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "said"),
+    [
+        ("model", "encoder_layers", "x", "its options make no HuBERT .TypeError"),
+        ("model", "activation_fn", "none", "its options make no HuBERT .RuntimeError"),
+        ("model", "encoder_attention_heads", 5, "its options make no HuBERT .AssertionError"),
+        ("model", None, [1], "holds no options"),
+        ("task", None, "x", "holds no options"),
+    ],
+)
+def test_options_that_are_none(part, name, value, said, tmp_path):
+    file = fairseq_file(tmp_path / "hubert.pt", tiny_hubert(large=False))
+    state = torch.load(file, weights_only=False)
+    state["cfg"][part] = value if name is None else {**state["cfg"][part], name: value}
+    torch.save(state, file)
+    with pytest.raises(ValueError, match=f"hubert.pt: {said}.*; give"):
+        find_extractor("fairseq-hubert", checkpoint=file, layer=1)
 
 
 def test_a_file_of_before_holds_its_options_in_a_namespace(tmp_path):
