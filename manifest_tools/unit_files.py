@@ -76,7 +76,7 @@ def save_record(out: Path, record: Mapping[str, Any]) -> None:
 
 
 def finished(out: Path, split: str, model: str, rows: str) -> np.ndarray | None:
-    """Cluster sizes of SPLIT.km where it is labelled so; else None."""
+    """Cluster sizes of SPLIT.km where it is labelled so, and as it was written; else None."""
     return _sizes(read_json(out / RECORD).get("splits", {}).get(split), out / f"{split}.km", model, rows)
 
 
@@ -88,6 +88,9 @@ def finished_share(out: Path, split: str, share: Share, model: str, rows: str) -
 
 def _sizes(told: Mapping[str, Any] | None, labels: Path, model: str, rows: str) -> np.ndarray | None:
     if not told or not labels.is_file() or (told.get("model", model), told["rows"]) != (model, rows):
+        return None
+    if "labels" in told and told["labels"] != file_hash(labels):
+        logger.info("%s is not as it was written: made again", labels)
         return None
     return np.array(told["cluster_sizes"], dtype=np.int64)
 

@@ -36,6 +36,16 @@ def test_what_hears_alone_needs_neither_decoder_nor_dictionary(job, tmp_path):
     assert (model.encode(**speech_source(3000, 8000)).states - expected).abs().max() < 1e-5
 
 
+def test_a_folder_of_transformers_hears_as_well(tmp_path):
+    spm = tiny_piece_model(tmp_path / "spm.model")
+    convert(full_checkpoint(tmp_path / "ours.pt", "s2t"), tmp_path / "hf", "hf", spm_model=spm)
+    expected, found = (
+        load_hearing(tmp_path / name, device="cpu").encode(**speech_source(3000, 8000), layer=1).states
+        for name in ("ours.pt", "hf")
+    )
+    assert (found - expected).abs().max() < 1e-5
+
+
 def test_a_voice_hears_nothing(tmp_path):
     with pytest.raises(CheckpointError, match="voice.pt: a model of t2s hears no speech; give one of another job"):
         load_hearing(tiny_checkpoint(tmp_path / "voice.pt", "t2s"), device="cpu")

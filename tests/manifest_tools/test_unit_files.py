@@ -74,6 +74,20 @@ def test_what_is_done_is_not_done_again(data, monkeypatch):
         labelled(data, share)
 
 
+def test_labels_that_were_changed_are_made_again(data, caplog):
+    fit_only(data)
+    labelled(data, Share(1, 2))
+    for name in ("shares/train.1-of-2.km", "whole/valid.km"):
+        (data / name).write_text("1 2 3\n")
+    labelled(data, Share(1, 2))
+    labelled(data, Share(2, 2))
+    with caplog.at_level("INFO"):
+        prepare_units(data, SPLITS, fitting=Fitting(clusters=8), out=data / "whole")
+    assert f"{data / 'whole/valid.km'} is not as it was written: made again" in caplog.messages
+    for split in SPLITS:
+        assert (data / f"shares/{split}.km").read_bytes() == (data / f"whole/{split}.km").read_bytes()
+
+
 def test_more_shares_than_rows(data):
     fit_only(data)
     for number in range(1, 10):
