@@ -17,6 +17,7 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines
 from .command import run
 from .files import SPLITS, write_text
 from .summary import SplitSize, size_table
+from .unit_files import inherit
 from .updates import update_lines, update_manifest
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ def combine_manifests(
             _join_labels(manifests, split, label, out)
         named = os.path.relpath(root, out.resolve()) if relative else root
         rows = update_manifest(out / f"{split}.tsv", named, partial(_rows, manifests, root), job)
+        inherit([manifest.file.with_suffix(".km") for manifest in manifests], out / f"{split}.km")
         sizes.append(SplitSize(split, rows, int(sum(manifest.samples.sum() for manifest in manifests))))
     if not sizes:
         raise FileNotFoundError(f"no {', '.join(f'{split}.tsv' for split in splits)} in {', '.join(map(str, inputs))}")

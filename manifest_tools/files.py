@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterable, Iterator
 
 from speecht5_fairseq.data.atomic import atomic_text
+from speecht5_fairseq.data.unit_record import file_hash
+
+__all__ = ["SPLITS", "file_hash", "hash_fraction", "read_lines", "split_by_hash", "write_lines", "write_text"]
 
 SPLITS = ("train", "valid", "test")
 
@@ -52,12 +55,3 @@ def split_by_hash(key: str, salt: str, valid_fraction: float, test_fraction: flo
     if place < test_fraction:
         return "test"
     return "valid" if place < test_fraction + valid_fraction else "train"
-
-
-def file_hash(path: str | os.PathLike[str]) -> str:
-    """First 16 hex digits of a file's SHA-256: enough to tell whether a model changed."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]

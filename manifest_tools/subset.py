@@ -5,8 +5,8 @@
 
 A row's place in the shuffle depends on the seed and its path alone: with one seed, the rows of 5 minutes are among
 those of 15, and rows that join the manifest later do not move the others. The last row taken passes the minutes asked
-for. Lines of NAME.txt and NAME.km beside the manifest go along; in another folder their dictionaries do too, as that of
-the classes does (--job s2c).
+for. Lines of NAME.txt and NAME.km beside the manifest go along, with what units.json tells of them; in another folder
+their dictionaries do too, as that of the classes does (--job s2c).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines
 from .command import run
 from .files import hash_fraction, read_lines
 from .summary import SplitSize, size_table
+from .unit_files import inherit
 from .updates import update_lines, update_manifest
 
 DICTIONARIES = {"txt": "dict.txt", "km": "dict.km.txt"}  # ending of a label file -> its dictionary
@@ -78,6 +79,7 @@ def subset_manifest(
     absolute = Path(manifest.lines[0]).is_absolute()
     root = manifest.lines[0] if absolute else os.path.relpath(manifest.root.resolve(), out.parent.resolve())
     update_manifest(out, root, partial(_fields, manifest, rows), job)
+    inherit([manifest_file.with_suffix(".km")], out.with_suffix(".km"))
     return SplitSize(out.stem, len(rows), int(manifest.samples[rows].sum()))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+import shutil
+import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,15 +21,17 @@ from speecht5_fairseq.constants import ENCODER_FRAME_RATE, ENCODER_WINDOW, SAMPL
 from speecht5_fairseq.data.atomic import replacing
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
-from speecht5_fairseq.data.plugin import load_function
 from speecht5_fairseq.data.pretrain_speech import encoder_frames
+from speecht5_fairseq.data.unit_record import RECORD, described, rows_hash
 
-from .features import mfcc
-from .files import file_hash, hash_fraction, write_lines, write_text
+from .extractors import Extractor, checked_features
+from .files import file_hash, hash_fraction, write_lines
 from .parallel import parallel_map
+from .unit_files import read_json, save_record
 
 logger = logging.getLogger(__name__)
 
+MODEL = "kmeans.joblib"
 FIT_SALT = "units-1"
 # MiniBatchKMeans as in HuBERT's recipe: large batches, empty clusters not refilled
 BATCH_FRAMES = 10_000
@@ -47,7 +50,8 @@ class Utterance(NamedTuple):
 class Fitting(NamedTuple):
     """How the clusters are found.
 
-    splits: whose rows are looked at. hours: of audio at most (39 numbers of 4 bytes a frame: 28 MB an hour).
+    splits: whose rows are looked at. hours: of audio at most. Their features are kept in a file until the clusters are
+    found: 28 MB an hour of MFCC (39 numbers of 4 bytes a frame), 553 MB an hour of a model of width 768.
     """
 
     splits: tuple[str, ...] = ("train",)
@@ -66,16 +70,6 @@ def open_rows(path: Path) -> Manifest:
     return manifest
 
 
-def rows_hash(manifests: Sequence[Manifest]) -> str:
-    """16 hex digits that change when rows do, but not when columns are added or the data moves."""
-    digest = hashlib.sha256()
-    for manifest in manifests:
-        for index in range(len(manifest)):
-            row = manifest.row(index)
-            digest.update(f"{row['path']}\t{row['samples']}\n".encode())
-    return digest.hexdigest()[:16]
-
-
 def utterances_of(manifest: Manifest, indices: Iterable[int]) -> Iterator[Utterance]:
     """Rows `indices` of a manifest: each with its audio, samples at 16 kHz and place for messages."""
     for index in indices:
@@ -83,22 +77,15 @@ def utterances_of(manifest: Manifest, indices: Iterable[int]) -> Iterator[Uttera
         yield Utterance(manifest.path(index), int(manifest.samples[index]), place)
 
 
-def features_of(utterance: Utterance, extractor: str) -> np.ndarray:
-    """(T, D) features of one row, checked to have the encoder's frame count. extractor: "mfcc" or module:function."""
-    function: Callable[[np.ndarray], Any] = mfcc if extractor == "mfcc" else load_function(extractor, "--extractor")
+def features_of(utterance: Utterance, extractor: Extractor) -> np.ndarray:
+    """(T, D) features of one row, one for each frame of the speech encoder. Raises ValueError that names the row."""
     wave = read_audio(utterance.path)
     if len(wave) != utterance.samples:
         raise ValueError(
             f"{utterance.place}: {utterance.path} has {len(wave)} samples, the manifest says {utterance.samples}; "
             "make the manifest again"
         )
-    features = np.asarray(function(wave), dtype=np.float32)
-    if features.ndim != 2 or len(features) != encoder_frames(len(wave)):
-        raise ValueError(
-            f"{utterance.place}: extractor {extractor} gave shape {features.shape} for {len(wave)} samples; it must be "
-            f"({encoder_frames(len(wave))}, D), {ENCODER_FRAME_RATE} frames a second"
-        )
-    return features
+    return checked_features(wave, extractor, utterance.place)
 
 
 def nearest(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
@@ -143,47 +130,102 @@ def fit_kmeans(features: np.ndarray, clusters: int, seed: int) -> MiniBatchKMean
         return model.fit(features)
 
 
-def obtain_model(out: Path, data: Path, fitting: Fitting, extractor: str, n_jobs: int) -> MiniBatchKMeans:
-    """The model in `out` when it was made with the same settings, else a new one (and then no split counts as done)."""
+@contextmanager
+def _gathered(
+    manifests: Sequence[Manifest], hours: float, extractor: Extractor, out: Path, n_jobs: int
+) -> Iterator[np.ndarray]:
+    """(frames, D) features to fit on, in a file of `out` until the block ends: they need not fit into memory."""
+    chosen = _choose(manifests, hours)
+    rows, total = chain.from_iterable(map(utterances_of, manifests, chosen)), sum(map(len, chosen))
+    samples = np.concatenate([each.samples[some] for each, some in zip(manifests, chosen, strict=True)])
+    frames = sum(map(encoder_frames, samples.tolist()))
+    file = out / f".features.{uuid.uuid4().hex}.npy"
+    store, place = np.empty((0, 1), np.float32), 0
+    try:
+        compute = partial(features_of, extractor=extractor)
+        for part in parallel_map(compute, rows, total=total, n_jobs=n_jobs, description="features"):
+            if not place:
+                shape = (frames, part.shape[1])
+                store = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+            store[place : place + len(part)] = part
+            place += len(part)
+        yield store
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def obtain_model(
+    out: Path, data: Path, fitting: Fitting, extractor: Extractor, n_jobs: int, *, may_fit: bool = True
+) -> None:
+    """See to it that `out` holds a model of these settings; a new one leaves no split done.
+
+    may_fit: False raises ValueError where it would have to be found, or found again.
+    """
     manifests = [open_rows(data / f"{split}.tsv") for split in fitting.splits]
-    settings = {"features": extractor, "rate": ENCODER_FRAME_RATE, "clusters": fitting.clusters, "seed": fitting.seed}
+    settings = extractor.settings
+    settings |= {"rate": ENCODER_FRAME_RATE, "clusters": fitting.clusters, "seed": fitting.seed}
     settings |= {"hours": fitting.hours, "fitted_on": rows_hash(manifests)}
-    record, model_path = out / "units.json", out / "kmeans.joblib"
-    if record.is_file() and model_path.is_file():
-        known = json.loads(record.read_text())
-        if known["settings"] == settings and known["model"] == file_hash(model_path):
-            logger.info("using %s as it is", model_path)
-            return joblib.load(model_path)
-        logger.info("other settings or data than those of %s: fitting again", model_path)
-    record.unlink(missing_ok=True)
-    chosen = _choose(manifests, fitting.hours)
-    chosen_rows = chain.from_iterable(map(utterances_of, manifests, chosen))
-    compute, total = partial(features_of, extractor=extractor), sum(map(len, chosen))
-    features = list(parallel_map(compute, chosen_rows, total=total, n_jobs=n_jobs, description="features"))
-    model = fit_kmeans(np.concatenate(features), fitting.clusters, fitting.seed)
-    save_model(out, model, settings)
-    return model
-
-
-def given_model(out: Path, path: Path, extractor: str) -> MiniBatchKMeans:
-    """The model of a file, copied to `out` unless it is there."""
-    model = joblib.load(path)
-    settings = {"features": extractor, "rate": ENCODER_FRAME_RATE, "model": file_hash(path)}
-    record = out / "units.json"
-    if not record.is_file() or json.loads(record.read_text())["settings"] != settings:
-        save_model(out, model, settings)
-    return model
-
-
-def save_model(out: Path, model: MiniBatchKMeans, settings: dict[str, Any]) -> None:
-    """Write kmeans.joblib, dict.km.txt and a units.json without finished splits."""
+    known, file = read_json(out / RECORD), out / MODEL
+    if known and file.is_file():
+        if known["settings"] == settings and known["model"] == file_hash(file):
+            logger.info("using %s as it is", file)
+            return
+        logger.info("other settings or data than those of %s: %s", file, _difference(known["settings"], settings))
+    if not may_fit:
+        raise _no_model(out)
+    (out / RECORD).unlink(missing_ok=True)
+    with _gathered(manifests, fitting.hours, extractor, out, n_jobs) as features:
+        model = fit_kmeans(features, fitting.clusters, fitting.seed)
     model.labels_ = None  # a class for every frame fitted on: large, and no use here
-    with replacing(out / "kmeans.joblib") as temporary:
+    with replacing(file) as temporary:
         joblib.dump(model, temporary)
-    write_lines(out / "dict.km.txt", (f"{unit} 1" for unit in range(len(model.cluster_centers_))))
-    save_record(out, {"settings": settings, "model": file_hash(out / "kmeans.joblib"), "splits": {}})
+    _save(out, settings, extractor)
 
 
-def save_record(out: Path, record: dict[str, Any]) -> None:
-    """Write units.json: the settings, the model's hash, and the splits that are finished."""
-    write_text(out / "units.json", json.dumps(record, indent=1) + "\n")
+def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
+    names = [name for name in known | wanted if known.get(name) != wanted.get(name)]
+    return ", ".join(f"{name} {known.get(name)} there, {wanted.get(name)} here" for name in names) or "another file"
+
+
+def _no_model(out: Path) -> ValueError:
+    return ValueError(
+        f"--shard labels with clusters that are there, and {out} holds none of these settings; run the same command "
+        "once with --fit-only in place of --shard"
+    )
+
+
+def given_model(out: Path, path: Path, extractor: Extractor, *, may_copy: bool = True) -> None:
+    """Copy the model of a file to `out`, with what the units.json beside it tells, unless it is there.
+
+    Raises ValueError where that tells of other features than the extractor's, and where the model is not there and
+    may_copy is False.
+    """
+    model, settings = file_hash(path), {**extractor.settings, "rate": ENCODER_FRAME_RATE}
+    told = read_json(path.with_name(RECORD))
+    if told.get("model") == model:
+        if any(told["settings"].get(name) != settings.get(name) for name in ("features", "checkpoint", "layer")):
+            raise ValueError(
+                f"--model {path} was fitted on {described(told['settings'])}, and the extractor is "
+                f"{described(settings)}; name the extractor that the model was fitted with"
+            )
+        settings = told["settings"]
+    known = read_json(out / RECORD)
+    if known.get("model") == model and (out / MODEL).is_file() and known["settings"] == settings:
+        return
+    if not may_copy:
+        raise _no_model(out)
+    if path.resolve() != (out / MODEL).resolve():
+        with replacing(out / MODEL) as temporary:
+            shutil.copyfile(path, temporary)
+    _save(out, settings, extractor)
+
+
+def _save(out: Path, settings: dict[str, Any], extractor: Extractor) -> None:
+    """Write dict.km.txt, and a units.json without finished splits for the model that is there."""
+    centroids = joblib.load(out / MODEL).cluster_centers_
+    write_lines(out / "dict.km.txt", (f"{unit} 1" for unit in range(len(centroids))))
+    record: dict[str, Any] = {"settings": settings}
+    if extractor.checkpoint:
+        record["checkpoint_file"] = Path(extractor.checkpoint).name
+    record |= {"model": file_hash(out / MODEL), "clusters": len(centroids), "dim": centroids.shape[1]}
+    save_record(out, record | {"versions": extractor.versions, "splits": {}})

@@ -109,6 +109,7 @@ def _check_contents(paths: Sequence[Path], states: Sequence[State], newest: Path
     for path, other in found.items():
         pieces = own.pieces is not None and other.pieces is not None and own.pieces.content != other.pieces.content
         units = bool(own.units and other.units) and own.units != other.units
+        units |= bool(own.unit_model and other.unit_model) and own.unit_model != other.unit_model
         if pieces or units:
             what = "another sentencepiece model each" if pieces else "other units each"
             raise CheckpointError(f"{path} and {newest} were trained with {what}; average checkpoints of one run")

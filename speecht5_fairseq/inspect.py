@@ -49,7 +49,8 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "sentencepiece", _pieces(facts)
     if facts.units:
         inside = "with their dictionary" if contents.units else "without their dictionary (dict.km.txt)"
-        yield "units", f"{facts.units}, {inside}"
+        source = f"; of k-means {contents.unit_model} on {contents.unit_features}" if contents.unit_model else ""
+        yield "units", f"{facts.units}, {inside}{source}"
     if facts.classes:
         yield "classes", f"{facts.classes}: {_first(contents.classes) or 'names not inside: give dict.txt'}"
     yield "signal", ", ".join(f"{name} {value}" for name, value in contents.signal.items())

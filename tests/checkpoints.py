@@ -17,6 +17,7 @@ def tiny_checkpoint(
     *,
     spm_model: Path | None = None,
     units: list[str] | None = None,
+    unit_source: dict[str, str] | None = None,
     seed: int = 1,
     task_options: dict[str, object] | None = None,
     **options: object,
@@ -34,7 +35,9 @@ def tiny_checkpoint(
         "model": tiny_model(job, seed=seed, **options).state_dict(),
         "optimizer_history": [{"num_updates": 1200}],
         "extra_state": {"train_iterator": {"epoch": 7}, "best": 0.25},
-        "task_state": saved_contents(pieces=spm_model and read_piece_model(spm_model), units=units or ()),
+        "task_state": saved_contents(
+            pieces=spm_model and read_piece_model(spm_model), units=units or (), unit_source=unit_source
+        ),
         "last_optimizer_state": None,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

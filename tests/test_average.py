@@ -145,6 +145,8 @@ def test_what_travels_is_the_newest_s_and_must_be_the_same(tmp_path):
         "old": {},
         "units": saved_contents(units=["1", "2"]),
         "others": saved_contents(units=["2", "1"]),
+        "first": saved_contents(units=["1", "2"], unit_source={"model": "a", "features": "mfcc"}),
+        "second": saved_contents(units=["1", "2"], unit_source={"model": "b", "features": "mfcc"}),
     }
     paths = {}
     for number, (name, state) in enumerate(states.items()):
@@ -154,7 +156,10 @@ def test_what_travels_is_the_newest_s_and_must_be_the_same(tmp_path):
     assert torch.load(tmp_path / "mean.pt")["task_state"] == {}  # the newest tells nothing
     average_checkpoints([paths["one"], paths["units"]], tmp_path / "mean.pt")
     assert torch.load(tmp_path / "mean.pt")["task_state"]["units"] == ["1", "2"]
-    for names, what in ((("one", "two"), "another sentencepiece model"), (("units", "others"), "other units")):
+    average_checkpoints([paths["units"], paths["first"]], tmp_path / "mean.pt")
+    assert torch.load(tmp_path / "mean.pt")["task_state"]["unit_source"]["model"] == "a"
+    others = {("one", "two"): "another sentencepiece model", ("units", "others"): "other units"}
+    for names, what in {**others, ("first", "second"): "other units"}.items():
         message = f"{names[0]}.pt and .*{names[1]}.pt were trained with {what} each; average checkpoints of one run"
         with pytest.raises(CheckpointError, match=message):
             average_checkpoints([paths[name] for name in names], tmp_path / "mean.pt")

@@ -55,6 +55,10 @@ def test_every_job_has_a_page_and_json(job, tmp_path, capsys):
         assert rows(text)["classes"] == f"5: {' '.join(CLASSES)}"
     if "pretrain" in job:
         assert rows(text)["units"] == "20, with their dictionary"
+        source = {"model": "0123456789abcdef", "features": "fairseq-hubert, layer 6, checkpoint 89abcdef01234567"}
+        file = tiny_checkpoint(tmp_path / "told.pt", job, units=UNIT_NAMES, unit_source=source)
+        expected = f"20, with their dictionary; of k-means {source['model']} on {source['features']}"
+        assert rows(page(capsys, file))["units"] == expected
     facts = json.loads(page(capsys, path, "--json"))
     assert facts["job"] == job and facts["training"]["updates"] == 1200
     own = sum(parameter.numel() for parameter in tiny_model(job).parameters())

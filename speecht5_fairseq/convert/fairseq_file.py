@@ -53,6 +53,7 @@ def from_fairseq(state: dict[str, Any], path: Path, job: str | None) -> Portable
         sentencepiece=read_sentencepiece(contents, task),
         cuts_text=cuts_text(contents, task, published=False),
         units=tuple(contents.units),
+        unit_source=contents.unit_source,
     )
     check_whole(model)
     return model
@@ -104,7 +105,7 @@ def piece_model(model: Portable) -> PieceModel | None:
 
 def task_state(model: Portable) -> dict[str, Any]:
     """What a checkpoint holds besides weights and options, see ``models.contents``."""
-    return saved_contents(pieces=piece_model(model), units=model.units)
+    return saved_contents(pieces=piece_model(model), units=model.units, unit_source=model.unit_source)
 
 
 def companions(model: Portable) -> dict[str, bytes]:

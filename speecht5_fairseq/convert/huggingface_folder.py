@@ -172,6 +172,7 @@ def _options_beside(model: Portable, theirs: dict[str, Tensor]) -> dict[str, Any
         "criterion": plain(model.criterion),
         "history": plain(model.history),
         "units": list(model.units),
+        "unit_source": dict(model.unit_source),
         "digest": digest_of(theirs),
         "notes": list(model.notes),
     }
@@ -231,6 +232,7 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
         history=beside["history"],
         sentencepiece=_read_sentencepiece(folder, pieces),
         units=tuple(beside["units"]),
+        unit_source=beside.get("unit_source", {}),  # not in folders of before 0.6.0
     )
     check_fit(theirs, model)
     kept = sorted(nets_of(left) - NO_NETS)
@@ -270,7 +272,8 @@ def _read_beside(folder: Path) -> dict[str, Any]:
     lacking = [name for name in _BESIDE if name not in beside]
     if lacking:
         raise CheckpointError(f"{file}: lacks {', '.join(lacking)}; copy the file again")
-    check_settings({name: value for name, value in beside.items() if (name, value) != _NOT_TOLD}, _BESIDE, str(file))
+    told = {name: value for name, value in beside.items() if (name, value) != _NOT_TOLD}
+    check_settings(told, {**_BESIDE, "unit_source": {}}, str(file))
     for name in ("job", "home"):
         if beside[name] not in JOBS:
             raise CheckpointError(f"{file}: {name} is {beside[name]!r}, known here are {', '.join(JOBS)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -41,6 +42,7 @@ class Portable(NamedTuple):
         sentencepiece: the model file that makes the dictionary's symbols; None where there is none.
         cuts_text: whether texts are cut by such a model, there or not, see ``contents.cuts_text``.
         units: the symbols of dict.km.txt, where they are told.
+        unit_source: what made them, see ``contents.Contents``; may be empty.
         notes: what to tell of the conversion, a line each.
     """
 
@@ -55,6 +57,7 @@ class Portable(NamedTuple):
     sentencepiece: bytes | None = None
     cuts_text: bool = False
     units: Sequence[str] = ()
+    unit_source: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
 
     @property

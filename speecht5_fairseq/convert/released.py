@@ -73,6 +73,7 @@ def from_released_file(state: dict[str, Any], path: Path, job: str | None, dicti
         sentencepiece=read_sentencepiece(contents, task),
         cuts_text=cuts_text(contents, task, published=True),
         units=tuple(contents.units),
+        unit_source=contents.unit_source,
         notes=(f"read by nothing and left out: {listed(translated.unused)}",) if translated.unused else (),
     )
     check_whole(model)

@@ -30,6 +30,7 @@ from .row_checks import (
     named_counts,
 )
 from .stamp import Stamp
+from .unit_record import record_problems
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,8 @@ def verify(
     progress: bool = True,
 ) -> Report:
     """Check a split. A split that passes gets a stamp, and is not checked again until a file of it changes: manifest,
-    labels, dictionaries, and by size and time the audio and speaker vectors of the rows that `level` looks at.
+    labels, dictionaries, and by size and time the audio and speaker vectors of the rows that `level` looks at. Where
+    there is a units.json, the units must be those that it tells of, and of these rows.
 
     Args:
         text, units, classes: the labels that the job needs.
@@ -148,6 +150,8 @@ def verify(
         report = replace(report, from_stamp=True, **passed)
         report.log()
         return report
+    if units is not None and units.record is not None:
+        report.add(record_problems(units.record, manifest, units.lines.path))
     checker.run(_rows(manifest, level), report, progress)
     report.log()
     if not report.total_problems:
@@ -224,12 +228,19 @@ class _Checker:
             "audio": [path for path, _ in self.audio],
             "resample": self.resample,
             "unit_rate": self.units.rate if self.units else None,
+            **({"units": told} if (told := _told_units(self.units)) else {}),
             "classes": _fingerprint(self.classes.names) if self.classes else None,
             "text_symbols": _fingerprint(self.text.dictionary.symbols) if self.text else None,
             "normaliser": self.text.normaliser if self.text else None,
         }
         files = [file for labels in (self.text, self.units) if labels is not None for file in labels.files]
         return Stamp(self.manifest.file, files, settings, _digests(self.manifest, level))
+
+
+def _told_units(units: UnitLabels | None) -> list[str]:
+    """What units.json says of the labels; empty where it says nothing."""
+    record = None if units is None else units.record
+    return [] if record is None else list(record.splits.get(units.lines.path.stem, ()))
 
 
 def _rows(manifest: Manifest, level: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from .errors import DataError, ManifestError, located
 from .manifest import Manifest, TextLines
 from .piece_model import PieceModel, load_sentencepiece, read_piece_model
 from .text_normalisation import NO_NORMALISER, find_normaliser
+from .unit_record import UnitRecord, check_model, read_record
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
@@ -151,7 +152,12 @@ class TextLabels:
 
 
 class UnitLabels:
-    """`<labels>/<split>.km`, one line an utterance: k-means units separated by spaces, `rate` of them a second."""
+    """`<labels>/<split>.km`, one line an utterance: k-means units separated by spaces, `rate` of them a second.
+
+    Attributes:
+        record: what `units.json` beside them says; None where there is none.
+        files: what a verification reads, for its stamp.
+    """
 
     def __init__(self, lines: TextLines, dictionary: Dictionary, rate: int = ENCODER_FRAME_RATE) -> None:
         if rate < 1:
@@ -159,6 +165,7 @@ class UnitLabels:
         self.lines = lines
         self.dictionary = dictionary
         self.rate = rate
+        self.record: UnitRecord | None = None
         self.files = [lines.path]
 
     @classmethod
@@ -178,6 +185,7 @@ class UnitLabels:
         Raises:
             ManifestError: a file is missing.
             DictionaryError: dict.km.txt breaks its format.
+            DataError: `units.json` is no record, or tells of another model for this split than for the others.
         """
         mend = "make it with `python -m manifest_tools.units`"
         if vocabulary is None:
@@ -186,6 +194,9 @@ class UnitLabels:
         lines = TextLines(_existing(Path(folder) / f"{split}.km", "unit labels", mend))
         labels = cls(lines, vocabulary.dictionary, rate)
         labels.files.append(vocabulary.file)
+        labels.record = read_record(folder)
+        if labels.record is not None:
+            check_model(labels.record, split)
         return labels
 
     @cached_property

@@ -9,6 +9,7 @@ import torch
 from fairseq.data import Dictionary
 from torch import Tensor
 
+from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..convert.huggingface_folder import read_folder
 from ..data.dictionary import dictionary_of, load_class_dictionary, load_text_dictionary
 from ..data.piece_model import PieceModel, read_piece_model
@@ -16,10 +17,11 @@ from ..models.base_checkpoint import Bases
 from ..models.builder import read_base
 from ..models.checkpoint import read_checkpoint
 from ..models.config import SpeechT5Config
+from ..models.dictionary_change import ROWS
 from ..models.errors import CheckpointError
 from ..models.facts import read_facts
 from ..models.jobs import JOBS
-from ..models.loading import DictionaryFiles
+from ..models.loading import CLASS_ROWS, DictionaryFiles
 from ..models.partial import DIGEST
 from ..models.speecht5 import SpeechT5Model
 
@@ -89,9 +91,20 @@ def load(
     """Load a checkpoint; see `SpeechT5.from_pretrained`."""
     source = _from_folder(Path(path)) if Path(path).is_dir() else _from_file(Path(path))
     _check_effect(source, dictionary=dictionary, spm_model=spm_model, base_checkpoint=base_checkpoint)
+    found = _built(source, dictionary, base_checkpoint)
+    found.model.to(device)
+    if found.model.decoder is not None:
+        found.model.prepare_decoding()
+    return found if spm_model is None else found._replace(pieces=read_piece_model(spm_model))
+
+
+def _built(source: Source, dictionary: str | Path | None, base_checkpoint: str | Path | None) -> Loaded:
+    """The model with its weights, in evaluation, on the CPU."""
     options = source.options | ({} if base_checkpoint is None else {"base_checkpoint": str(base_checkpoint)})
     if not options:
-        raise CheckpointError(f"{path}: does not tell the options of its model; give one that fairseq-train wrote")
+        raise CheckpointError(
+            f"{source.path}: does not tell the options of its model; give one that fairseq-train wrote"
+        )
     config = SpeechT5Config(**options)
     symbols, classes = _symbols(source, dictionary), _classes(source, dictionary)
     file = source.path if dictionary is None else dictionary
@@ -107,10 +120,36 @@ def load(
     )
     model.whole = True
     model.load_state_dict(source.tensors)
-    model.eval().requires_grad_(False).to(device)
-    if model.decoder is not None:
-        model.prepare_decoding()
-    return Loaded(source, model, symbols, classes, source.pieces if spm_model is None else read_piece_model(spm_model))
+    return Loaded(source, model.eval().requires_grad_(False), symbols, classes, source.pieces)
+
+
+def load_hearing(path: str | Path, *, device: str | torch.device) -> SpeechT5Model:
+    """A checkpoint's model for its speech encoder alone: it has no decoder, and needs no dictionary.
+
+    Args:
+        path: a checkpoint of fairseq-train or of the published code, or a folder of `transformers`.
+
+    Raises:
+        CheckpointError: unreadable, another model's, or of a model that hears no speech.
+    """
+    source = _from_folder(Path(path)) if Path(path).is_dir() else _from_file(Path(path))
+    if "speech" not in JOBS[source.job].sources:
+        raise CheckpointError(f"{path}: a model of {source.job} hears no speech; give one of another job")
+    if JOBS[source.job].has_text and not source.symbols:
+        source = source._replace(symbols=_unnamed_symbols(source.tensors))
+    if source.job == "s2c" and not source.classes:
+        source = source._replace(classes=[str(number) for number in range(len(source.tensors.get(CLASS_ROWS, ())))])
+    model = _built(source, None, None).model
+    model.decoder = model.speech_decoder_prenet = model.text_decoder_prenet = model.text_encoder_prenet = None
+    return model.to(device)
+
+
+def _unnamed_symbols(tensors: dict[str, Tensor]) -> list[str]:
+    """As many symbols as the text tables have rows: only their number is asked for."""
+    rows = next((len(tensors[name]) for name in ROWS if name in tensors), 0)
+    special = Dictionary().symbols
+    inner = rows - len(special) - 2
+    return [*special, *(f"symbol {number}" for number in range(inner)), MASK_SYMBOL, CTC_BLANK_SYMBOL]
 
 
 def _check_effect(source: Source, **given: str | Path | None) -> None:

@@ -3,7 +3,7 @@
 | content | where it stands |
 |---|---|
 | symbols of the text dictionary, names of the classes | buffers of the model, ``vocabulary.Vocabulary`` |
-| sentencepiece model, dictionary of units, signal | the task state, ``saved_contents`` |
+| sentencepiece model, dictionary of units and what made them, signal | the task state, ``saved_contents`` |
 | for how many updates each code was not chosen, for a resumed run | the task state, ``saved_codes`` |
 | options of the model and the task, the ends of texts and the normaliser among them | ``cfg`` |
 """
@@ -31,6 +31,7 @@ from .vocabulary import CLASSES, SYMBOLS, decode
 PIECES = "sentencepiece"  # task state: {"file": its name in training, "model": its bytes, uint8}
 CODES = "unchosen_codes"  # task state: int64 (G, C)
 UNITS = "units"  # task state: the symbols of dict.km.txt in order
+UNIT_SOURCE = "unit_source"  # task state: {"model": hash of the k-means model, "features": its features in words}
 
 
 class Contents(NamedTuple):
@@ -44,6 +45,8 @@ class Contents(NamedTuple):
         pieces: the sentencepiece model, with the checkpoint as its file.
         piece_file: where that stood in training.
         signal: the constants it was trained with, by name.
+        unit_model: hash of the k-means model whose units it learnt, see ``data.unit_record``.
+        unit_features: what that was fitted on, in words.
         unchosen_codes: updates in a row in which each code was not chosen, int64 (G, C).
     """
 
@@ -54,10 +57,19 @@ class Contents(NamedTuple):
     pieces: PieceModel | None
     piece_file: str
     signal: dict[str, int | float]
+    unit_model: str = ""
+    unit_features: str = ""
     unchosen_codes: torch.Tensor | None = None
 
+    @property
+    def unit_source(self) -> dict[str, str]:
+        """What ``saved_contents`` takes of that; empty where it is not told."""
+        return {"model": self.unit_model, "features": self.unit_features} if self.unit_model else {}
 
-def saved_contents(*, pieces: PieceModel | None = None, units: Sequence[str] = ()) -> dict[str, Any]:
+
+def saved_contents(
+    *, pieces: PieceModel | None = None, units: Sequence[str] = (), unit_source: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The task state of a run's checkpoints, in types that torch loads with ``weights_only``."""
     state: dict[str, Any] = {SIGNAL_KEY: dict(SIGNAL)}
     if pieces is not None:
@@ -65,6 +77,8 @@ def saved_contents(*, pieces: PieceModel | None = None, units: Sequence[str] = (
         state[PIECES] = {"file": str(pieces.file), "model": model}
     if units:
         state[UNITS] = list(units)
+    if unit_source:
+        state[UNIT_SOURCE] = dict(unit_source)
     return state
 
 
@@ -97,7 +111,7 @@ def checked_contents(state: dict[str, Any], path: str | Path) -> Contents:
 def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
     """As ``checked_contents``, of tensors of any kind."""
     model, told = state["model"], state.get("task_state") or {}
-    pieces = told.get(PIECES)
+    pieces, source = told.get(PIECES), told.get(UNIT_SOURCE) or {}
     return Contents(
         Path(path),
         decode(model[SYMBOLS]) if SYMBOLS in model else [],
@@ -106,6 +120,8 @@ def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
         None if pieces is None else PieceModel(Path(path), pieces["model"].numpy().tobytes()),
         "" if pieces is None else str(pieces["file"]),
         dict(told.get(SIGNAL_KEY) or {}),
+        source.get("model", ""),
+        source.get("features", ""),
         told.get(CODES),
     )
 

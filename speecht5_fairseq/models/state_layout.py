@@ -19,7 +19,8 @@ SECTIONS = ("model", "task", "criterion", "checkpoint")  # of the options that a
 # Kinds of what is read, by the place where it stands; None and what is not there tell nothing.
 _STATE = {"cfg": {}, "task_state": {}, "extra_state": {}, "optimizer_history": [{}]}
 _OPTIONS = dict.fromkeys(("_name", "arch", "t5_task", "spm_model", "bpe_tokenizer"), "")
-_TASK_STATE = {"sentencepiece": {}, "units": [""], "signal": {}}
+_TASK_STATE = {"sentencepiece": {}, "units": [""], "unit_source": {}, "signal": {}}
+_UNIT_SOURCE = {"model": "", "features": ""}
 _PIECES = {"file": "", "model": torch.empty(0)}
 _EXTRA_STATE = {"averaged": [""], "best": 0.0, "train_iterator": {}}
 _NUMBERS = {"num_updates": 0, "epoch": 0}
@@ -75,6 +76,7 @@ def _wrong_parts(state: Mapping[str, Any]) -> Iterator[str]:
     for name in ("model", "task"):
         yield from wrong_kinds(_told(_dict(options.get(name)), _OPTIONS), _OPTIONS)
     yield from wrong_kinds(_told(task, _TASK_STATE), _TASK_STATE)
+    yield from wrong_kinds(_told(_dict(task.get("unit_source")), _UNIT_SOURCE), _UNIT_SOURCE)
     yield from wrong_kinds(_told(extra, _EXTRA_STATE), _EXTRA_STATE)
     yield from wrong_kinds(_told(_dict(extra.get("train_iterator")), _NUMBERS), _NUMBERS)
     history = parts.get("optimizer_history")

@@ -104,7 +104,8 @@ class SpeechT5Task(GuardedTask, PromptEpochs):
         job: the nets that the model builds.
         columns: entry of ``JOB_COLUMNS`` for the manifests.
         text_dictionary: of the text side, with ``<mask>`` and ``<ctc_blank>``; None without text.
-        units: k-means units that the model predicts; 0 outside pre-training. ``unit_symbols`` are their names.
+        units: k-means units that the model predicts; 0 outside pre-training. ``unit_symbols`` are their names and
+            ``unit_source`` is what made them, where that is told.
         classes: the speakers that the model tells apart; none outside identification.
         dictionary_files: where the symbols and the units were read.
         contents: what the checkpoint to decode with holds besides weights; None in training.
@@ -122,6 +123,7 @@ class SpeechT5Task(GuardedTask, PromptEpochs):
         self.text_dictionary: Dictionary | None = None
         self.units = 0
         self.unit_symbols: list[str] = []
+        self.unit_source: dict[str, str] = {}
         self.classes: list[str] = []
         self.dictionary_files = UNNAMED_FILES
         self.from_checkpoint = False
@@ -145,7 +147,7 @@ class SpeechT5Task(GuardedTask, PromptEpochs):
 
     def state_dict(self) -> dict[str, Any]:
         """What checkpoints hold of what this run reads, so that they travel alone; see ``models.contents``."""
-        return saved_contents(pieces=self.pieces, units=self.unit_symbols)
+        return saved_contents(pieces=self.pieces, units=self.unit_symbols, unit_source=self.unit_source)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Called for each checkpoint to decode with, whose contents were read before (``contents``).
@@ -208,9 +210,14 @@ class SpeechT5Task(GuardedTask, PromptEpochs):
             asked = start if fine_tuning else None
             contents, files = read_contents(checkpoint), self.dictionary_files
             model.start = check_file(model, checkpoint, files, asked, whole=not fine_tuning)
-            check_start(contents, asked, pieces=self.pieces, units=self.unit_symbols, units_file=files.units)
+            self.check_contents(contents, asked)
             if not fine_tuning:
                 self.resume(contents)
+
+    def check_contents(self, contents: Contents, start: Start | None) -> None:
+        """Check that the run reads as that did which wrote the checkpoint that it starts from, see ``check_start``."""
+        units_file = self.dictionary_files.units
+        check_start(contents, start, pieces=self.pieces, units=self.unit_symbols, units_file=units_file)
 
     def resume(self, contents: Contents) -> None:
         """Called before a run goes on from a checkpoint of its own: what it needs besides what fairseq restores."""

@@ -1,5 +1,6 @@
 """Task of joint pre-training on unlabelled speech and text."""
 
+import logging
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
@@ -14,14 +15,16 @@ from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
 from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_binary, open_text_binary
+from ..data.unit_record import RECORD, UnitRecord, check_record, read_record
 from ..models.contents import Contents, saved_codes
-from ..models.loading import DictionaryFiles
+from ..models.loading import DictionaryFiles, Start
 from ..models.options import warn_without_effect
 from .base import SpeechT5Task, SpeechTaskConfig
 from .code_revival import CodeRevival
 from .codebook import CodebookConfig, CodebookWatch
-from .vocabularies import find_text, find_units
+from .vocabularies import check_unit_source, find_text, find_units
 
+logger = logging.getLogger(__name__)
 TEXT_BREAKS = ChoiceEnum(list(BREAK_MODES))
 TEXT_OPTIONS = (
     "tokens_per_text_sample", "text_break", "text_batch_ratio", "infilling_ratio", "infilling_span", "infilling_random"
@@ -31,6 +34,12 @@ TEXT_OPTIONS = (
 @dataclass
 class PretrainTaskConfig(CodebookConfig, SpeechTaskConfig):
     unit_rate: int = field(default=ENCODER_FRAME_RATE, metadata={"help": "units a second in {split}.km"})
+    allow_other_units: bool = field(
+        default=False,
+        metadata={
+            "help": "take a checkpoint that learnt the units of another k-means model (units.json) of the same number"
+        },
+    )
     crop_samples: int = field(default=250_000, metadata={"help": "longest crop of an utterance, in samples"})
     text_data: Optional[str] = field(
         default=None, metadata={"help": "folder of the text: fairseq-preprocess binary and dict.txt (default: no text)"}
@@ -56,6 +65,8 @@ class PretrainTask(SpeechT5Task):
 
     columns = "pretrain"
     unit_vocabulary: Vocabulary
+    unit_record: UnitRecord | None = None
+    other_units = False  # of the checkpoint that the run starts from, let pass by --allow-other-units
 
     def __init__(self, cfg: PretrainTaskConfig, job: str) -> None:
         super().__init__(cfg, job)
@@ -72,6 +83,7 @@ class PretrainTask(SpeechT5Task):
         task.unit_symbols = own_symbols(task.unit_vocabulary.dictionary)
         task.units = unit_count(task.unit_vocabulary.dictionary)
         task.dictionary_files = DictionaryFiles(units=task.unit_vocabulary.file)
+        task.read_unit_record()
         if cfg.text_data is None:
             warn_without_effect(cfg, PretrainTaskConfig, TEXT_OPTIONS, "they need --text-data")
         else:
@@ -79,12 +91,35 @@ class PretrainTask(SpeechT5Task):
             task.dictionary_files = task.dictionary_files._replace(text=file)
         return task
 
+    def read_unit_record(self) -> None:
+        """Read what ``units.json`` says of the labels, and check that the run reads them so.
+
+        Raises:
+            DataError: see ``read_record`` and ``check_record``.
+        """
+        self.unit_record = read_record(self.label_dir)
+        if self.unit_record is not None:
+            file = self.unit_vocabulary.file
+            check_record(self.unit_record, units=self.units, rate=self.cfg.unit_rate, dictionary=file)
+            self.unit_source = self.unit_record.source
+        elif self.contents is None:
+            logger.info("no %s: nothing tells what made the units", self.label_dir / RECORD)
+
+    def check_contents(self, contents: Contents, start: Start | None) -> None:
+        """As of every job, and the units must be of one k-means model, see ``check_unit_source``."""
+        super().check_contents(contents, start)
+        allowed = self.cfg.allow_other_units
+        self.other_units = check_unit_source(contents, start, self.unit_record, allowed=allowed)
+
     def build_model(self, cfg, from_checkpoint: bool = False):
-        """The job's model; the options of a codebook need one."""
+        """The job's model; options of a codebook, and of a start from other units, need these."""
         model = super().build_model(cfg, from_checkpoint)
         if model.quantizer is None:
             names = [option.name for option in fields(CodebookConfig) if not option.name.startswith("_")]
             warn_without_effect(self.cfg, PretrainTaskConfig, names, "they need --codebook-prob above 0")
+        if not (from_checkpoint or self.other_units):
+            why = "no checkpoint is taken that is known to have learnt other units"
+            warn_without_effect(self.cfg, PretrainTaskConfig, ("allow_other_units",), why)
         return model
 
     def state_dict(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..data.dictionary import (
 )
 from ..data.errors import DictionaryError
 from ..data.piece_model import NO_PIECES, PieceModel, read_piece_model
+from ..data.unit_record import UnitRecord
 from ..models.checkpoint import Start
 from ..models.contents import Contents, read_contents
 from ..models.errors import CheckpointError
@@ -149,11 +150,54 @@ def check_start(
         reads = {True: "pieces", False: "raw text with a sentencepiece model"}
         ours, theirs = reads[pieces is None], reads[contents.pieces is None]
         logger.warning("this run reads %s, and the run of %s read %s (--spm-model)", ours, name, theirs)
-    takes_units = start is None or not start.nets or UNIT_HEAD in map(net_of, words(start.nets))
-    new = start is not None and UNIT_HEAD in words(start.new_nets)
-    if takes_units and not new and units and contents.units and list(units) != contents.units:
+    if _takes_units(start) and units and contents.units and list(units) != contents.units:
         raise CheckpointError(
             f"{units_file}: the units are not those of {name} ({len(units)} here, {len(contents.units)} there, in "
             "another order or others); take the dict.km.txt and the units that it was trained with (other units need "
             "a pre-training of their own)"
         )
+
+
+def check_unit_source(contents: Contents, start: Start | None, record: UnitRecord | None, *, allowed: bool) -> bool:
+    """Check that the units of a run are of the k-means model whose units the checkpoint that it starts from learnt.
+
+    Units of another model may have the same symbols: what each stands for is another sound.
+
+    Args:
+        contents, start: see ``check_start``.
+        record: of the run's labels.
+        allowed: ``--allow-other-units``.
+
+    Returns:
+        Whether they are of another model, which was let pass.
+
+    Raises:
+        CheckpointError: they are of another model, the run takes what was learnt of them, and it is not ``allowed``.
+    """
+    told = f"units of k-means {contents.unit_model} ({contents.unit_features})"
+    if not (contents.unit_model and _takes_units(start)):
+        return False
+    if record is None:
+        logger.info("%s was trained on %s; without units.json nothing tells whether these are", contents.path, told)
+        return False
+    if contents.unit_model == record.model:
+        return False
+    problem = (
+        f"{record.file}: the labels are units of k-means {record.model} ({record.features}), and the checkpoint "
+        f"{contents.path} was trained on {told}: the same numbers mean other sounds"
+    )
+    if not allowed:
+        raise CheckpointError(
+            f"{problem}; take the labels that it was trained with, start with a new unit head (--finetune-from-model "
+            "with --new-nets unit_head), or, if it is meant, add --allow-other-units"
+        )
+    logger.warning("%s; it goes on by --allow-other-units", problem)
+    return True
+
+
+def _takes_units(start: Start | None) -> bool:
+    """Whether a run takes what a checkpoint learnt of units: one that goes on, or fine-tuning with its unit head."""
+    if start is None:
+        return True
+    taken = not start.nets or UNIT_HEAD in map(net_of, words(start.nets))
+    return taken and UNIT_HEAD not in words(start.new_nets)

@@ -44,9 +44,11 @@ def test_what_a_checkpoint_holds_besides_is_held_again(tmp_path):
     assert after.pieces.content == before.pieces.content and after.signal == before.signal == SIGNAL
     assert after.piece_file == "spm.model" and after.symbols == before.symbols
     units = [str(unit) for unit in reversed(range(UNITS))]
-    source = full_checkpoint(tmp_path / "units.pt", "pretrain", units=units)
+    made_of = {"model": "0123456789abcdef", "features": "mfcc"}
+    source = full_checkpoint(tmp_path / "units.pt", "pretrain", units=units, unit_source=made_of)
     write_fairseq(read(source), tmp_path / "units" / "again.pt")
     assert read_contents(tmp_path / "units" / "again.pt").units == units
+    assert read_contents(tmp_path / "units" / "again.pt").unit_source == made_of
     assert (tmp_path / "units" / "dict.km.txt").read_text().split("\n")[0] == f"{UNITS - 1} 1"
 
 

@@ -80,6 +80,7 @@ def test_a_broken_folder_is_named(tmp_path):
     [
         ({"digest": None, "units": None, "options": None}, "lacks options, units, digest; copy the file again"),
         ({"units": 3}, "units is 3, wanted is a list, in each place a text"),
+        ({"unit_source": 3}, "unit_source is 3, wanted is values by name"),
         ({"history": [1]}, "history is .1., wanted is a list, in each place values by name"),
         ({"criterion": 3}, "criterion is 3, wanted is values by name"),
         ({"job": "x"}, "job is 'x', known here are pretrain"),

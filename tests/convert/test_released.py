@@ -38,13 +38,14 @@ def test_what_a_checkpoint_holds_besides_comes_back(tmp_path):
     units = [str(unit) for unit in reversed(range(UNITS))]
     for job, more in (
         ("s2t", {"spm_model": tiny_piece_model(tmp_path / "spm.model")}),
-        ("pretrain", {"units": units}),
+        ("pretrain", {"units": units, "unit_source": {"model": "0123456789abcdef", "features": "mfcc"}}),
     ):
         source = full_checkpoint(tmp_path / job / "ours.pt", job, **more)
         convert(source, tmp_path / job / "there" / "released.pt", "released")
         convert(tmp_path / job / "there" / "released.pt", tmp_path / job / "back" / "ours.pt", "fairseq")
         before, after = (read_contents(path) for path in (source, tmp_path / job / "back" / "ours.pt"))
         assert after.symbols == before.symbols and after.units == before.units == more.get("units", [])
+        assert after.unit_source == before.unit_source == more.get("unit_source", {})
         assert (after.pieces and after.pieces.content) == (before.pieces and before.pieces.content)
 
 

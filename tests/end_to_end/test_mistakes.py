@@ -5,7 +5,10 @@ import shutil
 import pytest
 import torch
 from commands import LEGACY, load, pretraining, recognition, run, two_processes
-from helpers import write_lines
+from helpers import UNITS, write_lines
+
+from manifest_tools.unit_clusters import Fitting
+from manifest_tools.units import prepare_units
 
 
 @pytest.fixture
@@ -53,6 +56,20 @@ def test_a_run_that_cannot_go_on_from_its_last_checkpoint(copy, pretrained, tmp_
     last = run("fairseq-train", *pretraining(copy, *options), fails=True).splitlines()[-1]
     expected = f"{copy.pretrain / 'dict.km.txt'}: 21 units here, 20 in the checkpoint {tmp_path / 'checkpoint_last.pt'}"
     assert expected in last
+
+
+def test_a_run_that_goes_on_with_units_of_another_model(copy, pretrained, tmp_path):
+    prepare_units(copy.pretrain, fitting=Fitting(clusters=UNITS))
+    state = load(pretrained / "checkpoint_last.pt")
+    state["task_state"]["unit_source"] = {"model": "0123456789abcdef", "features": "speecht5, layer 6, checkpoint 89ab"}
+    torch.save(state, tmp_path / "checkpoint_last.pt")
+    options = pretraining(copy, "--save-dir", tmp_path, "--max-update", 5)
+    last = run("fairseq-train", *options, fails=True).splitlines()[-1]
+    assert f"{copy.pretrain / 'units.json'}: the labels are units of k-means" in last
+    assert "was trained on units of k-means 0123456789abcdef (speecht5, layer 6, checkpoint 89ab)" in last
+    assert last.endswith("or, if it is meant, add --allow-other-units")
+    assert "it goes on by --allow-other-units" in run("fairseq-train", *options, "--allow-other-units")
+    assert load(tmp_path / "checkpoint_last.pt")["task_state"]["unit_source"]["features"] == "mfcc"
 
 
 def test_an_unknown_value_of_an_option(data, tmp_path):

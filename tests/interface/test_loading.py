@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
+from checkpoints import tiny_checkpoint
 from conversions import full_checkpoint
-from helpers import tiny_piece_model
+from helpers import speech_source, tiny_model, tiny_piece_model
 
 from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.interface import SpeechT5
+from speecht5_fairseq.interface.loading import load_hearing
+from speecht5_fairseq.models.errors import CheckpointError
 
 
 @pytest.mark.parametrize("job", ["s2t", "t2s", "s2s"])
@@ -17,3 +21,31 @@ def test_a_pre_trained_model_is_of_the_job_that_it_was_made_for_there(tmp_path, 
     assert model.job == job
     if job == "s2t":
         assert isinstance(model.transcribe(np.zeros(8000, dtype=np.float32)).text, str)
+
+
+@pytest.mark.parametrize("job", ["pretrain", "pretrain_speech", "s2t", "s2s", "s2c"])
+def test_what_hears_alone_needs_neither_decoder_nor_dictionary(job, tmp_path):
+    state = torch.load(tiny_checkpoint(tmp_path / "whole.pt", job, seed=4))
+    for name in ("vocabulary.symbols", "classes.symbols"):
+        state["model"].pop(name, None)
+    torch.save(state, tmp_path / "nameless.pt")
+    expected = tiny_model(job, seed=4).eval().encode(**speech_source(3000, 8000)).states
+    model = load_hearing(tmp_path / "nameless.pt", device="cpu")
+    assert model.decoder is None and not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert (model.encode(**speech_source(3000, 8000)).states - expected).abs().max() < 1e-5
+
+
+def test_a_folder_of_transformers_hears_as_well(tmp_path):
+    spm = tiny_piece_model(tmp_path / "spm.model")
+    convert(full_checkpoint(tmp_path / "ours.pt", "s2t"), tmp_path / "hf", "hf", spm_model=spm)
+    expected, found = (
+        load_hearing(tmp_path / name, device="cpu").encode(**speech_source(3000, 8000), layer=1).states
+        for name in ("ours.pt", "hf")
+    )
+    assert (found - expected).abs().max() < 1e-5
+
+
+def test_a_voice_hears_nothing(tmp_path):
+    with pytest.raises(CheckpointError, match="voice.pt: a model of t2s hears no speech; give one of another job"):
+        load_hearing(tiny_checkpoint(tmp_path / "voice.pt", "t2s"), device="cpu")

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from checkpoints import tiny_checkpoint
 from helpers import write_speech
 
 from manifest_tools import cluster, librilight, vocabulary
@@ -101,11 +102,16 @@ def test_a_preparer_writes_what_it_writes_here(scheduler, tmp_path, capsys):
     assert written[0] == written[1] and len(written[0][0]) == len(written[0][1]) == 12
 
 
-def test_units_equal_those_made_here(scheduler, tmp_path, capsys):
+@pytest.mark.parametrize("extractor", ["mfcc", "speecht5"])
+def test_units_equal_those_made_here(extractor, scheduler, tmp_path, capsys):
     for split, count in (("train", 20), ("valid", 3)):
         write_manifest(tmp_path / f"{split}.tsv", split, write_speech(tmp_path / split, count, seed=count))
-    prepare_units(tmp_path, ("train", "valid"), fitting=Fitting(clusters=8), out=tmp_path / "here")
+    options = {"extractor": extractor}
+    if extractor == "speecht5":
+        options |= {"checkpoint": str(tiny_checkpoint(tmp_path / "model.pt", "s2t")), "layer": 2}
+    prepare_units(tmp_path, ("train", "valid"), fitting=Fitting(clusters=8), out=tmp_path / "here", **options)
     line = ["--data", str(tmp_path), "--clusters", "8", "--out", str(tmp_path / "there")]
+    line += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     main([*line, "--backend", "dask", "--scheduler", scheduler])
     for name in ("train.km", "valid.km", "units.json", "dict.km.txt"):
         assert (tmp_path / "here" / name).read_text() == (tmp_path / "there" / name).read_text()

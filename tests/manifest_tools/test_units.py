@@ -1,5 +1,6 @@
 """Units: frame counts, one model for all splits, nothing done twice."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from checkpoints import tiny_checkpoint
 from helpers import write_lines, write_speech
 from torch import nn
 
@@ -16,10 +18,12 @@ from manifest_tools.features import MFCC_DIM, mfcc
 from manifest_tools.unit_clusters import Fitting, fit_kmeans, nearest
 from manifest_tools.units import prepare_units, size_summary
 from speecht5_fairseq.constants import CONV_LAYERS
+from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.dictionary import unit_count
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.data.labels import UnitLabels
 from speecht5_fairseq.data.manifest import write_manifest
+from speecht5_fairseq.data.unit_record import described
 
 LENGTHS = [400, 401, 719, 720, 721, 1039, 1040, 1600, 4999, 16000, 16001, 16079, 16080, 16081, 23456]
 
@@ -116,8 +120,66 @@ def test_labels_with_a_given_model(data):
     assert len(sizes["valid"]) == 8
     with pytest.raises(ValueError, match="--model labels with clusters that exist: leave --fit"):
         prepare_units(data, model=data / "kmeans.joblib", fitting=Fitting())
-    with pytest.raises(ValueError, match="--model was fitted on 39 numbers a frame"):
+    with pytest.raises(ValueError, match="--model .* was fitted on mfcc, and the extractor is .*:positions; name"):
         prepare_units(data, model=data / "kmeans.joblib", extractor=f"{__name__}:positions", out=data / "third")
+    (data / "alone").mkdir()
+    (data / "kmeans.joblib").rename(data / "alone/kmeans.joblib")  # without its record
+    with pytest.raises(ValueError, match="--model was fitted on 39 numbers a frame"):
+        prepare_units(data, model=data / "alone/kmeans.joblib", extractor=f"{__name__}:positions", out=data / "third")
+
+
+def test_a_given_model_keeps_what_is_known_of_it_and_what_is_done(data):
+    prepare_units(data, ("train",), fitting=Fitting(clusters=8))
+    prepare_units(data, ("valid",), model=data / "kmeans.joblib")
+    record = json.loads((data / "units.json").read_text())
+    assert set(record["splits"]) == {"train", "valid"} and record["settings"]["seed"] == 1
+    prepare_units(data, ("train",), model=data / "kmeans.joblib", out=data / "other")
+    other = json.loads((data / "other/units.json").read_text())
+    assert other["settings"] == record["settings"] and other["splits"]["train"] == record["splits"]["train"]
+    assert other["model"] == record["model"]
+
+
+def test_the_record_tells_what_the_units_were_made_of(data):
+    file = tiny_checkpoint(data / "model.pt", "s2t")
+    options = {"extractor": "speecht5", "checkpoint": file, "layer": 2, "fitting": Fitting(clusters=8)}
+    prepare_units(data, **options)
+    record = json.loads((data / "units.json").read_text())
+    assert record["settings"]["features"] == "speecht5" and record["settings"]["layer"] == 2
+    assert record["settings"]["checkpoint"] == hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    assert record["checkpoint_file"] == "model.pt" and (record["clusters"], record["dim"]) == (8, 24)
+    assert {"torch", "torchaudio", "scikit-learn", "numpy"} <= set(record["versions"])
+    assert described(record["settings"]).startswith("speecht5, layer 2, checkpoint ")
+    before = (data / "train.km").stat().st_mtime_ns
+    moved = file.rename(data / "renamed.pt")
+    prepare_units(data, **{**options, "checkpoint": moved})
+    assert (data / "train.km").stat().st_mtime_ns == before
+    prepare_units(data, **{**options, "checkpoint": moved, "layer": 1})
+    assert (data / "train.km").stat().st_mtime_ns != before
+
+
+def test_a_reason_for_fitting_again_is_told(data, caplog):
+    prepare_units(data, (), fitting=Fitting(clusters=8))
+    with caplog.at_level("INFO"):
+        prepare_units(data, (), fitting=Fitting(clusters=9))
+    assert "kmeans.joblib: clusters 8 there, 9 here" in caplog.text
+
+
+def test_features_to_fit_on_leave_no_file_behind(data, monkeypatch):
+    seen = []
+
+    def fit(features, clusters, seed):
+        seen.append((features, [path.stat().st_size for path in data.glob(".features.*")]))
+        raise ValueError("stopped")
+
+    monkeypatch.setattr(unit_clusters, "fit_kmeans", fit)
+    with pytest.raises(ValueError, match="^stopped$"):
+        prepare_units(data, fitting=Fitting(clusters=8))
+    features, sizes = seen[0]
+    assert isinstance(features, np.memmap) and sizes == [128 + features.nbytes]
+    rows = [row.split("\t") for row in (data / "train.tsv").read_text().splitlines()[1:]]
+    expected = np.concatenate([mfcc(read_audio(data / "train" / name)) for name, _ in rows])
+    assert sorted(map(bytes, features)) == sorted(map(bytes, expected))
+    assert not list(data.glob(".features.*"))
 
 
 def test_fit_hours_bound_what_is_fitted_on(data, caplog):

@@ -41,6 +41,14 @@ def test_what_is_saved_is_what_torch_loads_with_care(tmp_path):
     assert set(saved_contents()) == {"signal"}
 
 
+def test_what_made_the_units_comes_back(tmp_path):
+    source = {"model": "0123456789abcdef", "features": "mfcc"}
+    found = read_contents(tiny_checkpoint(tmp_path / "checkpoint.pt", "pretrain", units=["1"], unit_source=source))
+    assert (found.unit_model, found.unit_features) == ("0123456789abcdef", "mfcc")
+    found = read_contents(tiny_checkpoint(tmp_path / "before.pt", "pretrain", units=["1"]))
+    assert (found.unit_model, found.unit_features) == ("", "")
+
+
 @pytest.mark.parametrize("kind", ["other model", "other signal", "rows", "no model"])
 def test_files_that_are_no_checkpoints_of_ours(tmp_path, kind):
     path, said = bad_checkpoints(tmp_path)[kind]

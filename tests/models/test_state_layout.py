@@ -29,6 +29,8 @@ WRONG = {
         "task_state", "sentencepiece", {"file": "x", "model": torch.ones(2)}, "sentencepiece is no tensor of bytes",
     ),
     "units": ("task_state", "units", [1, 2], r"units is \[1, 2\], wanted is a list, in each place a text"),
+    "source of units": ("task_state", "unit_source", "x", "unit_source is 'x', wanted is values by name"),
+    "model of units": ("task_state", "unit_source", {"model": 3}, "model is 3, wanted is a text"),
     "signal": ("task_state", "signal", 16000, "signal is 16000, wanted is values by name"),
     "options": ("cfg", None, "x", "cfg is 'x', wanted is values by name"),
     "options of the model": ("cfg", "model", [1], r"model is \[1\], wanted is values by name"),

@@ -1,12 +1,27 @@
 """The task of joint pre-training: with text and without."""
 
+import json
+
 import numpy as np
 import pytest
-from helpers import SYMBOLS, UNITS, tiny_config, tiny_manifest, tiny_text_binary
+from checkpoints import tiny_checkpoint
+from helpers import (
+    NEW_RUN,
+    SYMBOLS,
+    UNITS,
+    model_options,
+    tiny_config,
+    tiny_manifest,
+    tiny_text_binary,
+    write_lines,
+)
 
+from manifest_tools.unit_clusters import Fitting
+from manifest_tools.units import prepare_units
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 
 SENTENCES = [[5, 6, 7, 8], [9, 10, 11], [12, 13, 14, 15, 16]]
@@ -110,3 +125,95 @@ def test_no_masked_frame_is_refused(tmp_path, text):
     options = {"text_data": str(tiny_text_binary(tmp_path / "text", SENTENCES))} if text else {}
     with pytest.raises(ValueError, match=r"--mask-prob 0.0 leaves pre-training no masked frame.*above 0 \(0.8"):
         SpeechT5Model.build_model(tiny_config(mask_prob=0.0), setup(tmp_path, **options))
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Splits whose units are those of `manifest_tools.units`."""
+    for split in ("train", "valid"):
+        tiny_manifest(tmp_path, 4, job="pretrain", split=split)
+    prepare_units(tmp_path, fitting=Fitting(clusters=UNITS))
+    return tmp_path
+
+
+def test_what_units_json_tells_goes_into_the_checkpoint(labelled):
+    task = setup(labelled)
+    for split in ("train", "valid"):
+        task.load_dataset(split)
+    record = json.loads((labelled / "units.json").read_text())
+    assert task.state_dict()["unit_source"] == {"model": record["model"], "features": "mfcc"}
+
+
+def test_without_units_json_a_line_says_so(tmp_path, caplog):
+    tiny_manifest(tmp_path, 1, job="pretrain")
+    with caplog.at_level("INFO"):
+        task = setup(tmp_path)
+    assert f"no {tmp_path / 'units.json'}: nothing tells what made the units" in caplog.messages
+    assert "unit_source" not in task.state_dict()
+
+
+def test_units_that_are_not_those_of_units_json_end_the_start(labelled):
+    with pytest.raises(DataError, match="--unit-rate is 100, and .*units.json tells of 50 units a second"):
+        setup(labelled, unit_rate=100)
+    lines = (labelled / "valid.km").read_text().splitlines()
+    write_lines(labelled / "valid.km", lines[::-1])
+    with pytest.raises(DataError, match="valid.km: not the labels that .*units.json tells of"):
+        setup(labelled).load_dataset("valid")
+    record = json.loads((labelled / "units.json").read_text())
+    record["splits"]["valid"]["model"] = "0123456789abcdef"
+    (labelled / "units.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="valid.km is of the k-means model 0123456789abcdef"):
+        setup(labelled).load_dataset("valid")
+    write_lines(labelled / "dict.km.txt", [f"{unit} 1" for unit in range(UNITS + 1)])
+    with pytest.raises(DataError, match=f"dict.km.txt: {UNITS + 1} units, and .*units.json tells of {UNITS}"):
+        setup(labelled)
+
+
+OTHERS = {"model": "0123456789abcdef", "features": "fairseq-hubert, layer 6, checkpoint 89abcdef01234567"}
+OTHER_UNITS = (
+    r"units.json: the labels are units of k-means \w{16} .mfcc., and the checkpoint .*\.pt was trained on units of "
+    r"k-means 0123456789abcdef .fairseq-hubert, layer 6, checkpoint \w{16}.: the same numbers mean other sounds"
+)
+
+
+def started(data, **options):
+    """The model of a run as fairseq-train builds it, with all checks of what it starts from."""
+    given = {**NEW_RUN, "data": str(data), "seed": 1, "train_subset": "train", **options}
+    return PretrainTask.setup_task(PretrainTaskConfig(**given)).build_model(model_options())
+
+
+def checkpoint_of(folder, source):
+    names = [str(unit) for unit in range(UNITS)]
+    return tiny_checkpoint(folder / "checkpoint_last.pt", "pretrain_speech", units=names, unit_source=source)
+
+
+def test_a_run_goes_on_with_units_of_its_model_alone(labelled, caplog):
+    run = labelled / "run"
+    own = {"model": json.loads((labelled / "units.json").read_text())["model"], "features": "mfcc"}
+    for source in (own, None):
+        checkpoint_of(run, source)
+        started(labelled, save_dir=str(run))
+    checkpoint_of(run, OTHERS)
+    with pytest.raises(CheckpointError, match=f"{OTHER_UNITS}; take the labels .* add --allow-other-units"):
+        started(labelled, save_dir=str(run))
+    assert "mean other sounds" not in caplog.text
+    started(labelled, save_dir=str(run), allow_other_units=True)
+    assert "it goes on by --allow-other-units" in caplog.text and "no effect" not in caplog.text
+    (labelled / "units.json").unlink()
+    with caplog.at_level("INFO"):
+        started(labelled, save_dir=str(run))
+    assert "without units.json nothing tells whether these are" in caplog.text
+
+
+def test_fine_tuning_takes_other_units_with_a_new_head_alone(labelled):
+    start = {"finetune_from_model": str(checkpoint_of(labelled / "other", OTHERS)), "save_dir": str(labelled / "new")}
+    with pytest.raises(CheckpointError, match=OTHER_UNITS):
+        started(labelled, **start)
+    started(labelled, new_nets="unit_head", **start)
+    started(labelled, finetune_nets="encoder,decoder,speech_encoder_prenet", **start)
+    started(labelled, allow_other_units=True, **start)
+
+
+def test_allowing_what_is_not_there_has_no_effect(labelled, caplog):
+    started(labelled, allow_other_units=True)
+    assert "no effect: --allow-other-units True; no checkpoint is taken that is known" in caplog.text

@@ -1,0 +1,200 @@
+"""The folder of the units: the record `units.json`, and labels that are whole, or shares that wait for the others."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
+from speecht5_fairseq.data.unit_record import RECORD, rows_hash
+
+from .files import file_hash, read_lines, write_lines, write_text
+
+logger = logging.getLogger(__name__)
+
+LOCK = ".units.lock"
+
+
+class Share(NamedTuple):
+    """The rows that one of several commands labels: the `number`-th of `of` parts, counted from 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parsed(cls, text: str) -> Share:
+        """Of "3/8". Raises ValueError with the mend."""
+        number, slash, of = text.partition("/")
+        digits = slash and number.isascii() and number.isdigit() and of.isascii() and of.isdigit()
+        if not digits or not 1 <= int(number) <= int(of):
+            raise ValueError(f"--shard {text}: give I/N, I from 1 to N: 1/8 to 8/8 for eight commands")
+        return cls(int(number), int(of))
+
+    def rows(self, total: int) -> range:
+        """Its rows of `total`: shares follow each other, so that their labels in turn are those of the split."""
+        return range(total * (self.number - 1) // self.of, total * self.number // self.of)
+
+    def name(self, split: str) -> str:
+        """What its files are called."""
+        return f"{split}.{self.number}-of-{self.of}"
+
+
+class Labelled(NamedTuple):
+    """What is known of finished labels.
+
+    Attributes:
+        model: hash of kmeans.joblib.
+        rows: hash of all rows of the split, of a share too.
+        cluster_sizes: frames in each cluster, int64 (K,).
+    """
+
+    model: str
+    rows: str
+    cluster_sizes: np.ndarray
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The record of a file, empty where there is none. Raises ValueError with the mend for one that is no JSON."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ValueError(f"{file}: no record of units ({error}); delete it, and the units are made again") from error
+
+
+def save_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Write units.json: the settings, the model's hash, and the splits that are finished."""
+    write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def finished(out: Path, split: str, model: str, rows: str) -> np.ndarray | None:
+    """Cluster sizes of SPLIT.km where it is labelled so, and as it was written; else None."""
+    return _sizes(read_json(out / RECORD).get("splits", {}).get(split), out / f"{split}.km", model, rows)
+
+
+def finished_share(out: Path, split: str, share: Share, model: str, rows: str) -> np.ndarray | None:
+    """As `finished`, of a share."""
+    name = share.name(split)
+    return _sizes(read_json(out / f"{name}.json"), out / f"{name}.km", model, rows)
+
+
+def _sizes(told: Mapping[str, Any] | None, labels: Path, model: str, rows: str) -> np.ndarray | None:
+    if not told or not labels.is_file() or (told.get("model", model), told["rows"]) != (model, rows):
+        return None
+    if "labels" in told and told["labels"] != file_hash(labels):
+        logger.info("%s is not as it was written: made again", labels)
+        return None
+    return np.array(told["cluster_sizes"], dtype=np.int64)
+
+
+def finish(out: Path, split: str, labelled: Labelled) -> None:
+    """Note in units.json that SPLIT.km is written."""
+    with locked(out):
+        _note(out, split, labelled)
+
+
+def finish_share(out: Path, split: str, share: Share, labelled: Labelled) -> None:
+    """Note beside a share's labels that they are written."""
+    name = share.name(split)
+    write_text(out / f"{name}.json", json.dumps(_told(labelled, out / f"{name}.km"), indent=1) + "\n")
+
+
+def join_shares(out: Path, split: str, of: int, model: str, rows: str) -> np.ndarray | None:
+    """Make SPLIT.km of its shares where all `of` them are there, and delete these.
+
+    Whichever command finishes last does it; two at once wait for each other. Returns the cluster sizes of the split,
+    None where shares are missing.
+    """
+    with locked(out):
+        done = finished(out, split, model, rows)
+        if done is not None:
+            return done
+        shares = [Share(number, of) for number in range(1, of + 1)]
+        sizes = [finished_share(out, split, share, model, rows) for share in shares]
+        missing = [share.number for share, found in zip(shares, sizes, strict=True) if found is None]
+        if missing:
+            logger.info("%s: waits for %d of %d shards (%s ...)", split, len(missing), of, missing[:8])
+            return None
+        labels = [out / f"{share.name(split)}.km" for share in shares]
+        write_lines(out / f"{split}.km", (line for path in labels for line in read_lines(path)))
+        total = np.sum(sizes, axis=0)
+        _note(out, split, Labelled(model, rows, total))
+        for path in labels:
+            path.with_suffix(".json").unlink()
+            path.unlink()
+    logger.info("%s: joined of %d shards", out / f"{split}.km", of)
+    return total
+
+
+def _note(out: Path, split: str, labelled: Labelled) -> None:
+    record = read_json(out / RECORD)
+    if record.get("model") != labelled.model:
+        raise ValueError(
+            f"{out / RECORD}: another command has put another model there while {split} was labelled; run one after "
+            "the other, or each in an --out of its own"
+        )
+    record["splits"][split] = _told(labelled, out / f"{split}.km")
+    save_record(out, record)
+
+
+def _told(labelled: Labelled, labels: Path) -> dict[str, Any]:
+    sizes = labelled.cluster_sizes.tolist()
+    return {"model": labelled.model, "rows": labelled.rows, "labels": file_hash(labels), "cluster_sizes": sizes}
+
+
+def inherit(sources: Sequence[Path], labels: Path) -> None:
+    """Note of labels that are lines of others what is known of those, beside the manifest of their rows.
+
+    sources, labels: SPLIT.km files. Where those are not all known to be of one model, nothing is known of `labels`.
+    """
+    if not labels.is_file():
+        return
+    records = [read_json(source.with_name(RECORD)) for source in sources]
+    models = {_model_of(record, source.stem) for record, source in zip(records, sources, strict=True)}
+    model = models.pop() if len(models) == 1 else None
+    file = labels.with_name(RECORD)
+    known = read_json(file)
+    if model is None:
+        if known.get("splits", {}).pop(labels.stem, None) is not None:
+            logger.info("%s tells nothing of %s any more: it is of other labels", file, labels)
+            save_record(labels.parent, known)
+        return
+    if known.get("model") != model:
+        known = {**records[0], "splits": {}}
+    manifest = Manifest.open(labels.with_suffix(".tsv"), JOB_COLUMNS["s2t"])  # the first two columns of any job
+    sizes = _counted(labels, int(known["clusters"]))
+    known["splits"][labels.stem] = _told(Labelled(model, rows_hash([manifest]), sizes), labels)
+    save_record(labels.parent, known)
+
+
+def _counted(labels: Path, clusters: int) -> np.ndarray:
+    """Frames in each cluster, int64 (K,). Raises ValueError for a unit that is none of them."""
+    sizes = np.zeros(clusters, dtype=np.int64)
+    for number, line in enumerate(read_lines(labels), start=1):
+        counts = np.bincount(np.array(line.split(), dtype=np.int64), minlength=clusters)
+        if len(counts) > clusters:
+            raise ValueError(f"{labels}:{number}: unit {len(counts) - 1} of {clusters} clusters; make the units again")
+        sizes += counts
+    return sizes
+
+
+def _model_of(record: Mapping[str, Any], split: str) -> str | None:
+    """The model of a split's labels; None where that is not told, or not as this version does."""
+    told = record.get("splits", {}).get(split)
+    return None if told is None or "clusters" not in record else told.get("model")
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Commands that write to one folder do so one after the other, those of other machines that share it too."""
+    with open(out / LOCK, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
