@@ -30,8 +30,8 @@ FAIRSEQ = [
 
 # What training and generation import.
 RUNTIME = [
-    "torch>=2.4",
-    "torchaudio>=2.4",
+    "torch>=2.5",
+    "torchaudio>=2.5",
     "numpy",
     "sentencepiece",
     "soundfile",

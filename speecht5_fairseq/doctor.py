@@ -123,8 +123,8 @@ def check_python() -> Result:
 
 def check_torch() -> Result:
     version = version_of("torch")
-    if version is None or release(version)[:2] < (2, 4):
-        found = "not installed" if version is None else f"{version}; 2.4 or later is needed"
+    if version is None or release(version)[:2] < (2, 5):
+        found = "not installed" if version is None else f"{version}; 2.5 or later is needed"
         return Result("torch", "error", found, TORCH_MEND)
     return import_result("torch", "torch", version)
 

@@ -91,8 +91,8 @@ def test_unsupported_python(machine, python):
     ("torch", "status", "words"),
     [
         (None, "error", "not installed"),
-        ("2.3.1", "error", "2.4 or later"),
-        ("2.4.0", "ok", "2.4.0"),
+        ("2.4.1", "error", "2.5 or later"),
+        ("2.5.0", "ok", "2.5.0"),
         ("2.11.0+cpu", "ok", "2.11.0+cpu"),
         ("2.12.0a0+git1", "ok", "2.12.0a0"),
     ],
