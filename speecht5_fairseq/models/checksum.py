@@ -25,6 +25,7 @@ from .errors import CheckpointError
 END = b"PK\x05\x06"  # how a zip's last record begins
 END_SIZE = 22  # bytes of it, without the comment
 MARK = b"speecht5_fairseq sha256 "
+LONGEST_COMMENT = 0xFFFF  # bytes
 SEAL_SIZE = len(MARK) + 64  # bytes of the comment: the mark, then hexadecimal digits
 BLOCK = 1 << 20  # bytes
 
@@ -158,6 +159,16 @@ def _digest(file: BinaryIO, size: int) -> str:
     return sha256.hexdigest()
 
 
+def _ends_as_zips_do(path: Path, size: int) -> bool:
+    """Whether a zip's last record, with its comment, is the end of the file."""
+    with path.open("rb") as file:
+        file.seek(max(0, size - END_SIZE - LONGEST_COMMENT))
+        tail = file.read()
+    start = tail.rfind(END)
+    length = int.from_bytes(tail[start + END_SIZE - 2 : start + END_SIZE], "little")
+    return start >= 0 and start + END_SIZE + length == len(tail)
+
+
 def _why_unsealed_broken(path: Path, size: int) -> str:
     with path.open("rb") as file:
         zipped = file.read(len(ZIP)) == ZIP
@@ -169,10 +180,11 @@ def _why_unsealed_broken(path: Path, size: int) -> str:
         except CheckpointError as error:
             return str(error).removeprefix(f"{path}: ")
         return ""
+    if not _ends_as_zips_do(path, size):
+        return f"cut off after {size:,} bytes"
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-        cut = "" if zipfile.is_zipfile(path) else f"cut off after {size:,} bytes"
-        return cut or f"its archive does not fit together ({error})"
+        return f"its archive does not fit together ({error})"
     return f"its record {bad} is not what was written, its CRC-32 says" if bad else ""
