@@ -18,16 +18,17 @@ def spare_inherited_objects() -> None:
 
 
 def end_with_parents_alone() -> None:
-    """From now on, forked children end with a SIGTERM of their parent, and not with that of a scheduler.
+    """From now on, forked children end with a SIGTERM of their parent, and not with that of a scheduler or Ctrl-C.
 
-    Schedulers send it to every process of a job. The parent goes on to the end of its update and saves; without its
-    workers it would fail before. Workers whose parent is gone end by themselves (torch watches that).
+    Schedulers send it to every process of a job, as terminals do with SIGINT. The parent goes on to the end of its
+    update and saves; without its workers it would fail before. Workers whose parent is gone end by themselves (torch
+    watches that).
     """
     os.register_at_fork(after_in_child=_listen_to_parent)
 
 
 def _listen_to_parent() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     threading.Thread(target=_wait_for_parent, args=(os.getppid(),), daemon=True).start()
 
 

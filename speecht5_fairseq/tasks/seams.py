@@ -64,13 +64,15 @@ def save_checkpoint(cfg: Any, trainer: Trainer, epoch_itr: Any, val_loss: float 
 
 def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tuple[dict | None, Any]:
     """fairseq's; then the keeper begins, and with it the handling of signals."""
-    extra_state, epoch_itr = _fairseq_load(cfg, trainer, **passthrough_args)
     task = trainer.task
     if not isinstance(task, KeptTask):
-        return extra_state, epoch_itr
+        return _fairseq_load(cfg, trainer, **passthrough_args)
+    end_with_parents_alone()  # loading may start workers already
+    extra_state, epoch_itr = _fairseq_load(cfg, trainer, **passthrough_args)
     if cfg.write_checkpoints_asynchronously:
-        logger.warning("--write-checkpoints-asynchronously: a crash may leave broken checkpoints, which have no checksum")
-    end_with_parents_alone()
+        logger.warning(
+            "--write-checkpoints-asynchronously: a crash may leave broken checkpoints, which have no checksum"
+        )
     task.keeper = Keeper(trainer, cfg)
     task.keeper.signals.install()
     return extra_state, task.keeper.watch(epoch_itr)

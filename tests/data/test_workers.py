@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import speecht5_fairseq.data.base  # noqa: F401  (importing it is what is tested)
+from speecht5_fairseq.data import workers
 
 
 class Iterator:
@@ -38,7 +39,8 @@ def test_a_worker_does_not_finalize_its_parents_objects(tmp_path):
 
 WORKER = """
     import multiprocessing, os, signal, sys, time
-    from speecht5_fairseq.data.workers import end_with_parents_alone
+    sys.path.insert(0, "PLACE")
+    from workers import end_with_parents_alone
 
     def wait(pipe):
         pipe.send("ready")
@@ -49,7 +51,7 @@ WORKER = """
     worker = multiprocessing.get_context("fork").Process(target=wait, args=(there,))
     worker.start()
     here.recv()
-    os.system(f"kill -TERM {worker.pid}")
+    os.system(f"kill -TERM {worker.pid}; kill -INT {worker.pid}")
     worker.join(1)
     print(worker.is_alive())
     worker.terminate()
@@ -60,6 +62,7 @@ WORKER = """
 
 def test_a_worker_ends_with_its_parents_word_and_not_with_a_schedulers():
     """In a process of its own: what is registered at a fork stays for good."""
-    command = [sys.executable, "-c", textwrap.dedent(WORKER)]
+    script = textwrap.dedent(WORKER).replace("PLACE", os.path.dirname(workers.__file__))
+    command = [sys.executable, "-c", script]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.stdout.split() == ["True", "143"], ended.stderr

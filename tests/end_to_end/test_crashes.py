@@ -13,7 +13,7 @@ import pytest
 from commands import LEGACY, finish, load, start
 from stress.jobs import command, make_data
 from stress.kills import Moment, differences, train_through
-from stress.live import Live, parts
+from stress.live import Live, children, parts
 
 from speecht5_fairseq.models.checksum import has_checksum, why_broken
 
@@ -115,9 +115,8 @@ def test_two_processes_stop_at_the_same_update_where_one_is_asked(straight, tmp_
     asked = False
     for line in run.stdout:
         if not asked and '"num_updates": "2"' in line:
-            pids = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-            second = next(pid for pid in pids if "RANK=1\0" in Path(f"/proc/{pid}/environ").read_text())
-            os.kill(int(second), signal.SIGTERM)
+            second = next(pid for pid in children(run) if "\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_text())
+            os.kill(second, signal.SIGTERM)
             asked = True
         if "SIGTERM: stopped after update" in line:
             assert f"saved in {folder / LAST}" in line
@@ -199,7 +198,7 @@ def test_a_killed_loader_worker_ends_the_run_with_a_mend_after_a_save(buffer, st
     run = Live(arguments)
     assert run.wait_for_updates(2)
     while run.process.poll() is None:
-        for pid in run.workers():
+        for pid in children(run.process):
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
     assert run.end() == 1, run.output[-6000:]

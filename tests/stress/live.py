@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import Popen
 from threading import Thread
 
 import commands
@@ -81,13 +82,14 @@ class Live:
         self._reader.join(PATIENCE)
         return status
 
-    def workers(self) -> list[int]:
-        """Process ids of its children."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        try:
-            return [int(pid) for file in tasks.glob("*/children") for pid in file.read_text().split()]
-        except OSError:
-            return []
+
+def children(process: Popen) -> list[int]:
+    """Ids of the processes that a process has started: loader workers, say."""
+    tasks = Path(f"/proc/{process.pid}/task")
+    try:
+        return [int(pid) for file in tasks.glob("*/children") for pid in file.read_text().split()]
+    except OSError:  # it has ended, or one of its threads
+        return []
 
 
 def parts(folder: Path, stem: str = "checkpoint") -> list[str]:
