@@ -210,7 +210,7 @@ def named(error: Exception) -> Exception:
 def forget_lost_children() -> None:
     """Let torch tell of a lost loader worker when its batch is asked for, and not in the middle of an update.
 
-    Without ``--data-buffer-size`` torch looks at them in a handler of SIGCHLD too, which raises wherever the process is.
+    With ``--data-buffer-size 0`` it also looks at them in a handler of SIGCHLD, which raises wherever the process is.
     """
     handler = signal.getsignal(signal.SIGCHLD)
     if callable(handler) and handler.__module__.startswith("torch.utils.data"):

@@ -58,7 +58,7 @@ def goes_on(arguments, folder: Path, straight: Path, *, found: str) -> str:
     ],
 )
 def test_a_killed_training_ends_as_one_that_never_was(job, moments, straight, tmp_path):
-    """With dropout, layerdrop, masks, two batches an update, an average of the weights and loader workers."""
+    """With dropout, layerdrop, masks, two batches an update and loader workers."""
     data, whole = straight(job)
     kills = train_through(command(job, data, tmp_path), tmp_path, moments)
     assert len(kills) == len(moments)

@@ -22,12 +22,9 @@ def make_data(job: str, folder: Path) -> Path:
 
 
 def command(job: str, data: Path, save_dir: Path, *options: object, updates: int = 12) -> list[object]:
-    """Arguments of fairseq-train: a checkpoint every three updates of two batches each, epochs of ten updates.
-
-    The average of the weights is trained along; loading has two processes.
-    """
+    """Arguments of fairseq-train: a checkpoint every three updates of two batches each, epochs of ten updates."""
     often = ["--save-interval-updates", 3, "--keep-interval-updates", 2, "--keep-last-epochs", 2]
-    batches = ["--batch-size", 3, "--update-freq", 2, "--store-ema", "--ema-decay", 0.9]
+    batches = ["--batch-size", 3, "--max-tokens", 40_000, "--update-freq", 2]
     common = [*NOISE, *often, *batches, "--save-dir", save_dir, *options]
     if job == "t2s":
         arguments = [data, "--task", "speecht5_t2s", "--criterion", "speecht5_speech", "--max-tokens", 20_000]

@@ -117,7 +117,7 @@ def notes(output: str) -> list[str]:
 
 
 def differences(first: Path, second: Path) -> list[str]:
-    """Names of what is not equal bit for bit in two checkpoints: weights, optimizer, average of weights, place in data."""
+    """Names of what is not equal bit for bit in two checkpoints: weights, optimizer, place in the data."""
     one, two = (flat(kept(torch.load(file))) for file in (first, second))
     names = sorted(one.keys() | two.keys())
     return [name for name in names if name not in one or name not in two or not equal(one[name], two[name])]
@@ -131,7 +131,6 @@ def kept(checkpoint: dict) -> dict:
         "optimizer": checkpoint["last_optimizer_state"],
         "updates": checkpoint["optimizer_history"][-1]["num_updates"],
         "data": extra["train_iterator"],
-        "ema": extra.get("ema", {}),
         "best": extra.get("best"),
     }
 
