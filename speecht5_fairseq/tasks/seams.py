@@ -8,7 +8,7 @@ to no task, and its files are written by functions of that module.
 | ``torch_persistent_save`` | synced, with a checksum, and nothing left of a save that fails |
 | ``PathManager.copy`` | copies of checkpoints appear whole or not at all; fairseq writes over the old one |
 | ``save_checkpoint`` | a full disk is told of, and does not end the run while it can go on |
-| ``load_checkpoint`` | the training has a keeper from here on |
+| ``load_checkpoint`` | several processes each read the file; the training has a keeper from here on |
 
 The last two concern the trainings of our tasks alone.
 """
@@ -16,6 +16,8 @@ The last two concern the trainings of our tasks alone.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fairseq import checkpoint_utils
@@ -26,6 +28,7 @@ from ..data.workers import end_with_parents_alone
 from ..models.checksum import copy_checkpoint, write_checkpoint
 from .keeper import Keeper
 from .kept import KeptTask
+from .processes import process_count
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +71,8 @@ def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tupl
     if not isinstance(task, KeptTask):
         return _fairseq_load(cfg, trainer, **passthrough_args)
     end_with_parents_alone()  # loading may start workers already
-    extra_state, epoch_itr = _fairseq_load(cfg, trainer, **passthrough_args)
+    with _loading_everywhere(cfg):
+        extra_state, epoch_itr = _fairseq_load(cfg, trainer, **passthrough_args)
     if cfg.write_checkpoints_asynchronously:
         logger.warning(
             "--write-checkpoints-asynchronously: a crash may leave broken checkpoints, which have no checksum"
@@ -76,6 +80,21 @@ def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tupl
     task.keeper = Keeper(trainer, cfg)
     task.keeper.signals.install()
     return extra_state, task.keeper.watch(epoch_itr)
+
+
+@contextmanager
+def _loading_everywhere(cfg: Any) -> Iterator[None]:
+    """Every process reads the checkpoint itself.
+
+    Handed on by the first one it would hold fairseq's options as objects, which torch refuses to load without running
+    code: a run of several processes could not go on at all.
+    """
+    before = cfg.load_checkpoint_on_all_dp_ranks
+    cfg.load_checkpoint_on_all_dp_ranks = process_count() > 1 or before
+    try:
+        yield
+    finally:
+        cfg.load_checkpoint_on_all_dp_ranks = before
 
 
 def install() -> None:
