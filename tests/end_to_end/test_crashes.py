@@ -129,8 +129,8 @@ def test_two_processes_stop_at_the_same_update_where_one_is_asked(straight, tmp_
 
 
 def limited() -> None:
-    """No file of this process grows beyond this: what a full disk is to a checkpoint."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    """No file grows beyond this, more than a batch and less than a checkpoint: what a full disk is to a save."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
 
 def test_a_full_disk_keeps_what_was_there_and_training_goes_on_until_its_last_save(straight, tmp_path):
@@ -182,7 +182,7 @@ def test_a_vanished_audio_file_ends_the_run_with_its_row_after_a_save(straight, 
     assert run.wait_for_updates(1)
     audio.rename(tmp_path / "elsewhere")
     assert run.end() == 1
-    assert f"{manifest}:" in run.output and "no such file" in run.output.lower()
+    assert f"{manifest}:" in run.output and ": no such audio file; correct the path" in run.output
     reached = updates_of(folder)
     assert reached == run.updates[-1]
     assert f"a batch cannot be loaded, and the run ends: saved in {folder / LAST}" in run.output
