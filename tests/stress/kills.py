@@ -91,6 +91,7 @@ def train_through(
     kills: list[Kill] = []
     pending: tuple[Moment, int, list[str]] | None = None
     for moment in [*moments, None]:
+        left = parts(folder)  # by the kill before
         run = Live(arguments)
         killed = moment is not None and kill_at(run, moment, folder)
         status = run.end()
@@ -100,7 +101,7 @@ def train_through(
             told(kills[-1])
         if not killed:
             return kills
-        pending = (moment, (run.updates or [0])[-1], parts(folder))
+        pending = (moment, (run.updates or [0])[-1], [name for name in parts(folder) if name not in left])
     raise AssertionError("unreachable: the last run is not killed")
 
 
