@@ -13,8 +13,11 @@ PIP_ARGS ?=
 # Options or paths for pytest: make test PYTEST_ARGS="tests/test_doctor.py -x"
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 
+# Options of the stress test: make stress STRESS_ARGS="--job t2s --kills 100"
+STRESS_ARGS ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor lint format test demo bench clean distclean python
+.PHONY: help setup doctor lint format test stress demo bench clean distclean python
 .NOTPARALLEL:
 
 help:  ## list these targets
@@ -59,6 +62,9 @@ format: setup  ## let ruff mend what it can
 
 test: setup lint  ## set-up, lint, then every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+stress: setup  ## kill a training 30 times at random moments and compare with one that never was (STRESS_ARGS="--help")
+	$(WITH_ENVIRONMENT) PYTHONPATH=.:tests OMP_NUM_THREADS=1 python -m stress $(STRESS_ARGS)
 
 demo: setup  ## prepare, train, decode and score a small real example on the CPU
 	$(WITH_ENVIRONMENT) bash examples/demo/run.sh

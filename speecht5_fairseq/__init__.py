@@ -1,4 +1,7 @@
-"""SpeechT5 as a fairseq user dir: importing it registers models, criterions, optimizers, tasks and scorers."""
+"""SpeechT5 as a fairseq user dir: importing it registers models, criterions, optimizers, tasks and scorers.
+
+fairseq's checkpoints are safe from crashes from then on (``tasks/seams.py``).
+"""
 
 import sys
 
@@ -18,3 +21,4 @@ if not _DOCTOR:
         ) from error
     # torch loads checkpoints with weights_only; fairseq's hold their options in this class and nothing else that runs.
     torch.serialization.add_safe_globals([argparse.Namespace])
+    tasks.seams.install()

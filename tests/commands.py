@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,12 +33,12 @@ class Data(NamedTuple):
     language: Path  # fairseq binary of text lines for a language model
 
 
-def start(program: str, *arguments: object) -> subprocess.Popen:
-    """Start a command of this environment, on the CPU with one thread."""
+def start(program: str, *arguments: object, before: Callable[[], None] | None = None) -> subprocess.Popen:
+    """Start a command of this environment, on the CPU with one thread; `before` is called in its process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, env=environment, start_new_session=True, **streams)
+    return subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=before, **streams)
 
 
 def finish(process: subprocess.Popen, *, fails: bool = False) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 
 @contextmanager
@@ -34,6 +36,66 @@ def atomic_text(path: str | Path) -> Iterator[TextIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def durable(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file for `path` that outlives a crash: as `replacing`, file and folder synced before the block is left.
+
+    The temporary name is locked while its writer lives, so that `remove_abandoned` can tell those of dead writers.
+    """
+    path = Path(path)
+    with replacing(path) as partial, open(partial, "x+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+class Abandoned(NamedTuple):
+    """Temporary files of `replacing` and `durable` in a folder.
+
+    Attributes:
+        removed: their writers were dead.
+        kept: a writer is alive, or the file system does not tell.
+    """
+
+    removed: list[Path]
+    kept: list[Path]
+
+
+def remove_abandoned(folder: str | Path, stem: str) -> Abandoned:
+    """Remove the temporary files that killed writers of files `stem`* left in a folder."""
+    found = Abandoned([], [])
+    for partial in sorted(Path(folder).glob(f".{stem}*.part*")):
+        if _is_abandoned(partial):
+            partial.unlink(missing_ok=True)
+            found.removed.append(partial)
+        else:
+            found.kept.append(partial)
+    return found
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Wait until the disk holds the names in a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that write names without being asked
+            raise
+    finally:
+        os.close(handle)
+
+
+def _is_abandoned(partial: Path) -> bool:
+    try:
+        with open(partial, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -26,12 +26,12 @@ from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
 from ..models.signal_values import check_signal
 from .bad_updates import BadUpdatesConfig, GuardedTask
-from .epochs import PromptEpochs
 from .joint import merge_logs, split_parts
+from .kept import KeptTask
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
 from .speed import SpeedConfig, speed_up, warn_of_speed
-from .start import check_asked, check_backend, checkpoint_folders, is_fine_tuning, log_learning, starting_checkpoint
+from .start import check_asked, check_backend, checkpoint_folders, is_fine_tuning, log_learning, whole_start
 from .vocabularies import check_start, decoding_contents
 
 START_OPTIONS = ("finetune_nets", "new_vocabulary", "new_nets")
@@ -97,7 +97,7 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig):
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
-class SpeechT5Task(GuardedTask, PromptEpochs):
+class SpeechT5Task(GuardedTask, KeptTask):
     """A job: which nets, which data. Subclasses name the job and load its data sets.
 
     Attributes:
@@ -200,7 +200,7 @@ class SpeechT5Task(GuardedTask, PromptEpochs):
             processes=process_count(),
         )
         given = self.cfg.finetune_from_model
-        checkpoint = starting_checkpoint(
+        checkpoint = whole_start(
             save_dir=self.cfg.save_dir, restore_file=self.cfg.restore_file, finetune_from_model=given
         )
         start = Start(self.cfg.finetune_nets, self.cfg.new_vocabulary, self.cfg.new_nets)

@@ -7,15 +7,35 @@ from fairseq.utils import split_paths
 
 from ..models.adapters import report
 from ..models.checkpoint import Start
+from ..models.checksum import check_whole
 from ..models.freezing import OPTIONS as FREEZING_OPTIONS
 from ..models.new_nets import check_base
 from ..models.partial import whole_state
 from ..models.speecht5 import SpeechT5Model
+from .checkpoint_folder import LAST, mend_folder
+from .processes import first_process_first
 
 logger = logging.getLogger(__name__)
 
 TORCH_DDP = ("c10d", "pytorch_ddp")  # fairseq's names of torch's own DistributedDataParallel; the second is its default
-LAST = "checkpoint_last.pt"  # fairseq's default of --restore-file, which it looks for in --save-dir
+
+
+def whole_start(*, save_dir: str, restore_file: str, finetune_from_model: str | None) -> Path | None:
+    """As ``starting_checkpoint``, after the run's own folder was mended; a checkpoint that is named must be whole.
+
+    Raises:
+        CheckpointError: the file of ``--restore-file`` or ``--finetune-from-model`` is broken.
+        OSError: the run's folder cannot be changed.
+    """
+    with first_process_first() as first:
+        if first and restore_file == LAST:
+            mend_folder(save_dir)
+        found = starting_checkpoint(
+            save_dir=save_dir, restore_file=restore_file, finetune_from_model=finetune_from_model
+        )
+        if first and found not in (None, Path(save_dir) / LAST):
+            check_whole(found)
+    return found
 
 
 def starting_checkpoint(*, save_dir: str, restore_file: str, finetune_from_model: str | None) -> Path | None:

@@ -1,10 +1,19 @@
 """Files appear complete or not at all, and leave nothing beside them."""
 
+import contextlib
+import errno
 import os
 
 import pytest
 
-from speecht5_fairseq.data.atomic import atomic_text, replacing, replacing_files
+from speecht5_fairseq.data.atomic import (
+    atomic_text,
+    durable,
+    remove_abandoned,
+    replacing,
+    replacing_files,
+    sync_folder,
+)
 
 
 def names(folder):
@@ -89,3 +98,35 @@ def test_files_of_a_folder_are_on_the_disk_before_the_old_ones_go(folder, monkey
     monkeypatch.setattr(os, "fsync", lambda _: there.append((folder / "head").read_text()))
     write_anew(folder)
     assert there == ["before", "before"] and (folder / "head").read_text() == "after"
+
+
+def test_a_durable_file_is_locked_while_it_is_written(tmp_path):
+    """Another run's start does not take it away; that of a dead writer goes."""
+    with durable(tmp_path / "file.pt") as file:
+        file.write(b"half")
+        file.flush()
+        assert remove_abandoned(tmp_path, "file").kept and not (tmp_path / "file.pt").exists()
+    assert (tmp_path / "file.pt").read_bytes() == b"half" and names(tmp_path) == ["file.pt"]
+    dead = [tmp_path / f".{name}.0123.part.pt" for name in ("file", "file_2", "other")]
+    for path in dead:
+        path.write_bytes(b"half")
+    assert remove_abandoned(tmp_path, "file") == (dead[:2], [])
+    assert names(tmp_path) == [".other.0123.part.pt", "file.pt"]
+
+
+def test_a_failed_durable_file_leaves_the_old(tmp_path):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(RuntimeError), durable(tmp_path / "file") as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert (tmp_path / "file").read_text() == "old" and names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_file_system_that_cannot_sync_folders_is_no_error(tmp_path, monkeypatch, number, told):
+    def fail(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError) if told else contextlib.nullcontext():
+        sync_folder(tmp_path)
