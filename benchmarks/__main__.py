@@ -40,6 +40,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "mel": ("mel",),
     "optimizer": ("optimizer",),
     "loader": ("loader",),
+    "manifest": ("manifest",),
     "growth": ("growth", "--repeats", "3"),
 }
 

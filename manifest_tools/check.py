@@ -32,6 +32,7 @@ from speecht5_fairseq.data.errors import MAX_LISTED
 from speecht5_fairseq.data.labels import TextLabels, UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.pretrain_text import check_text_binary, open_text_binary
+from speecht5_fairseq.data.segments import recording_of
 from speecht5_fairseq.data.text_normalisation import NO_NORMALISER
 
 from .command import run
@@ -183,7 +184,7 @@ def _warn_of_shared_audio(findings: Findings, manifests: dict[str, Manifest]) ->
         findings.warnings.append(f"more than {MAX_COMPARED:,} rows: not compared whether splits share recordings")
         return
     keys = {
-        split: np.array([hash_fraction(str(manifest.path(i)), "path") for i in range(len(manifest))])
+        split: np.array([hash_fraction(recording_of(manifest.path(i)), "path") for i in range(len(manifest))])
         for split, manifest in manifests.items()
     }
     splits = list(keys)

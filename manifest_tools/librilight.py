@@ -5,9 +5,10 @@
 The corpus (Kahn et al. 2020; its parts small, medium, large) has SPEAKER/BOOK/NAME.flac, and beside each NAME.json with
 the stretches of speech: "voice_activity": [[0.4, 12.32], ...], in seconds. Neighbours are joined up to --max-seconds,
 unless the pause between them is longer than --max-pause; longer stretches are cut into equal parts. Each becomes
-OUT/audio/SPEAKER/BOOK/NAME_NNNN.flac. --segments none lists the chapters as they are: training takes random crops of
-them, one an epoch. Some speakers are held out as valid. Chapters that are broken are left out and listed. A stopped run
-goes on with what is missing; at the end the audio is checked. Then come manifest_tools.speaker_vectors
+OUT/audio/SPEAKER/BOOK/NAME_NNNN.flac, or with --audio-format none stays in its chapter: the rows name
+SPEAKER/BOOK/NAME.flac:START:SAMPLES, at 16 kHz. --segments none lists the chapters as they are: training takes random
+crops of them, one an epoch. Some speakers are held out as valid. Chapters that are broken are left out and listed. A
+stopped run goes on with what is missing; at the end the audio is checked. Then come manifest_tools.speaker_vectors
 (--speaker-level 1) and manifest_tools.units.
 """
 
@@ -32,7 +33,7 @@ from .headers import measure
 from .labelled import Lengths, Selection, Spoken, select_spoken, write_labelled
 from .left_out import LeftOut
 from .parallel import parallel_map
-from .segments import FORMATS, Folders, Segment, check_format, cut_source
+from .segments import FORMATS, UNCUT, Folders, Segment, check_format, cut_source
 from .summary import SplitSize
 from .voices import Audio
 
@@ -127,7 +128,7 @@ def cut_chapter(name: str, corpus: Path, out: Path, suffix: str, joining: Joinin
         if isinstance(length, str):
             left_out.append(LeftOut(segment.name, length))
         else:
-            kept.append(Audio(f"{segment.name}.{suffix}", length))
+            kept.append(Audio(folders.row_path(segment, length), length))
     return Chapter(kept, left_out)
 
 
@@ -172,11 +173,12 @@ def prepare_librilight(
     if joining.max_pause < 0:
         raise ValueError(f"--max-pause {joining.max_pause:g}: give seconds, 0 or more")
     check_lengths(joining.min_seconds, joining.max_seconds)
-    check_format(audio_format)
+    check_format(audio_format, (*FORMATS, UNCUT))
     corpus, out = existing_folder(corpus, "--corpus", LAYOUT).resolve(), out.resolve()
     names = find_chapters(corpus)
     if segments == "vad":
-        found, root = _cut_all(names, corpus, out, audio_format, joining, n_jobs), Path(AUDIO)
+        found = _cut_all(names, corpus, out, audio_format, joining, n_jobs)
+        root = corpus if audio_format == UNCUT else Path(AUDIO)
     else:
         found, root = _whole(names, corpus, out, joining, n_jobs), corpus
     splits = {split: Selection([], []) for split in ("train", "valid")}
@@ -204,7 +206,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--min-seconds", type=float, default=defaults.min_seconds, help="leave out shorter ones (default: %(default)s)")
     add("--max-seconds", type=float, help=f"of a segment (default: {defaults.max_seconds})")
     add("--max-pause", type=float, help=f"seconds within a segment (default: {defaults.max_pause})")
-    add("--audio-format", choices=FORMATS, help="of the segments (default: flac)")
+    add(
+        "--audio-format",
+        choices=(*FORMATS, UNCUT),
+        help="of the segments; none: they are not cut out of their chapters (default: flac)",
+    )
     add("--valid-fraction", type=float, default=0.01, help="share of the speakers held out (default: %(default)s)")
     add_jobs_option(parser)
     return parser

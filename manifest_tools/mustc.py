@@ -3,7 +3,8 @@
     python -m manifest_tools.mustc --corpus mustc --pair en-de --out mustc/st-de
 
 The corpus (https://mt.fbk.eu/must-c/) has en-de/data/SPLIT/wav/TALK.wav, txt/SPLIT.yaml (talk, offset and duration of
-each segment) and txt/SPLIT.en, SPLIT.de, one line a segment. Each segment becomes OUT/audio/SPLIT/TALK_NNNN.flac.
+each segment) and txt/SPLIT.en, SPLIT.de, one line a segment. Each segment becomes OUT/audio/SPLIT/TALK_NNNN.flac, or
+with --audio-format none stays where it is: the rows name TALK.wav:START:SAMPLES, at 16 kHz.
 OUT/SPLIT.txt has the translations, OUT/transcripts/SPLIT.txt what is said (a --label-dir for recognition), and
 OUT/vocabulary a sentencepiece model of the training translations. The splits dev and tst-COMMON are called valid and
 test. Segments that cannot be cut, because their talk is broken say, are left out and listed. A stopped run goes on with
@@ -35,7 +36,7 @@ from .label_vocabulary import (
     vocabulary_options,
 )
 from .left_out import LeftOut, write_left_out
-from .segments import FORMATS, Folders, Segment, check_format, cut_segments
+from .segments import FORMATS, UNCUT, Folders, Segment, check_format, cut_segments
 from .summary import SplitSize
 from .updates import update_lines, update_manifest
 
@@ -115,8 +116,9 @@ def prepare_split(
         raise ValueError(f"{data / split}: no segment of {len(segments)} can be used{first}")
     update_lines(out / "transcripts" / f"{name}.txt", lambda: (row.transcript for row, _ in kept))
     update_lines(out / f"{name}.txt", lambda: (row.translation for row, _ in kept))
-    rows = [(f"{name}/{row.segment.name}.{audio_format}", length) for row, length in kept]
-    update_manifest(out / f"{name}.tsv", AUDIO, lambda: rows)
+    root, below = (folders.source, "") if audio_format == UNCUT else (Path(AUDIO), f"{name}/")
+    rows = [(f"{below}{folders.row_path(row.segment, length)}", length) for row, length in kept]
+    update_manifest(out / f"{name}.tsv", root, lambda: rows)
     speakers = {row.speaker for row, _ in kept if row.speaker}
     return split_size(name, (length for _, length in kept), left_out, speakers or None)
 
@@ -126,7 +128,7 @@ def _languages(pair: str, splits: Sequence[str], audio_format: str, vocabulary: 
     match = re.fullmatch(r"([a-z]+)-([a-z]+)", pair)
     if match is None:
         raise ValueError(f"--pair {pair!r}: write the two languages as SOURCE-TARGET, en-de say")
-    check_format(audio_format)
+    check_format(audio_format, (*FORMATS, UNCUT))
     check_vocabulary(vocabulary, splits)
     return match[1], match[2]
 
@@ -166,7 +168,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--pair", required=True, metavar="SOURCE-TARGET", help="which of them: en-de, say")
     add("--splits", nargs="+", default=list(SPLITS), metavar="SPLIT",
         help=f"folders of SOURCE-TARGET/data (default: {' '.join(SPLITS)}; tst-HE is another)")  # fmt: skip
-    add("--audio-format", choices=FORMATS, default="flac", help="of the segments (default: %(default)s)")
+    add("--audio-format", choices=(*FORMATS, UNCUT), default="flac",
+        help="of the segments; none: they are not cut out of their talks (default: %(default)s)")  # fmt: skip
     add_normalise_option(parser)  # published scores are of the text as it is
     add_vocabulary_options(parser, model_type=PIECES.model_type, size=PIECES.size)
     add_jobs_option(parser)

@@ -6,7 +6,7 @@
 OUT/NAME.tsv names the members of OUT/NAME-00000.tar and so on: audio and speaker vectors, each once, in the order of
 the rows. Lines of NAME.txt and NAME.km go along with their dictionaries. --flac writes WAV and AIFF of 16 and 24 bits
 as FLAC, sample for sample; all other files stay as they are. Run again, it makes the archives that are missing or whose
-files have changed.
+files have changed. Of segments (talk.flac:START:SAMPLES) the recording is packed, whole and once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from speecht5_fairseq.data.archives import inside
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
+from speecht5_fairseq.data.segments import recording_of, segment_of
 
 from .command import add_jobs_option, run
 from .parallel import default_jobs, parallel_map
@@ -71,12 +72,14 @@ def plan_shards(
         shard = out / f"{manifest.file.stem}-{len(plan.shards):05d}.{archive}"
         fields = manifest.lines[index + 1].split("\t")
         for name, number in path_column_numbers(manifest).items():
-            source = os.path.join(manifest.root, fields[number])
-            if source in plan.places:
+            path = os.path.join(manifest.root, fields[number])
+            source = recording_of(path)
+            if source not in plan.places:
+                member = _member_name(recording_of(fields[number]), taken, flac=flac and name != "speaker")
+                plan.places[source] = f"{shard.name}:{member}"
+                items.append(Item(source, member, f"{manifest.file}:{manifest.line_number(index)}"))
+            elif source == path:
                 continue
-            member = _member_name(fields[number], taken, flac=flac and name != "speaker")
-            plan.places[source] = f"{shard.name}:{member}"
-            items.append(Item(source, member, f"{manifest.file}:{manifest.line_number(index)}"))
             filled += _BYTES_A_VECTOR if name == "speaker" else manifest.length(index, name) * _BYTES_A_SAMPLE
         if items and (filled >= shard_mb * 1_000_000 or index == len(manifest) - 1):
             plan.shards.append(Shard(shard, tuple(items)))
@@ -142,7 +145,10 @@ def _rows(manifest: Manifest, plan: Plan) -> Iterator[list[str]]:
     for index in range(len(manifest)):
         fields = manifest.lines[index + 1].split("\t")
         for number in numbers:
-            fields[number] = plan.places[os.path.join(manifest.root, fields[number])]
+            path = os.path.join(manifest.root, fields[number])
+            segment = segment_of(path)
+            place = plan.places[recording_of(path)]
+            fields[number] = place if segment is None else segment._replace(recording=place).path()
         yield fields
 
 

@@ -14,9 +14,10 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
+from speecht5_fairseq.data.segments import utterance_path
 
 from .command import add_jobs_option, run, workers
 from .files import SPLITS, write_lines
@@ -54,8 +55,8 @@ def _keys(manifest: Manifest, match: str) -> list[str]:
             seen[text] += 1
             keys.append(f"{text}\t{seen[text]}")
         return keys
-    paths = [PurePosixPath(str(manifest.row(index)["path"])) for index in range(len(manifest))]
-    return [path.stem if match == "stem" else str(path.with_suffix("")) for path in paths]
+    paths = [utterance_path(str(manifest.row(index)["path"])) for index in range(len(manifest))]
+    return [path.name if match == "stem" else str(path) for path in paths]
 
 
 def _rows_by_key(manifest: Manifest, match: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Stretches of long recordings, each written to a file of its own: manifests have no offsets."""
+"""Stretches of long recordings: each written to a file of its own, or named in its recording (``data/segments.py``)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import NamedTuple
 from speecht5_fairseq.constants import ENCODER_WINDOW, SAMPLE_RATE
 from speecht5_fairseq.data.audio import audio_info, read_audio, write_audio
 from speecht5_fairseq.data.errors import AudioError
+from speecht5_fairseq.data.segments import Segment as Stretch
 
+from .headers import TAIL
 from .parallel import parallel_map
 
 FORMATS = ("flac", "wav")
+UNCUT = "none"  # the format of segments that stay in their recordings
 END_TOLERANCE = SAMPLE_RATE // 2  # samples that a segment may end after its recording: offsets are rounded
 
 
@@ -28,22 +31,30 @@ class Segment(NamedTuple):
 
 
 class Folders(NamedTuple):
-    """Where segments come from and go to."""
+    """Where segments come from and go to; with the suffix `UNCUT` nowhere."""
 
     source: Path
     out: Path
     suffix: str
     listed: int = 0  # when the lists of segments were written (ns): what was cut before is cut again
 
+    def row_path(self, segment: Segment, samples: int) -> str:
+        """A manifest's path of a segment that has so many samples: below `out`, or uncut below `source`."""
+        if self.suffix == UNCUT:
+            return Stretch(segment.source, segment.start, samples).path()
+        return f"{segment.name}.{self.suffix}"
 
-def check_format(audio_format: str) -> None:
+
+def check_format(audio_format: str, formats: Sequence[str] = FORMATS) -> None:
     """Raises ValueError for an --audio-format that segments are not written in."""
-    if audio_format not in FORMATS:
-        raise ValueError(f"--audio-format {audio_format!r}: choose one of {', '.join(FORMATS)}")
+    if audio_format not in formats:
+        raise ValueError(f"--audio-format {audio_format!r}: choose one of {', '.join(formats)}")
 
 
 def cut_segments(segments: Sequence[Segment], folders: Folders, split: str, n_jobs: int) -> list[int | str]:
     """Write the segments that are not there yet, recording by recording: the samples of each, or why it has none.
+
+    With the suffix `UNCUT` nothing is written, and of each segment only the end is decoded.
 
     What is broken is told in the result; nothing is raised for it.
     """
@@ -73,12 +84,15 @@ def _cut(segment: Segment, source: Path, total: int, since: int, folders: Folder
         return f"past the end of its recording ({end:.2f} s of {total / SAMPLE_RATE:.2f} s)"
     if samples < ENCODER_WINDOW:
         return f"too short ({max(samples, 0)} samples, one encoder frame is {ENCODER_WINDOW})"
-    if not _is_cut(target, since, samples):
+    uncut = folders.suffix == UNCUT
+    if uncut or not _is_cut(target, since, samples):
+        read = min(TAIL, samples) if uncut else samples
         try:
-            wave = read_audio(source, start=segment.start, frames=samples)
+            wave = read_audio(source, start=segment.start + samples - read, frames=read)
         except AudioError as error:
             return f"unreadable ({error})"
-        write_audio(target, wave)
+        if not uncut:
+            write_audio(target, wave)
     return samples
 
 

@@ -14,10 +14,11 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from speecht5_fairseq.data.manifest import Manifest
+from speecht5_fairseq.data.segments import utterance_path
 
 from .command import run
 from .files import SPLITS
@@ -51,7 +52,7 @@ class Translation(NamedTuple):
 
 def row_name(path: str, language_folders: int) -> str:
     """ "fr/digits/1.wav" -> "digits/1" for one folder. Raises ValueError when the path has fewer."""
-    parts = PurePosixPath(path).with_suffix("").parts
+    parts = utterance_path(path).parts
     if not 0 <= language_folders < len(parts):
         raise ValueError(f"--language-folders {language_folders}: {path!r} lies in {len(parts) - 1}; give 0 to that")
     return "/".join(parts[language_folders:])

@@ -2,7 +2,8 @@
 
 ``shards/0001.tar:speaker/utterance.flac`` is the member ``speaker/utterance.flac`` of ``shards/0001.tar``, and so with
 ``.zip``. A file whose own name looks like that is read as that file. Members of a tar and stored members of a zip are
-read where they lie, and only as much as is asked for; deflated members of a zip are inflated whole.
+read where they lie, and only as much as is asked for; deflated members of a zip are inflated whole. Here a segment at
+the end of a path (see ``segments``) stands for its recording.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 from .archive_index import DEFLATED, ArchiveState, Member, archive_index, is_zip, zip_data_offset
 from .errors import AudioError
+from .segments import recording_of
 
 _COMPRESSED = r"\.tar\.(?:gz|bz2|xz|zst)|\.t(?:gz|bz2|xz|zst)"
 _ARCHIVE = re.compile(rf"(?:\.tar|\.zip|{_COMPRESSED}):(?=.)", re.IGNORECASE)
@@ -33,7 +35,7 @@ class Inside(NamedTuple):
 
 def inside(path: str | Path) -> Inside | None:
     """The archive and member that a path names; None for the path of a file of its own."""
-    text = str(path)
+    text = recording_of(path)
     ends = [found.end() for found in _ARCHIVE.finditer(text)] if ":" in text else []  # seldom: rows come by the million
     if not ends or os.path.isfile(text):
         return None
@@ -44,7 +46,7 @@ def inside(path: str | Path) -> Inside | None:
 def holder(path: str | Path) -> Path:
     """The file on disk that a path is read from: the archive, or the path itself."""
     place = inside(path)
-    return Path(path if place is None else place.archive)
+    return Path(recording_of(path) if place is None else place.archive)
 
 
 def file_exists(path: str | Path) -> bool:
@@ -57,7 +59,7 @@ def file_state(path: str | Path) -> ArchiveState | None:
     place = inside(path)
     try:
         if place is None:
-            status = os.stat(path)
+            status = os.stat(recording_of(path))
             return ArchiveState(status.st_size, status.st_mtime_ns)
         with _open_archive(place) as file:
             index = archive_index(place.archive, file)
@@ -75,7 +77,7 @@ def opened(path: str | Path) -> Iterator[str | BinaryIO]:
     """
     place = inside(path)
     if place is None:
-        yield str(path)
+        yield recording_of(path)
         return
     with _open_archive(place) as file:
         index = archive_index(place.archive, file)

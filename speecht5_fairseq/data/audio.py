@@ -21,6 +21,7 @@ from ..constants import MEL_BINS, MEL_FLOOR, MEL_HOP, MEL_MAX_HZ, MEL_MIN_HZ, ME
 from .archives import opened
 from .atomic import replacing
 from .errors import AudioError
+from .segments import Segment, segment_of
 
 # numpy parses the header of a .npy as Python source, and in two threads at once Python 3.11 may lose count of its
 # depth: "SystemError: AST constructor recursion depth mismatch".
@@ -42,18 +43,21 @@ class AudioInfo(NamedTuple):
 def audio_info(path: str | Path) -> AudioInfo:
     """Read the header of an audio file, or of a member of an archive (see ``archives``), as all functions here do.
 
+    Of a segment (see ``segments``) the samples are its own.
+
     Raises:
-        AudioError: the file is missing or in no format that soundfile reads.
+        AudioError: the file is missing or in no format that soundfile reads, or a segment ends after it.
     """
     with _open(path) as file:
-        return AudioInfo(_samples_at_16k(file.frames, file.samplerate), file.samplerate, file.channels)
+        segment = _segment(path, file)
+        return AudioInfo(segment.samples, file.samplerate, file.channels)
 
 
 def read_audio(path: str | Path, *, start: int = 0, frames: int = -1, resample: bool = True) -> np.ndarray:
-    """Read a stretch of an audio file as 16 kHz mono; channels are averaged before anything else.
+    """Read a stretch of an audio file, or of a segment of one, as 16 kHz mono; channels are averaged before all else.
 
     Args:
-        start: first sample, counted at 16 kHz.
+        start: first sample, counted at 16 kHz from the start of the file or segment.
         frames: samples to read at 16 kHz; -1 for all that follow. Only these are read from disk.
         resample: convert files of other rates; otherwise they are refused.
 
@@ -65,13 +69,14 @@ def read_audio(path: str | Path, *, start: int = 0, frames: int = -1, resample: 
     """
     with _open(path) as file:
         rate = file.samplerate
-        total = _samples_at_16k(file.frames, rate)
-        frames = total - start if frames < 0 else frames
-        if start < 0 or start + frames > total:
+        segment = _segment(path, file)
+        frames = segment.samples - start if frames < 0 else frames
+        if start < 0 or start + frames > segment.samples:
             raise AudioError(
-                f"{path}: has {total} samples at {SAMPLE_RATE} Hz, not the {start + frames} asked for; "
+                f"{path}: has {segment.samples} samples at {SAMPLE_RATE} Hz, not the {start + frames} asked for; "
                 "correct the manifest's sample count"
             )
+        start += segment.start
         if rate == SAMPLE_RATE:
             return _read_mono(file, path, start, frames)
         if not resample:
@@ -237,6 +242,22 @@ def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
             raise AudioError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
         with file:
             yield file
+
+
+def _segment(path: str | Path, file: soundfile.SoundFile) -> Segment:
+    """The stretch of an opened file that a path names; all of it where it names none.
+
+    Raises:
+        AudioError: it ends after the file.
+    """
+    total = _samples_at_16k(file.frames, file.samplerate)
+    segment = segment_of(path) or Segment(str(path), 0, total)
+    if segment.end > total:
+        raise AudioError(
+            f"{path}: the segment ends at sample {segment.end}, the recording at {total} (of {SAMPLE_RATE} a second); "
+            "correct its start and length, :START:SAMPLES"
+        )
+    return segment
 
 
 def _samples_at_16k(frames: int, rate: int) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+import mmap
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from .errors import ManifestError, located
+from .line_index import LINES, indexed
 
 NEWLINE = 10  # byte values
 CARRIAGE_RETURN = 13
@@ -16,30 +20,76 @@ CHUNK_BYTES = 1 << 23  # bytes scanned at a time, so that a huge file needs no h
 
 
 class MappedLines:
-    """Lines of a UTF-8 file kept on disk: in memory are only their offsets, 8 bytes a line.
+    """Lines of a UTF-8 file kept on disk: in memory are only their offsets, 8 bytes a line, mapped too if it is large.
 
     The last newline may be absent; Windows line ends are taken off. Pickles as its path, so that it can cross to
     worker processes.
+
+    Args:
+        read: what else is to be read of all lines at once, as int64 arrays by name; a function that pickles.
+        reading: names what `read` gives; the index of a large file keeps it (see ``line_index``).
+
+    Attributes:
+        bytes: uint8 (bytes,), the mapped file.
+        offsets: int64 (lines + 1,); line i is bytes[offsets[i] : offsets[i + 1]].
+        arrays: what `read` gave.
 
     Raises:
         ManifestError: the file is missing or starts with a byte order mark; or, when a line is read, it is not UTF-8.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        read: Callable[[MappedLines], dict[str, np.ndarray]] | None = None,
+        reading: str = LINES,
+    ) -> None:
         self.path = Path(path)
-        self.bytes = self._map()
-        self.offsets = line_offsets(self.bytes)  # int64 (lines + 1,): line i is bytes[offsets[i] : offsets[i + 1]]
-        if self.bytes[:3].tobytes() == codecs.BOM_UTF8:
-            raise ManifestError(located(self.path, 1, "starts with a byte order mark", "save it as UTF-8 without one"))
+        self._read = read
+        self._reading = reading
+        self._open()
 
-    def _map(self) -> np.ndarray:
+    def _open(self) -> None:
+        with self._opened() as file:
+            self.bytes = np.frombuffer(self._map, dtype=np.uint8)
+            if self.bytes[:3].tobytes() == codecs.BOM_UTF8:
+                mend = "save it as UTF-8 without one"
+                raise ManifestError(located(self.path, 1, "starts with a byte order mark", mend))
+            arrays = dict(indexed(file, self.path, self._reading, self._measure))
+        self.offsets = arrays.pop("offsets")
+        self.arrays = arrays
+
+    def _opened(self) -> BinaryIO:
+        """The file, which is mapped too."""
         try:
-            if self.path.stat().st_size == 0:
-                return np.zeros(0, dtype=np.uint8)
-            return np.memmap(self.path, dtype=np.uint8, mode="r")
+            file = open(self.path, "rb", buffering=0)
+            empty = os.fstat(file.fileno()).st_size == 0
+            self._map = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             mend = "check the folder and the split's name"
             raise ManifestError(f"{self.path}: cannot be read ({error.strerror}); {mend}") from error
+        return file
+
+    def _measure(self) -> dict[str, np.ndarray]:
+        """Everything that an index keeps."""
+        self.offsets = self._line_offsets()
+        return {"offsets": self.offsets} | (self._read(self) if self._read else {})
+
+    def _line_offsets(self) -> np.ndarray:
+        """Byte offset of each line's start, and the end of the last: int64 (lines + 1,)."""
+        starts = [np.zeros(1, dtype=np.int64)]
+        for begin in range(0, len(self.bytes), CHUNK_BYTES):
+            starts.append(np.flatnonzero(self.bytes[begin : begin + CHUNK_BYTES] == NEWLINE) + (begin + 1))
+            self.release()
+        if len(self.bytes) and self.bytes[-1] != NEWLINE:  # the last line has none
+            starts.append(np.array([len(self.bytes)]))
+        return np.concatenate(starts)
+
+    def release(self) -> None:
+        """Let go of the pages that were read; the system keeps the file in its cache, and they come back by reading."""
+        if self._map and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -58,11 +108,11 @@ class MappedLines:
         return (self[index] for index in range(len(self)))
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in self.__dict__.items() if name != "bytes"}
+        return {"path": self.path, "_read": self._read, "_reading": self._reading}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        self.bytes = self._map()
+        self._open()
 
 
 class TextLines(MappedLines):
@@ -71,17 +121,6 @@ class TextLines(MappedLines):
     def line_number(self, index: int) -> int:
         """The line of entry `index` as an editor counts it (from 1)."""
         return index + 1
-
-
-def line_offsets(data: np.ndarray) -> np.ndarray:
-    """Byte offset of each line's start, and the end of the last: int64 (lines + 1,)."""
-    starts = [np.zeros(1, dtype=np.int64)]
-    for begin in range(0, len(data), CHUNK_BYTES):
-        starts.append(np.flatnonzero(data[begin : begin + CHUNK_BYTES] == NEWLINE) + (begin + 1))
-    offsets = np.concatenate(starts)
-    if offsets[-1] != len(data):  # the last line has no newline
-        offsets = np.append(offsets, len(data))
-    return offsets
 
 
 def chunks(offsets: np.ndarray, first: int = 0) -> Iterator[tuple[int, int]]:

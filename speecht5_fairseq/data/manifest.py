@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +18,25 @@ from .atomic import atomic_text
 from .columns import JOB_COLUMNS, Columns
 from .errors import DataError, ManifestError, located
 from .lines import MappedLines, TextLines
-from .row_reader import RowReader
+from .row_reader import RowReader, row_width
 
 __all__ = ["JOB_COLUMNS", "Columns", "Manifest", "ManifestError", "TextLines", "write_manifest"]
 
 
 class Manifest:
-    """A manifest kept on disk: in memory are the rows' offsets and sample counts, 16 bytes a row and column of counts.
+    """A manifest kept on disk: in memory are the rows' offsets and sample counts, 8 bytes each, mapped from an index
+    beside a large file, so that processes share them (see ``line_index``).
 
     Attributes:
         root: folder that the rows' paths are relative to.
         width: columns of this file.
-        counts: int64 (rows,) for each samples column.
     """
 
-    def __init__(self, lines: MappedLines, columns: Columns, root: Path, width: int, counts: dict[str, np.ndarray]):
+    def __init__(self, lines: MappedLines, columns: Columns, root: Path) -> None:
         self.lines = lines
         self.columns = columns
         self.root = root
-        self.width = width
-        self.counts = counts
+        self.width = row_width(lines)
 
     @classmethod
     def open(cls, path: str | Path, columns: Columns, *, root: str | Path | None = None) -> Manifest:
@@ -50,13 +50,15 @@ class Manifest:
         Raises:
             ManifestError: lists the first rows that break the format, as `FILE:LINE: problem (value); mend`.
         """
-        lines = MappedLines(path)
+        read = partial(_read_rows, columns=columns, with_root=root is None)
+        lines = MappedLines(path, read=read, reading=f"rows of {columns}")
         folder = Path(root).absolute() if root is not None else _read_root(lines)
-        if len(lines) < 2:
-            raise ManifestError(located(lines.path, 2, "the manifest has no row", "write one line for each utterance"))
-        reader = RowReader(lines, columns)
-        counts = reader.read()
-        return cls(lines, columns, lines.path.absolute().parent / folder, reader.width, counts)
+        return cls(lines, columns, lines.path.absolute().parent / folder)
+
+    @property
+    def counts(self) -> dict[str, np.ndarray]:
+        """int64 (rows,) for each samples column."""
+        return self.lines.arrays
 
     @property
     def file(self) -> Path:
@@ -135,6 +137,15 @@ def _field(path: str | Path, line: int, value: str | int | Path) -> str:
         mend = "rename the file: a field must not be empty or hold a tab or a line end"
         raise ManifestError(located(path, line, f"the field {text!r} cannot be written", mend))
     return text
+
+
+def _read_rows(lines: MappedLines, columns: Columns, with_root: bool) -> dict[str, np.ndarray]:
+    """The sample counts of a manifest's rows, all checked."""
+    if with_root:
+        _read_root(lines)
+    if len(lines) < 2:
+        raise ManifestError(located(lines.path, 2, "the manifest has no row", "write one line for each utterance"))
+    return RowReader(lines, columns).read()
 
 
 def _read_root(lines: MappedLines) -> Path:

@@ -19,7 +19,7 @@ class RowReader:
     def __init__(self, lines: MappedLines, columns: Columns) -> None:
         self.lines = lines
         self.columns = columns
-        self.width = lines[1].count("\t") + 1  # the first row says whether the optional columns are there
+        self.width = row_width(lines)
         self.count_columns = [name for _, name in columns.audio]
         self.problems: list[str] = []
         self.bad_rows = 0
@@ -34,6 +34,7 @@ class RowReader:
         for start, end in chunks(self.lines.offsets, first=1):
             for name, values in self._read_chunk(start, end).items():
                 parts[name].append(values)
+            self.lines.release()
         if self.bad_rows:
             raise ManifestError(listed(self.problems, self.bad_rows))
         return {name: np.concatenate(values) for name, values in parts.items()}
@@ -116,6 +117,11 @@ class RowReader:
                 mend = "write the number of samples of the audio, or delete the row"
                 return located(self.lines.path, index + 1, f"{name} is not positive ({value!r})", mend)
         raise AssertionError(f"{self.lines.path}:{index + 1} was taken for a bad row, but no rule says why")
+
+
+def row_width(lines: MappedLines) -> int:
+    """Columns of a manifest: the first row says whether the optional ones are there."""
+    return lines[1].count("\t") + 1
 
 
 def _is_utf8(raw: bytes) -> bool:

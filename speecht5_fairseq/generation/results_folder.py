@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..data.archives import inside
 from ..data.atomic import atomic_text
+from ..data.segments import segment_of, utterance_path
 
 COLUMNS = (
     "id", "wav", "mel", "frames", "stop_step", "hit_limit", "focus_rate", "length_ratio", "seconds", "reference",
@@ -122,14 +123,15 @@ class ResultsFolder:
 def unique_names(paths: Iterable[str]) -> list[str]:
     """An id for each path: the path without its suffix, below no folder but the output's own; a repeated one gets the
     number of its row (from 1): "a/x.wav", "b/x.wav", "a/x.flac" -> "a/x", "b/x", "a/x-3". Of a path into an archive the
-    member's counts.
+    member's counts; a segment "a/x.wav:160:320" is "a/x-160-320".
     """
     names: list[str] = []
     seen: set[str] = set()
     for number, path in enumerate(paths, start=1):
-        packed = inside(path)
-        own = Path(path if packed is None else packed.member)
-        parts = [part for part in own.with_suffix("").parts if part not in ("/", "..", ".")]
+        packed, segment = inside(path), segment_of(path)
+        if packed is not None:
+            path = packed.member if segment is None else segment._replace(recording=packed.member).path()
+        parts = [part for part in utterance_path(path).parts if part not in ("/", "..", ".")]
         name = "/".join(parts) or "utterance"
         if name in seen or name in ("results", "run"):
             name = f"{name}-{number}"

@@ -85,6 +85,8 @@ def test_names_are_paths_without_suffix_and_repeats_get_their_row():
     paths = ["en/a.wav", "fr/a.wav", "en/a.flac", "/data/x.wav", "../up/y.wav", "results.wav", "en/a-3.wav"]
     assert unique_names(paths) == ["en/a", "fr/a", "en/a-3", "data/x", "up/y", "results-6", "en/a-3-7"]
     assert unique_names(["01.tar:en/a.wav", "02.zip:en/a.flac", "01.tar:b.wav"]) == ["en/a", "en/a-2", "b"]
+    segments = ["en/a.wav:0:160", "en/a.wav:160:320", "01.tar:en/a.wav:0:320", "02.tar:5:6"]
+    assert unique_names(segments) == ["en/a-0-160", "en/a-160-320", "en/a-0-320", "5:6"]
 
 
 @given(st.lists(st.sampled_from(["a.wav", "a-2.wav", "a-3.wav", "b/a.wav", "./a.wav", "../a.wav", "/a.wav", "run"])))

@@ -73,6 +73,14 @@ def test_shared_recordings_are_a_warning(s2t):
     assert findings.warnings == ["4 recordings are in both train and valid"] and not findings.errors
 
 
+def test_segments_of_one_recording_in_two_splits_are_a_warning(tmp_path):
+    write_speech(tmp_path, 1, samples=[8000])
+    for split, start in (("train", 0), ("valid", 4000)):
+        write_manifest(tmp_path / f"{split}.tsv", ".", [(f"0.wav:{start}:4000", 4000)])
+    findings = check_data("audio", tmp_path)
+    assert findings.warnings == ["1 recordings are in both train and valid"] and not findings.errors
+
+
 def speech_rows(folder, count=3):
     """[(path, samples, vector)] below `folder`."""
     rows = write_speech(folder / "audio", count)

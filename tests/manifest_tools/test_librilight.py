@@ -52,6 +52,16 @@ def test_segments_are_stretches_of_their_chapters(corpus, tmp_path):
     assert "emma_01_0001\ttoo short (0.100 s)" in (tmp_path / "out/left_out/train.tsv").read_text()
 
 
+def test_segments_may_stay_in_their_chapters(corpus, tmp_path):
+    for name in ("flac", "none"):
+        prepare_librilight(corpus, tmp_path / name, joining=JOINING, valid_fraction=0, audio_format=name)
+    cut, uncut = (Manifest.open(tmp_path / f"{name}/train.tsv", JOB_COLUMNS["pretrain"]) for name in ("flac", "none"))
+    assert uncut.row(2) == {"path": "100/emma_mp3/emma_01.flac:48800:13600", "samples": 13600}
+    assert uncut.samples.tolist() == cut.samples.tolist() and not (tmp_path / "none/audio").exists()
+    for row in range(len(cut)):
+        assert np.array_equal(read_audio(uncut.path(row)), read_audio(cut.path(row)))
+
+
 def test_again_cuts_only_what_is_missing_or_changed(corpus, tmp_path, monkeypatch):
     prepare_librilight(corpus, tmp_path / "out", joining=JOINING, valid_fraction=0)
     written, real = [], segments.write_audio

@@ -90,6 +90,26 @@ def test_segments_manifests_and_texts(corpus, tmp_path):
     }  # fmt: skip
 
 
+def test_segments_may_stay_in_their_talks(corpus, tmp_path):
+    talk(corpus / "en-de/data/tst-COMMON/wav/ted_4.wav", seed=4, rate=44100)
+    sizes = {}
+    for name in ("flac", "none"):
+        sizes[name] = prepare_mustc(corpus, "en-de", tmp_path / name, audio_format=name, **OPTIONS)
+    assert sizes["none"] == sizes["flac"] and not (tmp_path / "none/audio").exists()
+    for split in ("train", "valid", "test"):
+        cut, uncut = (opened(tmp_path / name, split) for name in sizes)
+        assert uncut.samples.tolist() == cut.samples.tolist()
+        for row in range(len(cut)):
+            np.testing.assert_allclose(read_audio(uncut.path(row)), read_audio(cut.path(row)), atol=1 / 32768)
+    uncut = opened(tmp_path / "none", "train")
+    assert [uncut.row(row)["path"] for row in (2, 3)] == ["ted_1.wav:20000:8000", "ted_2.wav:28000:4000"]
+    path = corpus / "en-de/data/train/wav/ted_2.wav"
+    path.write_bytes(path.read_bytes()[:-8000])
+    for name in sizes:  # what is cut off is told of, whether or not the rest is decoded
+        again = prepare_mustc(corpus, "en-de", tmp_path / name, audio_format=name, **OPTIONS)[0]
+        assert again.rows == 3 and again.left_out["too short"] == 2
+
+
 def test_the_vocabulary_is_of_the_target_language(corpus, tmp_path):
     prepare_mustc(corpus, "en-de", tmp_path / "out", **OPTIONS)
     symbols = [line.split()[0] for line in (tmp_path / "out/dict.txt").read_text().splitlines()]
@@ -164,7 +184,7 @@ def test_mistakes_are_named(corpus, tmp_path):
     refused(ValueError, "--pair 'de': write the two languages as SOURCE-TARGET", pair="de")
     refused(FileNotFoundError, "--pair en-fr: no folder .*en-fr/data; it should hold the splits", pair="en-fr")
     refused(ValueError, "without a train split there is no text for a vocabulary", splits=["dev"])
-    refused(ValueError, "--audio-format 'mp3': choose one of flac, wav", audio_format="mp3")
+    refused(ValueError, "--audio-format 'mp3': choose one of flac, wav, none", audio_format="mp3")
     refused(FileNotFoundError, "no spm.model and no dict.txt in it", vocabulary=VocabularyOptions(tmp_path))
     refused(FileNotFoundError, "no folder .*data/tst-HE", splits=["train", "tst-HE"])
     text = corpus / "en-de/data/dev/txt"

@@ -115,6 +115,25 @@ def test_a_file_that_several_rows_name_is_packed_once(tmp_path):
         assert packed.length(row, "target_path") == plain.length(row, "target_path")
 
 
+@pytest.mark.parametrize("flac", [False, True])
+def test_of_segments_the_recording_is_packed_once(tmp_path, flac):
+    write_speech(tmp_path, 2, samples=[8000, 9000], rate=48000)  # at 16 kHz a third of it
+    rows = [("0.wav:0:1000", 1000), ("1.wav:160:2000", 2000), ("0.wav:1000:1600", 1600), ("1.wav", 3000)]
+    write_manifest(tmp_path / "train.tsv", ".", rows)
+    pack_manifest(tmp_path / "train.tsv", tmp_path / "packed", job="s2t", flac=flac, n_jobs=1)
+    packed, plain = (open_rows(folder / "train.tsv", "s2t") for folder in (tmp_path / "packed", tmp_path))
+    suffix = "flac" if flac else "wav"
+    assert [packed.row(row)["path"] for row in range(4)] == [
+        f"train-00000.tar:{name}.{suffix}{segment}"
+        for name, segment in (("0", ":0:1000"), ("1", ":160:2000"), ("0", ":1000:1600"), ("1", ""))
+    ]
+    with tarfile.open(tmp_path / "packed/train-00000.tar") as tar:
+        assert tar.getnames() == [f"0.{suffix}", f"1.{suffix}"]
+    verify(packed, progress=False).raise_problems()
+    for row in range(4):
+        np.testing.assert_array_equal(read_audio(packed.path(row)), read_audio(plain.path(row)))
+
+
 def test_columns_that_nobody_reads_and_texts_go_along(tmp_path):
     manifest = tiny_manifest(tmp_path / "data", 2, job="s2t")
     rows = [(*open_rows(manifest, "s2t").row(row).values(), "said", row) for row in range(2)]

@@ -69,6 +69,15 @@ def test_pairs_by_stem_and_by_text(tmp_path):
     assert rows_of(tmp_path / "text/train.tsv") == [("1.wav", "1.wav"), ("3.wav", "3.wav")]
 
 
+def test_segments_are_paired_by_their_place(tmp_path):
+    source, target = voice(tmp_path / "a", ["talk.wav"]), voice(tmp_path / "b", ["talk.flac"], vector=True, seed=1)
+    write_manifest(source / "train.tsv", "wav", [("talk.wav:0:800", 800), ("talk.wav:800:1600", 1600)])
+    write_manifest(target / "train.tsv", "wav", [("talk.flac:800:1600", 1600, "../vector.npy")])
+    pair_manifests(source, target, tmp_path / "out", splits=["train"])
+    assert rows_of(tmp_path / "out/train.tsv") == [("talk.wav:800:1600", "talk.flac:800:1600")]
+    assert "talk.wav:0:800\tnot in the target" in (tmp_path / "out/left_out/train.tsv").read_text()
+
+
 def test_vectors_of_the_target_are_made(tmp_path):
     source, target = voice(tmp_path / "a", ["1.wav", "2.wav"]), voice(tmp_path / "b", ["1.wav", "2.wav"], seed=1)
     with pytest.raises(ValueError, match="b/train.tsv has no third column of speaker vectors; give --speaker-vectors"):
