@@ -46,12 +46,13 @@ def weights_of(cfg: DictConfig, trained: Sequence[Trained], *, processes: int, c
     everything, learning = (sum(getattr(net, kind) for net in trained) for kind in ("parameters", "learning"))
     half, efficient = is_half(cfg), is_efficient(cfg)
     size = 2 if half else 4
+    shards = processes if str(cfg.distributed_training.zero_sharding) == "os" else 1
     summed = min(everything, LEGACY_NUMBERS) if str(cfg.distributed_training.ddp_backend) in LEGACY else learning
     return Memory(
         weights=size * everything,
         gradients=size * learning,
         copies=8 * learning if half and not efficient else 0,
-        optimizer=round(state_bytes(cfg, half=half and efficient) * learning),
+        optimizer=round(state_bytes(cfg, half=half and efficient) * learning / shards),
         buffers=size * summed if processes > 1 else 0,
         activations=0,
         context=0 if cpu else CONTEXT,
