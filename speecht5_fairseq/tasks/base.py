@@ -29,7 +29,7 @@ from .bad_updates import BadUpdatesConfig, GuardedTask
 from .epochs import PromptEpochs
 from .joint import merge_logs, split_parts
 from .optimizers import check_optimizer, spare_frozen
-from .processes import first_process_first, process_count
+from .processes import first_process_first, process_count, send_by_torch
 from .speed import SpeedConfig, speed_up, warn_of_speed
 from .start import (
     check_asked,
@@ -129,6 +129,7 @@ class SpeechT5Task(GuardedTask, PromptEpochs):
         super().__init__(cfg)
         if cfg.path is None:
             check_sharding(str(cfg.ddp_backend), str(cfg.zero_sharding), processes=process_count())
+            send_by_torch()
         self.job: Job = JOBS[job]
         self.text_dictionary: Dictionary | None = None
         self.units = 0
