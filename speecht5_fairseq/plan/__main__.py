@@ -1,12 +1,12 @@
 """What a training will take on N GPUs, without training anything.
 
     python -m speecht5_fairseq.plan examples/pretrain/librispeech_960h.sh --gpus 32 --gpu h100
-    python -m speecht5_fairseq.plan examples/demo/settings.sh --arrays COMMON PRETRAIN --gpu cpu -- --text-data prompts/text
+    python -m speecht5_fairseq.plan examples/demo/settings.sh --arrays COMMON FINETUNE --gpu cpu -- prompts/en
     python -m speecht5_fairseq.plan --gpu rtx4090 -- DATA --task speecht5_s2t --criterion speecht5_s2t ...
 
-CONFIG is a shell file as the examples have them; flags of fairseq-train after -- are added to its own, and win. A step on
-one and on two utterances is counted on the CPU, at most some minutes; the rest is arithmetic. With a CONFIG the folder of
-the manifests is its SPEECH or DATA; dictionaries and manifests that are there are read.
+CONFIG is a shell file as the examples have them; flags of fairseq-train after -- are added to its own, and win. A step
+on one and on two utterances is counted on the CPU, at most some minutes; the rest is arithmetic. The folder of the
+manifests is CONFIG's SPEECH or DATA, or stands first after --; dictionaries and manifests that are there are read.
 """
 
 from __future__ import annotations

@@ -124,15 +124,14 @@ def changes(plan: Plan, said: Said) -> list[str]:
     if rows:
         more = math.ceil(frequency * speech.rows / rows)
         found.append(
-            f"--max-tokens {rows * plan.sizes.samples} --update-freq {more}: as much speech an update, fewer rows at a time"
+            f"--max-tokens {rows * plan.sizes.samples} --update-freq {more}: as much speech an update, less at a time"
         )
     if said.recomputed is not None:
         found.append(
             f"--checkpoint-activations: {said.recomputed.memory.total / GIB:.1f} GiB, and another forward pass"
         )
     if not is_half(cfg):
-        kind = "--fp16" if not plan.device.bfloat16 or not cfg.common.bf16 else "--bf16"
-        found.append(f"{kind}: half the activations")
+        found.append("--fp16: half the activations")
     elif not is_efficient(cfg):
         kind = "fp16" if cfg.common.fp16 else "bf16"
         found.append(f"--memory-efficient-{kind}: {plan.memory.copies / GIB:.1f} GiB less, no float32 weights are kept")

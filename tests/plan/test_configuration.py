@@ -8,7 +8,9 @@ from helpers import write_lines
 from speecht5_fairseq.plan.configuration import Flags, read_flags, training_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-CONFIGS = sorted(file for file in EXAMPLES.glob("*/*.sh") if "\nFLAGS=(" in file.read_text(encoding="utf-8") and file.stem != "run")
+CONFIGS = sorted(
+    file for file in EXAMPLES.glob("*/*.sh") if "\nFLAGS=(" in file.read_text(encoding="utf-8") and file.stem != "run"
+)
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: f"{file.parent.name}/{file.stem}")

@@ -43,7 +43,9 @@ def test_states_of_optimizers(config, name, expected):
     assert state_bytes(config("s2t", "--optimizer", name), half=False) == pytest.approx(expected, abs=0.01)
 
 
-@pytest.mark.parametrize("flag, kind", [("--fp16", FP16Optimizer), ("--memory-efficient-fp16", MemoryEfficientFP16Optimizer)])
+@pytest.mark.parametrize(
+    "flag, kind", [("--fp16", FP16Optimizer), ("--memory-efficient-fp16", MemoryEfficientFP16Optimizer)]
+)
 def test_copies_and_states_are_those_of_fairseqs_optimizers(config, flag, kind):
     """All that an optimizer holds after a step, besides the model's own weights and gradients."""
     cfg = config("s2t", flag, "--cpu")

@@ -5,10 +5,13 @@ import torch
 from helpers import CLASSES, UNITS, tiny_dictionary, tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.plan import allocated
 from speecht5_fairseq.plan.batches import Sizes
 from speecht5_fairseq.plan.step import IN_PLACE, build, count, parameters, parts_of, prepared, run
 
-SIZES = Sizes(samples=24_000, tokens=12, text_tokens=30, symbols=len(tiny_dictionary()), units=UNITS, classes=len(CLASSES))
+SIZES = Sizes(
+    samples=24_000, tokens=12, text_tokens=30, symbols=len(tiny_dictionary()), units=UNITS, classes=len(CLASSES)
+)
 JOBS = ("pretrain", "s2t", "t2s", "s2s", "s2c")
 TOLERANCE = 0.25  # of memory, as the README says
 ROWS = 5
@@ -64,19 +67,6 @@ def test_half_precision_takes_half_the_bytes(built):
     assert 0.4 * whole < half < 0.75 * whole
 
 
-def allocated(work):
-    """Most bytes that torch's allocator had given out at a time, by its own record; what was there before is not in."""
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        work()
-    now = most = 0
-    for event in sorted(profile.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
-        if event.name() == "[memory]":
-            now += event.nbytes()
-            most = max(most, now)
-    return most
-
-
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize("flags", [(), ("--checkpoint-activations",)], ids=["plain", "again"])
 def test_activations_are_the_allocators_within_the_tolerance(built, job, flags):
@@ -91,4 +81,3 @@ def test_layers_that_are_skipped_at_random_are_counted(built):
     model = built("s2t", "--encoder-layerdrop", 0.9, "--decoder-layerdrop", 0.9)
     (part,) = parts_of("s2t")
     assert count(model, part, SIZES) == count(built("s2t"), part, SIZES)
-
