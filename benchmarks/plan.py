@@ -2,17 +2,14 @@
 
     python -m benchmarks.plan                       base size, pre-training and recognition, three utterances of 10 s
 
-Operations are counted over the whole step; bytes are the most that torch's CPU allocator gave out at a time, by its own
-record, above weights and gradients. Both are extended from one utterance and two, as `speecht5_fairseq.plan` does.
+Operations are counted over the whole step; bytes are the most that torch's CPU allocator gave out at a time, above
+weights and gradients. The plan extends both from one utterance and two.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 GIB = 2**30
@@ -24,21 +21,9 @@ TRAININGS = {  # job -> its flags
 ARCHS = {"base": "speecht5", "small": "speecht5_small", "large": "speecht5_large"}
 
 
-def allocated(work: Callable[[], Any]) -> int:
-    """Most bytes that ``work`` had from torch's CPU allocator at a time."""
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        work()
-    now = most = 0
-    for event in sorted(profile.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
-        if event.name() == "[memory]":
-            now += event.nbytes()
-            most = max(most, now)
-    return most
-
-
 def compare(job: str, size: str, *, rows: int, seconds: float) -> list[str]:
     """A line for each part of the job's step."""
+    from speecht5_fairseq.plan.allocations import most_allocated
     from speecht5_fairseq.plan.configuration import Flags, training_config
     from speecht5_fairseq.plan.estimate import Assumed, sizes_of
     from speecht5_fairseq.plan.step import IN_PLACE, build, count, parts_of, prepared, run
@@ -50,7 +35,7 @@ def compare(job: str, size: str, *, rows: int, seconds: float) -> list[str]:
     for part in parts_of(job):
         counted = count(built, part, sizes)
         batch = prepared(built, part.batch(rows, sizes))
-        measured = allocated(lambda batch=batch: run(built, batch))
+        measured = most_allocated(lambda batch=batch: run(built, batch))
         with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
             run(built, batch)
         bytes_, flops = counted.bytes_of(rows), counted.flops_of(rows)

@@ -100,7 +100,6 @@ def _recomputed(found: Plan, cfg: DictConfig, options: argparse.Namespace, assum
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, count, print."""
     options, added = _given(sys.argv[1:] if argv is None else argv)
-    logging.disable(logging.INFO)  # of fairseq and hydra; the page is all there is to say
     cfg = training_config(_flags(options, added))
     assumed = Assumed(options.utterance_seconds, options.tokens_a_second, options.utilisation, options.reduce_gb * 1e9)
     half = precision_of(cfg) == "half"
@@ -117,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.INFO)  # of fairseq and hydra; the page is all there is to say
     try:
         main()
     except (ValueError, OSError) as error:

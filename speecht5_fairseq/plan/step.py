@@ -1,7 +1,7 @@
 """One training step on few rows, counted: its products, and the memory above weights and gradients.
 
-Every row of a part has the same length, so that products grow with the rows in a straight line, and memory does: two
-counts, of one row and of two, give both for any number.
+Every row of a part has the same length, so that products grow with the rows, and memory in a straight line: counts of
+one row and of two give both for any number.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ..models.loading import UNNAMED_FILES
 from ..models.parts import net_of
 from ..models.speecht5 import SpeechT5Model
 from ..modules.long_convolution import takes_less
+from .allocations import most_allocated
 from .batches import PARTS, Batch, Part, Sizes
-from .live_memory import LiveMemory
 
 PASSES = 3  # a product, and one for each of its two gradients
 
@@ -65,13 +65,12 @@ def _dictionary(symbols: int) -> Dictionary:
 class Counted(NamedTuple):
     """Of one part of a step; of ``rows`` rows by straight lines."""
 
-    flops: int  # of the first row, forward and backward
-    more_flops: int  # of each further
+    flops: int  # of a row, forward and backward
     bytes: int  # most above weights and gradients, of the first row
-    more_bytes: int
+    more_bytes: int  # of each further
 
     def flops_of(self, rows: int) -> int:
-        return self.flops + self.more_flops * (rows - 1)
+        return self.flops * rows
 
     def bytes_of(self, rows: int) -> int:
         return self.bytes + self.more_bytes * (rows - 1)
@@ -120,29 +119,26 @@ def parameters(model: SpeechT5Model) -> list[Trained]:
     return [Trained(net, *counted) for net, counted in counts.items()]
 
 
-class Once(NamedTuple):
-    flops: int
-    bytes: int
-
-
 def count(built: Built, part: Part, sizes: Sizes) -> Counted:
-    """One row, then two: what each takes, and each further one."""
+    """The products of one row, and what the allocator gave out for one and for two."""
     torch.manual_seed(0)
-    one, two = (count_once(built, part.batch(rows, sizes)) for rows in (1, 2))
-    return Counted(one.flops, two.flops - one.flops, one.bytes, two.bytes - one.bytes)
-
-
-def count_once(built: Built, batch: Batch) -> Once:
-    """A step of these rows on the CPU."""
-    batch = prepared(built, batch)
     for parameter in built.model.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
-    gradients = [parameter.grad for parameter in built.model.parameters() if parameter.requires_grad]
-    memory = LiveMemory([*built.model.parameters(), *built.model.buffers(), *gradients])
-    transforms = _Transforms(built.model)
-    with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter, memory, transforms:
+    one, two = (_bytes_of(built, part.batch(rows, sizes)) for rows in (1, 2))
+    return Counted(flops_of(built, part.batch(1, sizes)), one, two - one)
+
+
+def _bytes_of(built: Built, batch: Batch) -> int:
+    batch = prepared(built, batch)
+    return most_allocated(lambda: run(built, batch)) + _bytes(batch)
+
+
+def flops_of(built: Built, batch: Batch) -> int:
+    """Of products and convolutions in a step of these rows on the CPU."""
+    batch, transforms = prepared(built, batch), _Transforms(built.model)
+    with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter, transforms:
         run(built, batch)
-    return Once(counter.get_total_flops() + transforms.flops, memory.peak + _bytes(batch))
+    return counter.get_total_flops() + transforms.flops
 
 
 def prepared(built: Built, batch: Batch) -> Batch:

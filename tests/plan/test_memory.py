@@ -44,20 +44,20 @@ def test_states_of_optimizers(config, name, expected):
 
 
 @pytest.mark.parametrize(
-    "flag, kind", [("--fp16", FP16Optimizer), ("--memory-efficient-fp16", MemoryEfficientFP16Optimizer)]
+    "flag, kind", [("--bf16", FP16Optimizer), ("--memory-efficient-bf16", MemoryEfficientFP16Optimizer)]
 )
 def test_copies_and_states_are_those_of_fairseqs_optimizers(config, flag, kind):
     """All that an optimizer holds after a step, besides the model's own weights and gradients."""
     cfg = config("s2t", flag, "--cpu")
-    weight = torch.nn.Parameter(torch.ones(64, 64, dtype=torch.float16))
+    weight = torch.nn.Parameter(torch.ones(64, 64, dtype=torch.bfloat16))
     optimizer = kind.build_optimizer(cfg, [weight])
     optimizer.backward((weight.float() * 2).sum())
     optimizer.step()
-    held = {each.data_ptr(): each for each in tensors(optimizer.optimizer.state_dict()["state"])}
+    held = tensors(optimizer.optimizer.state_dict()["state"])
     if kind is FP16Optimizer:
-        held |= {each.data_ptr(): each for each in (optimizer.fp32_params, optimizer.fp32_params.grad)}
+        held += [each for copy in optimizer.fp32_params for each in (copy, copy.grad)]
     found = weights_of(cfg, [Trained("net", weight.numel(), weight.numel())], processes=1, cpu=True)
-    expected = sum(each.numel() * each.element_size() for each in held.values())
+    expected = sum(each.numel() * each.element_size() for each in held)
     assert found.copies + found.optimizer == pytest.approx(expected, rel=0.01)
 
 
