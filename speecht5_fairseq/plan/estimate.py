@@ -30,13 +30,13 @@ class Assumed(NamedTuple):
     Attributes:
         seconds: of every utterance; None for the longest that the flags or the manifest allow.
         tokens_a_second: of text beside speech.
-        utilisation: share of the peak rate that a step reaches; None where the rate is that of a measured step.
+        utilisation: share of the peak rate that a step reaches; without effect where a step's rate was measured.
         reduce_bytes: a second, at which each GPU sums gradients with the others.
     """
 
     seconds: float | None = None
     tokens_a_second: float = 15.0
-    utilisation: float | None = 0.35
+    utilisation: float = 0.35
     reduce_bytes: float = 25e9
 
 
@@ -199,7 +199,7 @@ def plan(cfg: DictConfig, *, gpus: int, device: Device, assumed: Assumed, rate: 
     frequency = cfg.optimization.update_freq[0]
     flops = frequency * sum(each.counted.flops_of(each.rows) for each in rows)
     precision = precision_of(cfg)
-    reached = rate if rate is not None else device.rates[precision] * (assumed.utilisation or 1.0)
+    reached = rate if rate is not None else device.rates[precision] * assumed.utilisation
     reducing = 2 * (gpus - 1) / gpus * kept.gradients / assumed.reduce_bytes
     return Plan(
         job=job,
