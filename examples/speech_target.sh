@@ -9,7 +9,7 @@ TEXT=()
 source "$CONFIG"
 prepare
 fairseq-train "$DATA" ${TEXT[@]+"${TEXT[@]}"} --save-dir "$CHECKPOINTS" ${PRETRAINED:+--finetune-from-model "$PRETRAINED"} \
-  --user-dir speecht5_fairseq --task "speecht5_$JOB" --criterion speecht5_speech "${FLAGS[@]}" "$@"
+  --user-dir speecht5_fairseq "${FLAGS[@]}" "$@"
 status=0  # utterances that fail are listed and told by the status; the others are scored
 for split in $TESTS; do
   fairseq-generate "$DATA" ${TEXT[@]+"${TEXT[@]}"} --path "$CHECKPOINTS/checkpoint_best.pt" --gen-subset "$split" \

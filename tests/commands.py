@@ -31,6 +31,7 @@ class Data(NamedTuple):
     text: Path  # fairseq binary: train, valid
     s2t: Path  # train, valid, test
     language: Path  # fairseq binary of text lines for a language model
+    t2s: Path  # train, valid
 
 
 def start(program: str, *arguments: object, before: Callable[[], None] | None = None) -> subprocess.Popen:
@@ -83,6 +84,11 @@ def pretraining(data: Data, *options: object) -> list[object]:
 
 def recognition(data: Data, *options: object) -> list[object]:
     arguments = [data.s2t, "--task", "speecht5_s2t", "--criterion", "speecht5_s2t", "--max-tokens", 20_000]
+    return [*arguments, "--arch", "speecht5_small", *SIZES, *training(*options)]
+
+
+def synthesis(data: Data, *options: object) -> list[object]:
+    arguments = [data.t2s, "--task", "speecht5_t2s", "--criterion", "speecht5_speech", "--max-tokens", 20_000]
     return [*arguments, "--arch", "speecht5_small", *SIZES, *training(*options)]
 
 

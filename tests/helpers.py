@@ -169,7 +169,9 @@ def tiny_config(**options: object) -> SpeechT5Config:
 
 
 # Options that a task borrows from fairseq's other groups, as they are in a new run of one process.
-ONE_PROCESS = {"cpu": True, "ddp_backend": "pytorch_ddp", "find_unused_parameters": False}
+ONE_PROCESS = {
+    "cpu": True, "ddp_backend": "pytorch_ddp", "find_unused_parameters": False, "zero_sharding": "none",
+}  # fmt: skip
 NEW_RUN = {
     "save_dir": "nowhere", "restore_file": "checkpoint_last.pt", "finetune_from_model": None, "path": None,
     **ONE_PROCESS,

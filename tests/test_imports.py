@@ -17,7 +17,7 @@ LEVELS = (
     (("models", "generation"), "together"),
     (("criterions",), "apart"),
     (("tasks",), "apart"),
-    (("scoring", "convert", "average", "inspect"), "apart"),
+    (("scoring", "convert", "average", "inspect", "plan"), "apart"),
     (("interface",), "apart"),
 )
 ROOMS = [room for rooms, _ in LEVELS for room in rooms]

@@ -8,6 +8,7 @@ CHECKPOINTS=${CHECKPOINTS:-checkpoints/librispeech_asr}
 TESTS="dev-clean dev-other test-clean test-other"
 
 FLAGS=(
+  --task speecht5_s2t --criterion speecht5_s2t
   --arch speecht5
   --valid-subset dev-clean
   --max-tokens 1600000               # samples on a GPU: 100 s; on 8 GPUs about 13 minutes of speech an update

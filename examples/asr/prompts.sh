@@ -7,6 +7,7 @@ CHECKPOINTS=${CHECKPOINTS:-checkpoints/prompts_asr}
 TESTS="test"
 
 FLAGS=(
+  --task speecht5_s2t --criterion speecht5_s2t
   --arch speecht5_small
   --max-tokens 160000                # samples in a batch: 10 s
   --max-speech-samples 160000        # longer recordings are left out of training

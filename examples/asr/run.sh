@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 CONFIG=${1:?"give a configuration: examples/asr/prompts.sh or examples/asr/librispeech_100h.sh"}
 source "$CONFIG"
 fairseq-train "$DATA" --spm-model "$SPM" --save-dir "$CHECKPOINTS" --finetune-from-model "$PRETRAINED" \
-  --user-dir speecht5_fairseq --task speecht5_s2t --criterion speecht5_s2t "${FLAGS[@]}" "${@:2}"
+  --user-dir speecht5_fairseq "${FLAGS[@]}" "${@:2}"
 for split in $TESTS; do
   fairseq-generate "$DATA" --spm-model "$SPM" --path "$CHECKPOINTS/checkpoint_best.pt" --gen-subset "$split" \
     --user-dir speecht5_fairseq --task speecht5_s2t --post-process sentencepiece --scoring wer_cer \

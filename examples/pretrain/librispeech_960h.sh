@@ -6,6 +6,7 @@ TEXT=${TEXT:-librispeech/lm_text}    # binary of librispeech-lm-norm.txt in piec
 CHECKPOINTS=${CHECKPOINTS:-checkpoints/librispeech_pretrain}
 
 FLAGS=(
+  --task speecht5_pretrain --criterion speecht5_pretrain --text-data "$TEXT"
   --arch speecht5                    # base: 12 + 6 layers, width 768, 12 heads
   --max-tokens 1400000               # samples of speech on a GPU
   --update-freq 8                    # on 8 GPUs

@@ -5,6 +5,7 @@ TEXT=${TEXT:-prompts/text}           # binary text and dict.txt
 CHECKPOINTS=${CHECKPOINTS:-checkpoints/prompts_pretrain}
 
 FLAGS=(
+  --task speecht5_pretrain --criterion speecht5_pretrain --text-data "$TEXT"
   --arch speecht5_small
   --max-tokens 160000                # samples of speech in a batch: 10 s
   --text-batch-ratio 0.004           # and 640 tokens of text

@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 CONFIG=${1:?"give a configuration: examples/pretrain/prompts.sh or examples/pretrain/librispeech_960h.sh"}
 source "$CONFIG"
-fairseq-train "$SPEECH" --text-data "$TEXT" --save-dir "$CHECKPOINTS" --user-dir speecht5_fairseq \
-  --task speecht5_pretrain --criterion speecht5_pretrain "${FLAGS[@]}" "${@:2}"
+fairseq-train "$SPEECH" --save-dir "$CHECKPOINTS" --user-dir speecht5_fairseq \
+  "${FLAGS[@]}" "${@:2}"

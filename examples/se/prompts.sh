@@ -19,6 +19,7 @@ prepare() {  # training hears every sentence in four noises; the splits never sh
 }
 
 FLAGS=(
+  --task speecht5_s2s --criterion speecht5_speech
   --arch speecht5_small
   --reduction-factor 1 --speech-prediction mask
   --speech-prenet-dropout 0.1        # the pre-net hears the noisy frames, not its own

@@ -35,6 +35,7 @@ prepare() {  # flite and espeak-ng come as Debian packages, without root, where 
 }
 
 FLAGS=(
+  --task speecht5_s2c --criterion speecht5_s2c
   --arch speecht5_small
   --mask-prob 0
   --speaker-pooling attentive --speaker-embedding-dim 64    # no decoder is built

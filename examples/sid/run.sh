@@ -7,7 +7,7 @@ CONFIG=${1:?"give a configuration: examples/sid/prompts.sh or examples/sid/voxce
 source "$CONFIG"
 prepare
 fairseq-train "$DATA" --save-dir "$CHECKPOINTS" ${PRETRAINED:+--finetune-from-model "$PRETRAINED"} \
-  --user-dir speecht5_fairseq --task speecht5_s2c --criterion speecht5_s2c "${FLAGS[@]}" "${@:2}"
+  --user-dir speecht5_fairseq "${FLAGS[@]}" "${@:2}"
 
 generate() {  # generate SUBSET [more flags]: classes and embeddings to OUT/SUBSET
   fairseq-generate "$DATA" --path "$CHECKPOINTS/checkpoint_best.pt" --gen-subset "$1" --results-path "$OUT" \

@@ -12,6 +12,7 @@ prepare() {
 }
 
 FLAGS=(
+  --task speecht5_s2c --criterion speecht5_s2c
   --arch speecht5
   --speaker-pooling decoder          # one step of the decoder on a zero vector
   --speaker-loss softmax             # or: aam --speaker-embedding-dim 192, for verification

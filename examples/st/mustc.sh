@@ -13,6 +13,7 @@ prepare() {
 }
 
 FLAGS=(
+  --task speecht5_s2t --criterion speecht5_s2t
   --arch speecht5
   --new-vocabulary                                   # keep the rows of the symbols that both dictionaries have
   --max-tokens 1600000 --max-speech-samples 480000   # samples on a GPU: 100 s; of 30 s at most

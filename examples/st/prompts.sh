@@ -15,6 +15,7 @@ prepare() {
 }
 
 FLAGS=(
+  --task speecht5_s2t --criterion speecht5_s2t
   --arch speecht5_small
   --max-tokens 160000                # samples in a batch: 10 s
   --max-speech-samples 160000        # longer recordings are left out of training

@@ -7,7 +7,7 @@ CONFIG=${1:?"give a configuration: examples/st/prompts.sh or examples/st/mustc.s
 source "$CONFIG"
 prepare
 fairseq-train "$DATA" --spm-model "$SPM" --save-dir "$CHECKPOINTS" --finetune-from-model "$PRETRAINED" \
-  --user-dir speecht5_fairseq --task speecht5_s2t --criterion speecht5_s2t "${FLAGS[@]}" "${@:2}"
+  --user-dir speecht5_fairseq "${FLAGS[@]}" "${@:2}"
 python -m speecht5_fairseq.average --inputs "$CHECKPOINTS" "${AVERAGE[@]}" --output "$CHECKPOINTS/average.pt"
 for split in $TESTS; do
   fairseq-generate "$DATA" --spm-model "$SPM" --path "$CHECKPOINTS/average.pt" --gen-subset "$split" \

@@ -12,6 +12,7 @@ prepare() {
 }
 
 FLAGS=(
+  --task speecht5_t2s --criterion speecht5_speech
   --arch speecht5
   --max-tokens 3200000 --max-speech-samples 480000       # samples on a GPU: 200 s
   --mask-prob 0 --dropout 0.15 --attention-dropout 0.15 --activation-dropout 0.15

@@ -18,6 +18,7 @@ beside() {  # beside SPLIT: the recordings' own mels through Griffin-Lim, what a
 }
 
 FLAGS=(
+  --task speecht5_t2s --criterion speecht5_speech
   --arch speecht5_small --embed-dim 256 --ffn-dim 1024 --encoder-layers 3 --decoder-layers 3
   --speech-prenet-dim 256 --postnet-layers 5 --postnet-channels 128
   --text-ends eos

@@ -11,6 +11,7 @@ prepare() {
 }
 
 FLAGS=(
+  --task speecht5_s2s --criterion speecht5_speech
   --arch speecht5
   --mask-prob 0 --dropout 0.2 --attention-dropout 0.2 --activation-dropout 0.2
   --encoder-layerdrop 0.05 --decoder-layerdrop 0.0 --feature-grad-mult 1.0

@@ -12,6 +12,7 @@ prepare() {  # flite comes as a Debian package, without root, where it is not in
 }
 
 FLAGS=(
+  --task speecht5_s2s --criterion speecht5_speech
   --arch speecht5_small
   --mask-prob 0
   --max-tokens 320000                # samples of the longer side of each pair: 20 s in a batch

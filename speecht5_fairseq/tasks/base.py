@@ -31,7 +31,15 @@ from .kept import KeptTask
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
 from .speed import SpeedConfig, speed_up, warn_of_speed
-from .start import check_asked, check_backend, checkpoint_folders, is_fine_tuning, log_learning, whole_start
+from .start import (
+    check_asked,
+    check_backend,
+    check_sharding,
+    checkpoint_folders,
+    is_fine_tuning,
+    log_learning,
+    whole_start,
+)
 from .vocabularies import check_start, decoding_contents
 
 START_OPTIONS = ("finetune_nets", "new_vocabulary", "new_nets")
@@ -95,6 +103,7 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig):
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
+    zero_sharding: str = II("distributed_training.zero_sharding")
 
 
 class SpeechT5Task(GuardedTask, KeptTask):
@@ -119,6 +128,8 @@ class SpeechT5Task(GuardedTask, KeptTask):
 
     def __init__(self, cfg: SpeechTaskConfig, job: str) -> None:
         super().__init__(cfg)
+        if cfg.path is None:
+            check_sharding(str(cfg.ddp_backend), str(cfg.zero_sharding), processes=process_count())
         self.job: Job = JOBS[job]
         self.text_dictionary: Dictionary | None = None
         self.units = 0

@@ -1,7 +1,18 @@
-"""Loader workers end with their epoch: left to the garbage collector they hold an update up, five seconds each."""
+"""Epochs of a training: their loader workers end with them, and their place is found on any number of processes.
+
+Workers that are left to the garbage collector hold an update up, five seconds each.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
 
 from fairseq.data.iterators import EpochBatchIterator
 from fairseq.tasks import FairseqTask
+
+logger = logging.getLogger(__name__)
+SHARDS = "num_shards"  # in the iterator's state
 
 
 class PromptEpochs(FairseqTask):
@@ -23,7 +34,42 @@ class PromptEpochs(FairseqTask):
             before, self._training = self._training, batches
             if before is not None and before.next_epoch_idx > before.epoch:
                 stop_workers(before)
+            batches = self._training = PlacedBatches.of(batches)
         return batches
+
+
+class PlacedBatches(EpochBatchIterator):
+    """fairseq's iterator, whose state tells over how many processes its batches were dealt.
+
+    Its place is counted in batches of one process, which fairseq takes over as it is: with half as many processes half
+    of what was seen would come again, with twice as many as much would be left out.
+    """
+
+    @classmethod
+    def of(cls, batches: EpochBatchIterator) -> PlacedBatches:
+        """The same iterator, before its first epoch."""
+        placed = cls.__new__(cls)
+        placed.__dict__.update(batches.__dict__)
+        return placed
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {SHARDS: self.num_shards}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the state was; where its batches do not come out even, some are seen again, with a warning."""
+        before, place = state_dict.get(SHARDS, self.num_shards), state_dict.get("iterations_in_epoch", 0)
+        seen = place * before
+        if seen % self.num_shards:
+            again = seen % self.num_shards
+            logger.warning(
+                "%d batches of epoch %d were seen by %d processes; %d of them come again with %d processes",
+                seen,
+                state_dict["epoch"],
+                before,
+                again,
+                self.num_shards,
+            )
+        super().load_state_dict({**state_dict, "iterations_in_epoch": seen // self.num_shards})
 
 
 def stop_workers(batches: EpochBatchIterator) -> None:

@@ -1,6 +1,7 @@
 """What can be known of a run of fairseq's commands before its trainer or its model exists."""
 
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 
 from fairseq.utils import split_paths
@@ -18,6 +19,7 @@ from .processes import first_process_first
 logger = logging.getLogger(__name__)
 
 TORCH_DDP = ("c10d", "pytorch_ddp")  # fairseq's names of torch's own DistributedDataParallel; the second is its default
+SHARDED = ("fully_sharded", "slowmo")  # fairscale's, which need its wrappers around the model
 
 
 def whole_start(*, save_dir: str, restore_file: str, finetune_from_model: str | None) -> Path | None:
@@ -85,6 +87,31 @@ def check_asked(start: Start, given: str | None, model: SpeechT5Model, *, starti
 def checkpoint_folders(path: str | None) -> list[Path]:
     """Folders of the checkpoints that fairseq-generate's ``--path`` names."""
     return [Path(file).parent for file in split_paths(path)] if path else []
+
+
+def check_sharding(backend: str, zero_sharding: str, *, processes: int) -> None:
+    """See to it that fairseq's options which shard a training do so, before any data is read.
+
+    Raises:
+        ValueError: a backend that this code does not train with, or optimizer states that cannot be sharded.
+    """
+    if backend in SHARDED:
+        raise ValueError(
+            f"--ddp-backend {backend}: fairscale's wrapper runs on GPUs alone, and this model has not been trained in "
+            "it; add --ddp-backend legacy_ddp, with --zero-sharding os to shard the optimizer's states"
+        )
+    if zero_sharding != "os":
+        return
+    if processes < 2:
+        raise ValueError(
+            "--zero-sharding os shards the optimizer's states over processes, and there is one: drop it (a checkpoint "
+            "of several goes on with one)"
+        )
+    if find_spec("fairscale") is None:
+        raise ValueError(
+            "--zero-sharding os needs fairscale, which is not installed: pip install --no-build-isolation fairscale, "
+            "or drop it: each process then holds all of the optimizer's states"
+        )
 
 
 def check_backend(model: SpeechT5Model, backend: str, *, find_unused: bool, cpu: bool, processes: int) -> None:

@@ -11,13 +11,14 @@ from helpers import SYMBOLS, tiny_manifest, tiny_text_binary, write_lines
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     folder = tmp_path_factory.mktemp("data")
-    found = Data(folder / "pretrain", folder / "text", folder / "s2t", folder / "language")
+    found = Data(folder / "pretrain", folder / "text", folder / "s2t", folder / "language", folder / "t2s")
     for place in found:
         place.mkdir()
     rng = np.random.default_rng(0)
     for number, (split, rows) in enumerate((("train", 8), ("valid", 3), ("test", 3))):
         tiny_manifest(found.s2t, rows, split=split, seed=number)
         if split != "test":
+            tiny_manifest(found.t2s, rows, job="t2s", split=split, seed=number)
             tiny_manifest(found.pretrain, rows, job="pretrain", split=split, seed=number)
             texts = [list(rng.integers(4, 4 + len(SYMBOLS), size=rng.integers(3, 12))) for _ in range(12)]
             tiny_text_binary(found.text, texts, split=split)

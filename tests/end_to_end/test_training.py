@@ -1,10 +1,11 @@
 """fairseq-train: pre-training, fine-tuning, resuming, and two processes."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
-from commands import LEGACY, NOISE, differing, load, logged, pretraining, recognition, run, two_processes
+from commands import LEGACY, NOISE, differing, load, logged, pretraining, recognition, run, synthesis, two_processes
 
 
 def test_fine_tuning_starts_from_the_pretrained_nets(pretrained, recognizer):
@@ -97,13 +98,15 @@ def test_revived_codes_resume_bit_for_bit_and_are_the_same_on_two_processes(data
         torch.testing.assert_close(two["model"][f"quantizer.{name}"], one["model"][f"quantizer.{name}"])
 
 
-@pytest.mark.parametrize("job", [pretraining, recognition], ids=["pretraining", "recognition"])
+@pytest.mark.parametrize("job", [pretraining, recognition, synthesis], ids=lambda job: job.__name__)
 def test_two_processes_train_as_one(job, data, tmp_path):
     """Batch k of process r is batch 2k + r of one process with --update-freq 2: the same global batches."""
-    common = ["--max-update", 2, "--batch-size", 1]
+    common = ["--max-update", 2, "--batch-size", 1, "--save-interval-updates", 1]
     run("fairseq-train", *job(data, *common, "--save-dir", tmp_path / "one", "--update-freq", 2))
     two_processes(*job(data, *common, *LEGACY, "--save-dir", tmp_path / "two"))
     one, two = (load(tmp_path / folder / "checkpoint_last.pt") for folder in ("one", "two"))
+    first = [logged(load(tmp_path / folder / "checkpoint_1_1.pt"))["loss"] for folder in ("one", "two")]
+    assert first[0] == pytest.approx(first[1], rel=1e-5) and first[0] != logged(one)["loss"]
     values = [{name: float(logged(end)[name]) for name in ("loss", "gnorm", "wpb", "bsz")} for end in (one, two)]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert logged(one, "valid")["loss"] == pytest.approx(logged(two, "valid")["loss"], rel=1e-4)
@@ -117,6 +120,35 @@ def test_two_processes_train_as_one(job, data, tmp_path):
             torch.testing.assert_close(two["model"][name], tensor, rtol=1e-4, atol=1e-5, msg=name)
 
 
+def test_a_run_goes_on_with_another_number_of_processes(data, tmp_path):
+    """Two updates of one process with --update-freq 2, then two of two processes; and the other way round."""
+    common = ["--batch-size", 1, "--disable-validation", "--save-dir"]
+    alone = ["--update-freq", 2]
+    run("fairseq-train", *recognition(data, *common, tmp_path / "straight", *alone))
+    run("fairseq-train", *recognition(data, *common, tmp_path / "more", *alone, "--max-update", 2))
+    two_processes(*recognition(data, *common, tmp_path / "more", *LEGACY))
+    two_processes(*recognition(data, *common, tmp_path / "fewer", *LEGACY, "--max-update", 2))
+    run("fairseq-train", *recognition(data, *common, tmp_path / "fewer", *alone))
+    ends = {folder: load(tmp_path / folder / "checkpoint_last.pt") for folder in ("straight", "more", "fewer")}
+    for end in ends.values():
+        assert end["optimizer_history"][-1]["num_updates"] == 4
+        torch.testing.assert_close(end["model"], ends["straight"]["model"], rtol=1e-4, atol=1e-5)
+
+
 def test_two_processes_without_a_backend_that_can_are_told_which_one_can(data, tmp_path):
     output = two_processes(*pretraining(data, "--save-dir", tmp_path), fails=True)
     assert "--ddp-backend pytorch_ddp is for GPUs; with --cpu add --ddp-backend legacy_ddp" in output
+
+
+@pytest.mark.skipif(find_spec("fairscale") is None, reason="fairscale is installed by hand")
+@pytest.mark.parametrize("optimizer", ["adam", "speecht5_fused_adam"])
+def test_sharded_optimizer_states_train_as_whole_ones_and_go_on_with_one_process(data, tmp_path, optimizer):
+    common = ["--batch-size", 1, "--disable-validation", "--optimizer", optimizer, "--save-dir"]
+    two_processes(*recognition(data, *common, tmp_path / "whole", *LEGACY))
+    sharded = [*LEGACY, "--zero-sharding", "os"]
+    two_processes(*recognition(data, *common, tmp_path / "sharded", *sharded, "--max-update", 2))
+    run("fairseq-train", *recognition(data, *common, tmp_path / "sharded", "--update-freq", 2, "--max-update", 3))
+    two_processes(*recognition(data, *common, tmp_path / "sharded", *sharded))
+    whole, end = (load(tmp_path / folder / "checkpoint_last.pt") for folder in ("whole", "sharded"))
+    torch.testing.assert_close(end["model"], whole["model"], rtol=1e-4, atol=1e-5)
+    assert end["last_optimizer_state"]["state"].keys() == whole["last_optimizer_state"]["state"].keys()

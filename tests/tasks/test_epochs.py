@@ -1,4 +1,6 @@
-"""Workers of a finished epoch: gone when the next one begins, with the same batches as without workers."""
+"""Workers of a finished epoch: gone when the next one begins, with the same batches as without workers; and the place
+in an epoch, on any number of processes.
+"""
 
 import multiprocessing
 
@@ -124,3 +126,44 @@ def test_an_iterator_whose_workers_were_stopped_starts_others(tmp_path, epoch):
     assert not processes() - others
     assert len(list(batches.next_epoch_itr())) == count
     stop_workers(epoch(task, 1, workers=0))  # there are none, and none to stop
+
+
+def dealt(task, *, processes, rank=0):
+    """The iterator of a process, with one utterance a batch."""
+    return task.get_batch_iterator(
+        task.datasets["train"], max_sentences=1, epoch=1, num_shards=processes, shard_id=rank
+    )
+
+
+def ids(batches):
+    return [batch["id"].tolist()[0] for batch in batches if batch]
+
+
+@pytest.mark.parametrize(
+    "before, updates, after, seen",
+    [(2, 2, 1, 4), (1, 4, 2, 4), (2, 2, 2, 4), (3, 1, 2, 2), (2, 1, 3, 0)],
+    ids=["fewer", "more", "as many", "uneven", "uneven, more"],
+)
+def test_an_epoch_goes_on_with_another_number_of_processes(tmp_path, before, updates, after, seen, caplog):
+    """Of its six utterances none is left out, and none comes again but where they do not come out even."""
+    task = recognition(tmp_path)
+    order = ids(dealt(task, processes=1).next_epoch_itr())
+    first = dealt(task, processes=before)
+    stopped = first.next_epoch_itr()
+    for _ in range(updates):
+        next(stopped)
+    state = first.state_dict()
+    rest = []
+    for rank in range(after):
+        batches = dealt(task, processes=after, rank=rank)
+        batches.load_state_dict(state)
+        rest.append(ids(batches.next_epoch_itr()))
+    assert sorted(sum(rest, [])) == sorted(order[seen:])
+    assert ("come again" in caplog.text) == (before * updates % after > 0)
+
+
+def test_a_state_without_processes_is_taken_as_it_is(tmp_path):
+    task = recognition(tmp_path)
+    batches = dealt(task, processes=2)
+    batches.load_state_dict({"version": 2, "epoch": 1, "iterations_in_epoch": 1, "shuffle": True})
+    assert len(ids(batches.next_epoch_itr())) == 2

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from helpers import model_over, tiny_base, tiny_model
 
+from speecht5_fairseq.tasks import start
 from speecht5_fairseq.tasks.start import (
     check_backend,
+    check_sharding,
     checkpoint_folders,
     is_fine_tuning,
     starting_checkpoint,
@@ -89,3 +91,21 @@ def test_a_backend_that_needs_every_gradient_is_refused(backend):
 @pytest.mark.parametrize("backend", ["legacy_ddp", "no_c10d"])
 def test_a_backend_that_sums_the_gradients_there_are_passes(backend):
     check_backend(tiny_model("pretrain", **LAYERDROP), backend, find_unused=False, cpu=True, processes=2)
+
+
+@pytest.mark.parametrize("backend", ["fully_sharded", "slowmo"])
+def test_backends_of_fairscale_are_refused_with_what_shards_instead(backend):
+    message = f"--ddp-backend {backend}: .*add --ddp-backend legacy_ddp, with --zero-sharding os"
+    with pytest.raises(ValueError, match=message):
+        check_sharding(backend, "none", processes=2)
+
+
+def test_states_are_sharded_over_processes_and_by_fairscale(monkeypatch):
+    check_sharding("legacy_ddp", "none", processes=1)
+    with pytest.raises(ValueError, match="--zero-sharding os shards .* and there is one: drop it"):
+        check_sharding("legacy_ddp", "os", processes=1)
+    monkeypatch.setattr(start, "find_spec", {"fairscale": None}.__getitem__)
+    with pytest.raises(ValueError, match="--zero-sharding os needs fairscale, .*pip install .*fairscale, or drop it"):
+        check_sharding("legacy_ddp", "os", processes=2)
+    monkeypatch.setattr(start, "find_spec", {"fairscale": object()}.__getitem__)
+    check_sharding("legacy_ddp", "os", processes=2)
