@@ -114,8 +114,10 @@ def check_whole(path: str | Path) -> None:
         CheckpointError: it is broken; names the file and what is wrong.
     """
     reason = why_broken(path)
+    if reason and not (_is_zip(path) or has_checksum(path)):
+        read_file(path)  # says itself what is wrong
     if reason:
-        raise CheckpointError(f"{path}: broken: {reason}; copy it again, or give another")
+        raise CheckpointError(f"{path}: no readable checkpoint ({reason}); copy it again, or give another")
 
 
 def has_checksum(path: str | Path) -> bool:
@@ -159,6 +161,11 @@ def _digest(file: BinaryIO, size: int) -> str:
     return sha256.hexdigest()
 
 
+def _is_zip(path: str | Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(ZIP)) == ZIP
+
+
 def _ends_as_zips_do(path: Path, size: int) -> bool:
     """Whether a zip's last record, with its comment, is the end of the file."""
     with path.open("rb") as file:
@@ -170,11 +177,9 @@ def _ends_as_zips_do(path: Path, size: int) -> bool:
 
 
 def _why_unsealed_broken(path: Path, size: int) -> str:
-    with path.open("rb") as file:
-        zipped = file.read(len(ZIP)) == ZIP
     if not size:
         return "it is empty"
-    if not zipped:  # an older format of torch's, or none: it must be read to know
+    if not _is_zip(path):  # an older format of torch's, or none: it must be read to know
         try:
             read_file(path)
         except CheckpointError as error:

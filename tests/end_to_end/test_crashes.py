@@ -79,7 +79,7 @@ def test_a_truncated_last_checkpoint_is_kept_aside_and_an_earlier_one_goes_on(st
     assert (tmp_path / f"{LAST}.broken").stat().st_size == 20_000
     named = command("s2t", data, tmp_path / "new", "--restore-file", tmp_path / f"{LAST}.broken")
     run = Live(named)
-    assert run.end() == 1 and f"{LAST}.broken: broken: cut off after 20,000 bytes; copy it again" in run.output
+    assert run.end() == 1 and f"{LAST}.broken: no readable checkpoint (cut off after 20,000 bytes); copy" in run.output
 
 
 def test_signals_save_and_stop_and_the_same_command_goes_on(straight, tmp_path):

@@ -65,7 +65,7 @@ def test_a_copy_brings_its_checksum_along(checkpoint, tmp_path):
 def test_any_flipped_bit_is_found(checkpoint, place):
     """In the head, in tensors, in the zip's own records, in the checksum."""
     assert why_broken(flipped(checkpoint, place)) == "the checksum says that it is not what was written"
-    with pytest.raises(CheckpointError, match=r"a\.pt: broken: the checksum says .*; copy it again, or give another"):
+    with pytest.raises(CheckpointError, match=r"a\.pt: no readable checkpoint \(the checksum says .*\); copy it again"):
         check_whole(checkpoint)
 
 
