@@ -56,9 +56,9 @@ class Fitting(NamedTuple):
     hours: float = 50.0
 
 
-def open_rows(path: Path) -> Manifest:
+def open_rows(path: Path, *, outside: bool = False) -> Manifest:
     """A manifest whose rows all make a unit. Raises ManifestError for a bad row, and for one too short."""
-    manifest = Manifest.open(path, JOB_COLUMNS["s2t"])
+    manifest = Manifest.open(path, JOB_COLUMNS["s2t"], outside=outside)
     short = np.flatnonzero(manifest.samples < ENCODER_WINDOW)
     if len(short):
         samples = manifest.samples[short[0]]
@@ -143,14 +143,16 @@ def fit_kmeans(features: np.ndarray, clusters: int, seed: int) -> MiniBatchKMean
         return model.fit(features)
 
 
-def obtain_model(out: Path, data: Path, fitting: Fitting, extractor: str, n_jobs: int) -> MiniBatchKMeans:
+def obtain_model(
+    out: Path, data: Path, fitting: Fitting, extractor: str, n_jobs: int, *, outside: bool = False
+) -> MiniBatchKMeans:
     """The model in `out` when it was made with the same settings, else a new one (and then no split counts as done)."""
-    manifests = [open_rows(data / f"{split}.tsv") for split in fitting.splits]
+    manifests = [open_rows(data / f"{split}.tsv", outside=outside) for split in fitting.splits]
     settings = {"features": extractor, "rate": ENCODER_FRAME_RATE, "clusters": fitting.clusters, "seed": fitting.seed}
     settings |= {"hours": fitting.hours, "fitted_on": rows_hash(manifests)}
     record, model_path = out / "units.json", out / "kmeans.joblib"
     if record.is_file() and model_path.is_file():
-        known = json.loads(record.read_text())
+        known = read_record(out)
         if known["settings"] == settings and known["model"] == file_hash(model_path):
             logger.info("using %s as it is", model_path)
             return joblib.load(model_path)
@@ -170,7 +172,7 @@ def given_model(out: Path, path: Path, extractor: str) -> MiniBatchKMeans:
     model = joblib.load(path)
     settings = {"features": extractor, "rate": ENCODER_FRAME_RATE, "model": file_hash(path)}
     record = out / "units.json"
-    if not record.is_file() or json.loads(record.read_text())["settings"] != settings:
+    if not record.is_file() or read_record(out)["settings"] != settings:
         save_model(out, model, settings)
     return model
 
@@ -182,6 +184,21 @@ def save_model(out: Path, model: MiniBatchKMeans, settings: dict[str, Any]) -> N
         joblib.dump(model, temporary)
     write_lines(out / "dict.km.txt", (f"{unit} 1" for unit in range(len(model.cluster_centers_))))
     save_record(out, {"settings": settings, "model": file_hash(out / "kmeans.joblib"), "splits": {}})
+
+
+def read_record(out: Path) -> dict[str, Any]:
+    """What `save_record` wrote. Raises ValueError for a file that it did not write."""
+    path = out / "units.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        fitting = {"settings": dict, "model": str, "splits": dict}
+        whole = all(isinstance(record[name], kind) for name, kind in fitting.items())
+        whole = whole and all({"rows", "cluster_sizes"} <= set(split) for split in record["splits"].values())
+    except (ValueError, KeyError, TypeError, RecursionError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{path}: not as this tool wrote it; delete it, and the units are made again")
+    return record
 
 
 def save_record(out: Path, record: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ dict.km.txt, kmeans.joblib and units.json.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,7 +20,7 @@ import numpy as np
 from speecht5_fairseq.constants import ENCODER_FRAME_RATE
 from speecht5_fairseq.data.manifest import Manifest
 
-from .command import add_jobs_option, run, workers
+from .command import add_jobs_option, add_root_option, run, workers
 from .files import write_lines
 from .parallel import parallel_map
 from .summary import table
@@ -33,6 +32,7 @@ from .unit_clusters import (
     nearest,
     obtain_model,
     open_rows,
+    read_record,
     rows_hash,
     save_record,
     utterances_of,
@@ -74,6 +74,7 @@ def prepare_units(
     fitting: Fitting | None = None,
     model: Path | None = None,
     extractor: str = "mfcc",
+    allow_outside_root: bool = False,
     n_jobs: int = 1,
 ) -> dict[str, np.ndarray]:
     """Label the manifests data/SPLIT.tsv with k-means units, into `out` (default: `data`).
@@ -90,12 +91,12 @@ def prepare_units(
     if model is not None:
         kmeans = given_model(out, model, extractor)
     else:
-        kmeans = obtain_model(out, data, fitting or Fitting(), extractor, n_jobs)
+        kmeans = obtain_model(out, data, fitting or Fitting(), extractor, n_jobs, outside=allow_outside_root)
     centroids = kmeans.cluster_centers_.astype(np.float32)
     sizes = {}
     for split in splits:
-        manifest, target = open_rows(data / f"{split}.tsv"), out / f"{split}.km"
-        record = json.loads((out / "units.json").read_text())
+        manifest = open_rows(data / f"{split}.tsv", outside=allow_outside_root)
+        target, record = out / f"{split}.km", read_record(out)
         done, rows = record["splits"].get(split), rows_hash([manifest])
         if done and done["rows"] == rows and target.is_file():
             logger.info("%s is up to date", target)
@@ -154,6 +155,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", type=Path, help="label with this kmeans.joblib instead of fitting (trusted files only)"
     )
+    add_root_option(parser)
     add_jobs_option(parser)
     return parser
 
@@ -176,6 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             fitting=Fitting(**given) if given else None,
             model=arguments.model,
             extractor=arguments.extractor,
+            allow_outside_root=arguments.allow_outside_root,
             n_jobs=n_jobs,
         )
     print(size_summary(sizes))

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 LEVELS = ("full", "quick", "off")
 QUICK_ROWS = 256  # evenly spaced rows that the level "quick" checks
 _CHUNK = 1024  # rows handed to the thread pool at a time
+_STORED = ("checked", "units", "tokens", "unknown", "too_long", "too_long_rows")  # of a report, in the stamp
 _COMMON = 20  # unknown symbols that a report names
 
 
@@ -143,7 +144,7 @@ def verify(
         raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
     checker = _Checker(manifest, text, units, classes, resample, audio)
     stamp = checker.stamp(level)
-    passed = stamp.load(level, LEVELS[: LEVELS.index(level) + 1])
+    passed = stamp.load(level, LEVELS[: LEVELS.index(level) + 1], _STORED)
     if passed is not None:
         report = replace(report, from_stamp=True, **passed)
         report.log()
@@ -151,8 +152,7 @@ def verify(
     checker.run(_rows(manifest, level), report, progress)
     report.log()
     if not report.total_problems:
-        stored = ("checked", "units", "tokens", "unknown", "too_long", "too_long_rows")
-        stamp.save(level, {name: getattr(report, name) for name in stored})
+        stamp.save(level, {name: getattr(report, name) for name in _STORED})
     return report
 
 
@@ -220,6 +220,7 @@ class _Checker:
         """The stamp of exactly these checks on exactly these files, as they are before the checks begin."""
         settings = {
             "root": str(self.manifest.root),
+            "outside": self.manifest.outside,
             "columns": list(self.manifest.columns.names),
             "audio": [path for path, _ in self.audio],
             "resample": self.resample,

@@ -13,6 +13,7 @@ from torch import Tensor
 from .errors import CheckpointError, shortened
 from .kinds import wrong_kinds
 from .partial import DIGEST
+from .plain_values import is_plain, unplain
 from .vocabulary import CLASSES, SYMBOLS
 
 SECTIONS = ("model", "task", "criterion", "checkpoint")  # of the options that are read
@@ -36,7 +37,8 @@ def check_layout(state: Mapping[str, Any], path: str) -> None:
     Raises:
         CheckpointError: something is of another kind; it is named.
     """
-    problems = [*_wrong_tensors(state["model"]), *_wrong_parts(state)]
+    wrong = unplain({name: part for name, part in state.items() if name != "model"})
+    problems = [wrong] if wrong else [*_wrong_tensors(state["model"]), *_wrong_parts(state)]
     if problems:
         raise CheckpointError(
             f"{path}: {'; '.join(problems)}: not as a checkpoint has it; give one that fairseq-train wrote with this "
@@ -45,9 +47,13 @@ def check_layout(state: Mapping[str, Any], path: str) -> None:
 
 
 def _wrong_tensors(model: Mapping[Any, Any]) -> Iterator[str]:
-    others = [str(name) for name, tensor in model.items() if not (isinstance(name, str) and isinstance(tensor, Tensor))]
+    others = [str(name)[:80] for name, tensor in model.items() if not (isinstance(name, str) and isinstance(tensor, Tensor))]
     if others:
         yield f"in model no tensors: {shortened(others)}"
+    strange = [name for name, tensor in model.items() if isinstance(tensor, Tensor) and not is_plain(tensor)]
+    if strange:
+        yield f"in model tensors that are not laid out one value after another: {shortened(strange)}"
+        return
     single = [name for name, tensor in model.items() if isinstance(tensor, Tensor) and _is_single(str(name), tensor)]
     if single:
         yield f"in model single numbers: {shortened(single)}"
