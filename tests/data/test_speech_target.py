@@ -137,5 +137,5 @@ def test_a_row_outside_the_root_fails_and_the_others_are_read(tmp_path):
     manifest = Manifest.open(tmp_path / "train.tsv", JOB_COLUMNS["s2s"])
     data = S2SDataset(manifest, seed=1, training=False, tolerant=True)
     (failed,) = batch_of(data)["failed"]
-    assert failed.row == 1 and "train.tsv:3: the path leads out of the audio root" in failed.reason
+    assert failed.id == 1 and "train.tsv:3: the path leads out of the audio root" in failed.reason
     assert data.reference(1) is None and data.reference(0).is_file()
