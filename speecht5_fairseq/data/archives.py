@@ -167,8 +167,8 @@ def _checked_start(place: Inside, member: Member, file: BinaryIO) -> int:
 
 
 def _inflated(place: Inside, deflated: bytes, size: int) -> bytes:
-    try:
-        content = zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(deflated, size + 1)  # what claims less is no bomb
+    try:  # what says that it is less is stopped there
+        content = zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(deflated, size + 1)
     except zlib.error as error:
         raise AudioError(f"{place.archive}:{place.member}: cannot be inflated ({error}); copy it again") from error
     if len(content) != size:

@@ -16,10 +16,11 @@ import stat
 OPTION = "--allow-outside-root"  # of the tasks and of manifest_tools
 VECTOR = ".npy"  # the end of a speaker vector's name
 LONGEST = 8192  # characters of a path: systems allow 4096, and a member's name may follow
+FOLDER = "a folder"  # of what ``irregular`` says
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATORS = re.compile(r"[/:]")  # ":" stands between an archive and its member
 _KINDS = (
-    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISDIR, FOLDER),
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),

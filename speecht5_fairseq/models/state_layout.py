@@ -25,6 +25,7 @@ _PIECES = {"file": "", "model": torch.empty(0)}
 _EXTRA_STATE = {"averaged": [""], "best": 0.0, "train_iterator": {}}
 _NUMBERS = {"num_updates": 0, "epoch": 0}
 _TEXTS = (SYMBOLS, CLASSES, DIGEST)  # tensors that hold the code points of texts
+_SHOWN = 80  # letters of a tensor's name in a message
 _SCALE = re.compile(r".*\.alpha")
 
 
@@ -47,14 +48,17 @@ def check_layout(state: Mapping[str, Any], path: str) -> None:
 
 
 def _wrong_tensors(model: Mapping[Any, Any]) -> Iterator[str]:
-    others = [str(name)[:80] for name, tensor in model.items() if not (isinstance(name, str) and isinstance(tensor, Tensor))]
+    named = {name: part for name, part in model.items() if isinstance(name, str)}
+    others = [name[:_SHOWN] for name, part in named.items() if not isinstance(part, Tensor)]
+    others += [f"a name that is a {type(name).__name__}" for name in model if name not in named]
     if others:
         yield f"in model no tensors: {shortened(others)}"
-    strange = [name for name, tensor in model.items() if isinstance(tensor, Tensor) and not is_plain(tensor)]
+    tensors = {name: part for name, part in named.items() if isinstance(part, Tensor)}
+    strange = [name[:_SHOWN] for name, tensor in tensors.items() if not is_plain(tensor)]
     if strange:
         yield f"in model tensors that are not laid out one value after another: {shortened(strange)}"
         return
-    single = [name for name, tensor in model.items() if isinstance(tensor, Tensor) and _is_single(str(name), tensor)]
+    single = [name[:_SHOWN] for name, tensor in tensors.items() if _is_single(name, tensor)]
     if single:
         yield f"in model single numbers: {shortened(single)}"
     for name in _TEXTS:

@@ -52,7 +52,7 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig):
     )
     allow_outside_root: bool = field(
         default=False,
-        metadata={"help": "let a manifest's paths lead out of the audio root ('..', absolute): for manifests you trust"},
+        metadata={"help": "let manifests' paths lead out of the audio root ('..', absolute): for manifests you trust"},
     )
     refuse_other_rates: bool = field(
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}

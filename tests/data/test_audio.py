@@ -152,7 +152,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     for path, kind in ((tmp_path / "pipe.wav", "a pipe"), (tmp_path, "a folder"), ("/dev/zero", "a device")):
         with pytest.raises(AudioError, match=f"^{path}: {kind}, not an audio file; correct the path"):
             audio_info(path)
-        with pytest.raises(AudioError, match=f"^{path}: no readable speaker vector .it is {kind}, not a file.; make it"):
+        with pytest.raises(AudioError, match=f"^{path}: no readable speaker vector .it is {kind}, not a file.; make"):
             read_speaker(path)
 
 

@@ -64,6 +64,6 @@ def test_what_is_no_dictionary_is_named(tmp_path):
 @pytest.mark.parametrize("unit", ["99999999999", "1" * 5000, "10000000"])
 def test_a_unit_that_is_no_number_of_a_cluster(tmp_path, unit):
     """A table as long as the highest unit is made: of 10 ** 11 it would be a terabyte."""
-    with pytest.raises(DictionaryError, match=r"dict.km.txt: the unit \d+ is no number of a cluster \(below 10,000,000"):
+    with pytest.raises(DictionaryError, match=r"dict.km.txt: the unit \d+ is no number of a cluster \(below 10,000"):
         load_unit_dictionary(write_lines(tmp_path / "dict.km.txt", ["1 1", f"{unit} 1"]))
     assert len(unit_classes(load_unit_dictionary(write_lines(tmp_path / "dict.km.txt", ["9999 1"])))) == 10_000

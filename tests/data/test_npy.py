@@ -48,7 +48,8 @@ def header_of(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "(" * 9000, "-" * 9000 + "1", "{'descr': '<f4'}", "{'descr': '<f4', 'fortran_order': 1, 'shape': (1,)}",
+        "", "{",
+        "(" * 9000, "-" * 9000 + "1", "{'descr': '<f4'}", "{'descr': '<f4', 'fortran_order': 1, 'shape': (1,)}",
         "{'descr': 'nonsense', 'fortran_order': False, 'shape': (1,)}", "__import__('os').system('touch intruded')",
         "{'descr': '<f4', 'fortran_order': False, 'shape': ('a',)}", "x" * 20000,
     ],

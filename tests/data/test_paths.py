@@ -21,7 +21,8 @@ ROOT = "/data/x/../audio"
     [
         ("a.wav", False), ("a/b..c/..d.wav", False), ("...", False), ("/data/audio/a.wav", False),
         ("/data/audio/./a.wav", False), ("../a.wav", True), ("a/../b.wav", True), ("a/..", True), ("..", True),
-        ("x.tar:../a", True), ("x.zip:a/../../b", True), ("..:a", True), ("/etc/passwd", True), ("/data/audio2/a", True),
+        ("x.tar:../a", True), ("x.zip:a/../../b", True), ("..:a", True), ("/etc/passwd", True),
+        ("/data/audio2/a", True),
         ("/data/audio/../b", True), ("//etc/passwd", True), ("/", True),
     ],
 )  # fmt: skip
@@ -81,7 +82,7 @@ def escaping(tmp_path):
 
 def test_the_row_is_refused_by_its_line_unless_allowed(escaping):
     manifest = Manifest.open(escaping, JOB_COLUMNS["s2t"])
-    with pytest.raises(ManifestError, match=f"^{escaping}:3: the path leads out .*'../secret.wav'.*--allow-outside-root"):
+    with pytest.raises(ManifestError, match=f"^{escaping}:3: the path leads out .*'../secret.wav'.*--allow-outside"):
         manifest.path(1)
     assert manifest.files(1) == [""] and manifest.file_of(1) == "" and manifest.path(0).is_file()
     allowed = Manifest.open(escaping, JOB_COLUMNS["s2t"], outside=True)

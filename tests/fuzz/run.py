@@ -97,7 +97,9 @@ def _batch(results: Results, target: str, numbers: range, seed: int, folder: Pat
 
 
 def _death(status: int) -> str:
-    return f"killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit code {os.WEXITSTATUS(status)}"
+    if os.WIFSIGNALED(status):
+        return f"killed by signal {os.WTERMSIG(status)}"
+    return f"exit code {os.WEXITSTATUS(status)}"
 
 
 def _wait(child: int, place: mmap.mmap, patience: float) -> tuple[int, int, bool]:

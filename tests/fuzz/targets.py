@@ -36,6 +36,7 @@ from speecht5_fairseq.models.facts import read_facts
 
 ROWS = 20  # of an opened manifest that are looked at
 _SAMPLES = 1200
+_RIFF = (b"RIFF", b"data", b"fmt ", b"fact")
 _PATHS = (b"../x.wav", b"/etc/passwd", b"/dev/zero", b"a.tar:../x", b"..", b"0.wav", b"a/../0.wav", b"pipe", b".", b"/")
 
 
@@ -219,10 +220,10 @@ def _reads_archive(kind: str) -> Callable[[bytes, Path], None]:
     def read(data: bytes, folder: Path) -> None:
         path, refused = _written(folder, f"s.{kind}", data), None
         os.utime(path, ns=(0, next(_TIMES)))  # the index is known again by size and time
-        for member, reader in (("a.wav", read_audio), ("v.npy", read_speaker), ("link", read_audio), ("hard", read_audio)):
+        for member in ("a.wav", "v.npy", "link", "hard"):
             try:
                 file_state(f"{path}:{member}")
-                reader(f"{path}:{member}")
+                (read_speaker if member == "v.npy" else read_audio)(f"{path}:{member}")
             except DataError as error:
                 refused = refused or (error if member in ("a.wav", "v.npy") else None)
         if refused is not None:
@@ -311,7 +312,7 @@ TARGETS: dict[str, Target] = {
     "split": Target(3, _make_split, _read_split),
     "dictionary": Target(10, _make_dictionary, _read_dictionary),
     "labels": Target(8, _make_labels, _read_labels),
-    "wav": Target(8, _make_file("a.wav", "float.wav", words=(b"RIFF", b"data", b"fmt ", b"fact")), _reads_audio("a.wav")),
+    "wav": Target(8, _make_file("a.wav", "float.wav", words=_RIFF), _reads_audio("a.wav")),
     "flac": Target(6, _make_file("a.flac"), _reads_audio("a.flac")),
     "ogg": Target(4, _make_file("a.ogg", words=(b"OggS", b"vorbis")), _reads_audio("a.ogg")),
     "mp3": Target(3, _make_file("a.mp3"), _reads_audio("a.mp3")),

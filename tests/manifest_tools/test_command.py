@@ -1,4 +1,4 @@
-"""--allow-outside-root, which every tool that reads recordings by a manifest has: without it nothing outside is read."""
+"""--allow-outside-root, of every tool that reads recordings by a manifest: without it nothing outside is read."""
 
 from pathlib import Path
 

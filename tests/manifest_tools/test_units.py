@@ -172,5 +172,5 @@ DAMAGED = ("", "{", "[]", '{"settings": {}}', "[" * 100_000, '{"settings": 1, "m
 def test_a_damaged_record_is_named(data, content):
     prepare_units(data, ["train"], fitting=Fitting(clusters=3))
     (data / "units.json").write_text(content)
-    with pytest.raises(ValueError, match="units.json: not as this tool wrote it; delete it, and the units are made again"):
+    with pytest.raises(ValueError, match="units.json: not as this tool wrote it; delete it, and the units are made"):
         prepare_units(data, ["train"], fitting=Fitting(clusters=3))
