@@ -16,6 +16,7 @@ from torch import Tensor
 MOST_LEVELS = 50
 MOST_VALUES = 1_000_000  # an optimizer's state has some for each of some thousand tensors
 _LARGEST = 1 << 63
+_LONGEST_EMPTY = 1 << 24  # rows of a tensor without columns: a tensor as long may be made beside it
 _LISTS = (list, tuple, set, frozenset)
 
 
@@ -47,5 +48,7 @@ def is_plain(tensor: Tensor) -> bool:
     One value may be repeated to a shape of terabytes, which whoever copies it would need.
     """
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_complex():
+        return False
+    if max(tensor.shape, default=0) > _LONGEST_EMPTY and not tensor.numel():
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

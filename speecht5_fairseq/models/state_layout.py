@@ -26,7 +26,7 @@ _EXTRA_STATE = {"averaged": [""], "best": 0.0, "train_iterator": {}}
 _NUMBERS = {"num_updates": 0, "epoch": 0}
 _TEXTS = (SYMBOLS, CLASSES, DIGEST)  # tensors that hold the code points of texts
 _SHOWN = 80  # letters of a tensor's name in a message
-_SCALE = re.compile(r".*\.alpha")
+_SCALE = re.compile(r".*\.(alpha|num_batches_tracked)")
 
 
 def check_layout(state: Mapping[str, Any], path: str) -> None:
@@ -69,7 +69,7 @@ def _wrong_tensors(model: Mapping[Any, Any]) -> Iterator[str]:
 
 def _is_single(name: str, tensor: Tensor) -> bool:
     """Whether it is a single number, other than the scale of the positions and BatchNorm's count of batches."""
-    return tensor.dim() == 0 and tensor.is_floating_point() and not _SCALE.fullmatch(name)
+    return tensor.dim() == 0 and not _SCALE.fullmatch(name)
 
 
 def _no_letters(codes: Tensor) -> bool:

@@ -59,6 +59,7 @@ def test_others_are_named(value, said):
         (torch.ones(4)[1:3], True),
         (torch.tensor(1.0), True),
         (torch.ones(0, 5), True),
+        (torch.ones(1 << 40, 0), False),
         (torch.ones(2, 1).expand(2, 3), False),
         (torch.eye(2).to_sparse(), False),
         (torch.ones(2, device="meta"), False),
