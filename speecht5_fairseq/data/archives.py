@@ -172,6 +172,6 @@ def _inflated(place: Inside, deflated: bytes, size: int) -> bytes:
     except zlib.error as error:
         raise AudioError(f"{place.archive}:{place.member}: cannot be inflated ({error}); copy it again") from error
     if len(content) != size:
-        found = f"more than {size}" if len(content) > size else f"{len(content)} bytes of {size}"
-        raise AudioError(f"{place.archive}:{place.member}: inflates to {found}; copy it again")
+        found = f"more than the {size} bytes of" if len(content) > size else f"{len(content)} bytes, not the {size} of"
+        raise AudioError(f"{place.archive}:{place.member}: inflates to {found} its header; copy it again")
     return content

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 MOST_LEVELS = 50
-MOST_VALUES = 1_000_000  # an optimizer's state has some for each of some thousand tensors
+MOST_VALUES = 200_000  # an optimizer's state has some for each of some thousand tensors
 _LARGEST = 1 << 63
 _LONGEST_EMPTY = 1 << 24  # rows of a tensor without columns: a tensor as long may be made beside it
 _LISTS = (list, tuple, set, frozenset)

@@ -5,7 +5,7 @@ import socket
 
 import numpy as np
 import pytest
-from helpers import tiny_manifest, write_lines
+from helpers import NEW_RUN, tiny_manifest, write_lines
 
 from speecht5_fairseq.data.checks import verify
 from speecht5_fairseq.data.file_states import file_states
@@ -107,6 +107,6 @@ def test_a_stamp_of_what_was_allowed_does_not_allow(escaping):
 
 @pytest.mark.parametrize("allowed", [True, False])
 def test_the_option_of_the_tasks(escaping, allowed):
-    options = S2TTaskConfig(data=str(escaping.parent), path=None, save_dir="nowhere", allow_outside_root=allowed)
+    options = S2TTaskConfig(data=str(escaping.parent), lm_path=None, **NEW_RUN, allow_outside_root=allowed)
     manifest = S2TTask.setup_task(options).open_manifest("train")
     assert manifest.outside is allowed

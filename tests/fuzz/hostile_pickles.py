@@ -64,19 +64,21 @@ def tower(levels: int, width: int = 1) -> bytes:
 
 def absurd_tensor(rng: random.Random) -> Any:
     """A tensor that torch can save and nobody can copy, or of a kind that no checkpoint has."""
-    return rng.choice((
-        lambda: torch.zeros(1).expand(1 << rng.choice((10, 30, 40, 60))),
-        lambda: torch.zeros(1).as_strided((1 << 20, 1 << 20), (0, 0)),
-        lambda: torch.zeros(3, dtype=torch.complex64),
-        lambda: torch.eye(3).to_sparse(),
-        lambda: torch.zeros(2, 2, device="meta"),
-        lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
-        lambda: torch.full((4,), float("nan")),
-        lambda: torch.zeros(0, 5),
-        lambda: torch.tensor([1 << 30, -5], dtype=torch.int32),
-        lambda: torch.tensor(1.0),
-        lambda: torch.zeros((1,) * 60),
-    ))()
+    return rng.choice(
+        (
+            lambda: torch.zeros(1).expand(1 << rng.choice((10, 30, 40, 60))),
+            lambda: torch.zeros(1).as_strided((1 << 20, 1 << 20), (0, 0)),
+            lambda: torch.zeros(3, dtype=torch.complex64),
+            lambda: torch.eye(3).to_sparse(),
+            lambda: torch.zeros(2, 2, device="meta"),
+            lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+            lambda: torch.full((4,), float("nan")),
+            lambda: torch.zeros(0, 5),
+            lambda: torch.tensor([1 << 30, -5], dtype=torch.int32),
+            lambda: torch.tensor(1.0),
+            lambda: torch.zeros((1,) * 60),
+        )
+    )()
 
 
 def absurd_value(rng: random.Random) -> Any:
@@ -99,13 +101,22 @@ def absurd_value(rng: random.Random) -> Any:
         value.append(value)
         return value
 
-    return rng.choice((
-        *(lambda: None, lambda: "x", lambda: -1, lambda: 2.5, lambda: float("nan"), lambda: True, lambda: b"\xff"),
-        *(lambda: "9" * 5000, lambda: 1 << 70, lambda: 1 << 20000, lambda: "\0\ud7ff\n", lambda: "x" * 100_000),
-        *(lambda: deep(40), lambda: deep(300), lambda: twice(40), circle, lambda: absurd_tensor(rng)),
-        *(lambda: Namespace(a=1), lambda: {1: 2}, lambda: {"a": {"b": [1]}}, lambda: [1, "x", None], lambda: (), set),
-        *(lambda: "__import__('os').system('x')", lambda: "subprocess:getoutput", lambda: "../../../etc/passwd"),
-    ))()
+    return rng.choice(
+        (
+            *(lambda: None, lambda: "x", lambda: -1, lambda: 2.5, lambda: float("nan"), lambda: True, lambda: b"\xff"),
+            *(lambda: "9" * 5000, lambda: 1 << 70, lambda: 1 << 20000, lambda: "\0\ud7ff\n", lambda: "x" * 100_000),
+            *(lambda: deep(40), lambda: deep(300), lambda: twice(40), circle, lambda: absurd_tensor(rng)),
+            *(
+                lambda: Namespace(a=1),
+                lambda: {1: 2},
+                lambda: {"a": {"b": [1]}},
+                lambda: [1, "x", None],
+                lambda: (),
+                set,
+            ),
+            *(lambda: "__import__('os').system('x')", lambda: "subprocess:getoutput", lambda: "../../../etc/passwd"),
+        )
+    )()
 
 
 def archived(pickled: bytes, records: dict[str, bytes]) -> bytes:

@@ -143,7 +143,7 @@ def _child(target: str, numbers: range, seed: int, folder: Path, place: mmap.mma
 def _attempt(target: str, data: bytes, folder: Path) -> tuple[str, str]:
     try:
         return "outcome", outcome_of(target, data, folder)
-    except BaseException as error:  # noqa: BLE001: whatever it is, it is a finding
+    except BaseException as error:  # whatever it is, it is a finding
         where = traceback.extract_tb(error.__traceback__)[-1]
         return "finding", f"{type(error).__name__}: {str(error)[:300]} ({Path(where.filename).name}:{where.lineno})"
 

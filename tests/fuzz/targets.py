@@ -17,10 +17,10 @@ import numpy as np
 import soundfile
 import torch
 from checkpoints import tiny_checkpoint
-from helpers import SYMBOLS, tiny_dictionary, tiny_manifest, tiny_piece_model
-
 from fuzz.hostile_pickles import absurd_tensor, absurd_value, archived, calling, claims, intruder_path, program, tower
 from fuzz.mutation import mutated, mutated_member
+from helpers import SYMBOLS, tiny_dictionary, tiny_manifest, tiny_piece_model
+
 from manifest_tools.unit_clusters import read_record
 from speecht5_fairseq.data.archives import file_state
 from speecht5_fairseq.data.audio import audio_info, read_audio, read_speaker
@@ -334,7 +334,7 @@ def input_of(target: str, seed: int, index: int, folder: Path) -> bytes:
 
 
 def outcome_of(target: str, data: bytes, folder: Path) -> str:
-    """"answered", or the class of the error that refused; any other error is raised, and what was not refused is one.
+    """ "answered", or the class of the error that refused; any other error is raised, and what was not refused is one.
 
     `folder` must be a short-lived one: files are written there, and `intruded` there means that code was run.
     """

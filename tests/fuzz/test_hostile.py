@@ -182,9 +182,7 @@ CASES = {
     "a tensor claims more than is stored": lambda audio: checkpoint(
         audio, archived(claiming((1000,), (1,), 0, 1000), {"data/0": bytes(40)})
     ),
-    "options lie 1,000 levels deep": lambda audio: checkpoint(
-        audio, archived(DEEP, {})
-    ),
+    "options lie 1,000 levels deep": lambda audio: checkpoint(audio, archived(DEEP, {})),
     "weights are NaN": nan_weights,
 }
 
