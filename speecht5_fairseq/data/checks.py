@@ -139,7 +139,7 @@ def verify(
     report = Report(str(manifest.file), len(manifest), float(manifest.samples.sum()) / SAMPLE_RATE / 3600)
     if level == "off":
         return report
-    if not manifest.root.is_dir():
+    if not os.path.isdir(manifest.root):  # which a name that is too long does not upset
         mend = "correct the first line, or give the folder that the data was moved to with --audio-root"
         raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
     checker = _Checker(manifest, text, units, classes, resample, audio)

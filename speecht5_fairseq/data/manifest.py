@@ -174,4 +174,7 @@ def _read_root(lines: MappedLines) -> Path:
         raise ManifestError(located(lines.path, 1, f"no audio root ({root!r})", mend))
     if "\t" in root:
         raise ManifestError(located(lines.path, 1, f"a row stands where the audio root should be ({root!r})", mend))
+    problem = path_problem(root, root, vector=False, outside=True)
+    if problem is not None:
+        raise ManifestError(located(lines.path, 1, *problem))
     return Path(root)

@@ -282,5 +282,7 @@ def test_a_deflated_member_of_another_size_than_it_says(folder, whole):
     start = data.index(b"PK\x01\x02") + 24
     data[start : start + 4] = whole.to_bytes(4, "little")
     path.write_bytes(data)
-    with pytest.raises(AudioError, match=r"bomb.zip:a.wav: inflates to (more than the 99|100 bytes, not the 101|4,294,967,294)"):
+    with pytest.raises(
+        AudioError, match=r"bomb.zip:a.wav: inflates to (more than the 99|100 bytes, not the 101|4,294,967,294)"
+    ):
         read_audio(f"{path}:a.wav")

@@ -105,6 +105,12 @@ def test_a_stamp_of_what_was_allowed_does_not_allow(escaping):
     assert verify(Manifest.open(escaping, JOB_COLUMNS["s2t"]), progress=False).total_problems == 1
 
 
+def test_a_root_that_can_be_no_folder(escaping):
+    write_lines(escaping, ["/" + "r" * 5000, "0.wav\t4000"])
+    with pytest.raises(ManifestError, match="train.tsv:1: the audio root is no folder"):
+        verify(Manifest.open(escaping, JOB_COLUMNS["s2t"]), progress=False)
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 def test_the_option_of_the_tasks(escaping, allowed):
     options = S2TTaskConfig(data=str(escaping.parent), lm_path=None, **NEW_RUN, allow_outside_root=allowed)

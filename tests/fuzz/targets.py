@@ -97,20 +97,19 @@ def _make_manifest(rng: random.Random, folder: Path) -> bytes:
 
 
 def _read_manifest(data: bytes, folder: Path) -> None:
-    path = _written(folder, "train.tsv", data)
-    refused = None
+    """As a manifest of each job in turn; answered where one job can use all of it."""
+    path, refusals = _written(folder, "train.tsv", data), []
     for columns in JOB_COLUMNS.values():
         try:
             manifest = Manifest.open(path, columns)
+            for index in range(min(len(manifest), ROWS)):
+                manifest.row(index), manifest.files(index)
+                for name, _ in columns.audio:
+                    _check_below(manifest, manifest.path(index, name))
         except DataError as error:
-            refused = error
-            continue
-        for index in range(min(len(manifest), ROWS)):
-            manifest.row(index), manifest.files(index)
-            for name, _ in columns.audio:
-                _check_below(manifest, manifest.path(index, name))
-    if refused is not None:
-        raise refused
+            refusals.append(error)
+    if len(refusals) == len(JOB_COLUMNS):
+        raise refusals[0]
 
 
 def _check_below(manifest: Manifest, path: Path) -> None:
