@@ -89,7 +89,7 @@ def test_a_reference_may_lie_in_an_archive(tmp_path, monkeypatch):
     archive = tmp_path / "references.tar"
     with tarfile.open(archive, "w") as tar:
         tar.add(data.manifest.path(0), "0.wav")
-    monkeypatch.setattr(data.manifest, "path", lambda row, column: tmp_path / f"references.tar:{row}.wav")
+    monkeypatch.setattr(data.manifest, "file_of", lambda row, column: f"{tmp_path}/references.tar:{row}.wav")
     assert [data.reference(row) for row in range(2)] == [tmp_path / "references.tar:0.wav", None]
 
 
