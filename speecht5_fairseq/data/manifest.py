@@ -118,7 +118,8 @@ class Manifest:
 
     def file_of(self, index: int, column: str = "path") -> str:
         """As ``path``, but empty for one that it refuses, of which a verification tells."""
-        return self._joined(str(self.row(index)[column]), column)
+        written = str(self.row(index)[column])
+        return "" if self._problem(written, column) else str(self.root / written)
 
     def _joined(self, written: str, column: str) -> str:
         return "" if self._problem(written, column) else os.path.join(self.root, written)

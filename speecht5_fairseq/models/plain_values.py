@@ -15,7 +15,7 @@ from torch import Tensor
 
 MOST_LEVELS = 50
 MOST_VALUES = 200_000  # an optimizer's state has some for each of some thousand tensors
-_LARGEST = 1 << 63
+_LEAST, _MOST = -(1 << 63), (1 << 64) - 1  # whole numbers, signed or not, of 64 bits
 _LONGEST_EMPTY = 1 << 24  # rows of a tensor without columns: a tensor as long may be made beside it
 _LISTS = (list, tuple, set, frozenset)
 
@@ -30,7 +30,7 @@ def unplain(found: Any) -> str | None:
             return f"values more than {MOST_LEVELS} levels deep"
         if count > MOST_VALUES:
             return f"more than {MOST_VALUES:,} values beside the tensors"
-        if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        if isinstance(value, int) and not _LEAST <= value <= _MOST:
             return f"a whole number of {value.bit_length()} bits"
         if isinstance(value, Tensor) and not is_plain(value):
             return f"a tensor of shape {str(tuple(value.shape))[:60]} that is not laid out one value after another"
