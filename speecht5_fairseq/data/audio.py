@@ -277,6 +277,8 @@ def _read_resampled(file: soundfile.SoundFile, path: str | Path, start: int, fra
 
     Reading starts on a multiple of `old` input samples, where output and input instants coincide.
     """
+    if not frames:  # torchaudio refuses nothing
+        return np.zeros(0, dtype=np.float32)
     divisor = math.gcd(file.samplerate, SAMPLE_RATE)
     old, new = file.samplerate // divisor, SAMPLE_RATE // divisor
     reach = math.ceil(_RESAMPLE_ZEROS * old / (min(old, new) * _RESAMPLE_ROLLOFF))  # input samples each side

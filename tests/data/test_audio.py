@@ -193,6 +193,13 @@ def test_samples_that_the_file_does_not_hold(tmp_path):
         read_audio(tmp_path / "a.flac")
 
 
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_file_without_a_sample_is_empty_at_every_rate(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", np.zeros((0, 2)), rate)
+    wave = read_audio(tmp_path / "a.wav")
+    assert wave.shape == (0,) and wave.dtype == np.float32
+
+
 def test_raw_samples_are_refused_by_name(tmp_path):
     (tmp_path / "a.raw").write_bytes(bytes(100))
     with pytest.raises(AudioError, match="a.raw: not readable as audio"):
