@@ -12,12 +12,14 @@ export PIP_CONSTRAINT := constraints.txt
 PIP_ARGS ?=
 # Options or paths for pytest: make test PYTEST_ARGS="tests/test_doctor.py -x"
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
+# Options of tests/fuzz/run.py: make fuzz FUZZ_ARGS="--inputs 5000 --seed 7"
+FUZZ_ARGS ?=
 
 # Options of the stress test: make stress STRESS_ARGS="--job t2s --kills 100"
 STRESS_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor lint format test stress demo bench clean distclean python
+.PHONY: help setup doctor lint format test stress fuzz demo bench clean distclean python
 .NOTPARALLEL:
 
 help:  ## list these targets
@@ -73,8 +75,11 @@ bench: setup  ## measure against peers, in one run
 	$(BIN)/python -m pip install -qq $(PIP_ARGS) --no-deps "espnet==202412"
 	$(WITH_ENVIRONMENT) python -m benchmarks
 
+fuzz: setup  ## 100,000 damaged inputs to everything that reads files
+	$(WITH_ENVIRONMENT) python tests/fuzz/run.py $(FUZZ_ARGS)
+
 clean:  ## remove caches and build leftovers
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis fuzz-kept
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too

@@ -35,7 +35,7 @@ from speecht5_fairseq.data.pretrain_text import check_text_binary, open_text_bin
 from speecht5_fairseq.data.segments import recording_of
 from speecht5_fairseq.data.text_normalisation import NO_NORMALISER
 
-from .command import run
+from .command import add_root_option, run
 from .files import SPLITS, hash_fraction
 from .summary import table
 
@@ -96,6 +96,7 @@ def check_data(
     text_normaliser: str = NO_NORMALISER,
     unit_rate: int = ENCODER_FRAME_RATE,
     refuse_other_rates: bool = False,
+    allow_outside_root: bool = False,
     level: str = "full",
     progress: bool = True,
 ) -> Findings:
@@ -106,7 +107,7 @@ def check_data(
     splits: default train, valid, and test where there is one. level: "quick" looks at 256 rows of each split.
     Raises ValueError for options that do not go together.
     """
-    audio = audio_root is not None or refuse_other_rates or level != "full"
+    audio = audio_root is not None or refuse_other_rates or allow_outside_root or level != "full"
     _check_options(job, label_dir, spm_model, text_data, unit_rate, splits, audio)
     if text_normaliser != NO_NORMALISER and job != "t2s":
         raise ValueError(f"--text-normaliser has no effect with --job {job}: leave it out")
@@ -114,7 +115,7 @@ def check_data(
     manifests: dict[str, Manifest] = {}
 
     def check_split(split: str) -> None:
-        manifest = Manifest.open(data / f"{split}.tsv", COLUMNS[job], root=audio_root)
+        manifest = Manifest.open(data / f"{split}.tsv", COLUMNS[job], root=audio_root, outside=allow_outside_root)
         manifests[split] = manifest
         found = Labels()
         if job in TEXT_JOBS:
@@ -163,7 +164,8 @@ def _check_options(
         )
     if job == "text" and (splits or audio):
         raise ValueError(
-            "--splits, --audio-root, --refuse-other-rates and --level have no effect with --job text: leave them out"
+            "--splits, --audio-root, --refuse-other-rates, --allow-outside-root and --level have no effect with --job "
+            "text: leave them out"
         )
     if job == "s2c" and spm_model is not None:
         raise ValueError("--spm-model has no effect with --job s2c, which reads no text: leave it out")
@@ -184,7 +186,7 @@ def _warn_of_shared_audio(findings: Findings, manifests: dict[str, Manifest]) ->
         findings.warnings.append(f"more than {MAX_COMPARED:,} rows: not compared whether splits share recordings")
         return
     keys = {
-        split: np.array([hash_fraction(recording_of(manifest.path(i)), "path") for i in range(len(manifest))])
+        split: np.array([hash_fraction(recording_of(manifest.files(i)[0]), "path") for i in range(len(manifest))])
         for split, manifest in manifests.items()
     }
     splits = list(keys)
@@ -266,6 +268,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--unit-rate", type=int, default=ENCODER_FRAME_RATE, help="pretrain: units a second (default: %(default)s)"
     )
     parser.add_argument("--refuse-other-rates", action="store_true", help="audio that is not 16 kHz is an error")
+    add_root_option(parser)
     parser.add_argument(
         "--level",
         choices=LEVELS,

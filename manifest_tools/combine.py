@@ -14,7 +14,7 @@ from pathlib import Path
 
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines
 
-from .command import run
+from .command import add_root_option, run
 from .files import SPLITS, write_text
 from .summary import SplitSize, size_table
 from .unit_files import inherit
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 LABELS = ("txt", "km")
 
 
-def _open_all(inputs: Sequence[Path], split: str, job: str) -> list[Manifest]:
+def _open_all(inputs: Sequence[Path], split: str, job: str, *, outside: bool) -> list[Manifest]:
     paths = [folder / f"{split}.tsv" for folder in inputs]
     present = [path for path in paths if path.is_file()]
     if not present:
@@ -35,7 +35,7 @@ def _open_all(inputs: Sequence[Path], split: str, job: str) -> list[Manifest]:
         raise FileNotFoundError(
             f"{missing}: missing, while {present[0]} is there; make it, or leave {split} out of --splits"
         )
-    manifests = [Manifest.open(path, JOB_COLUMNS[job]) for path in paths]
+    manifests = [Manifest.open(path, JOB_COLUMNS[job], outside=outside) for path in paths]
     for manifest in manifests:
         if manifest.width != manifests[0].width:
             raise ValueError(
@@ -50,6 +50,8 @@ def _rows(manifests: Sequence[Manifest], root: Path) -> Iterator[list[str]]:
         paths = {path for path, _ in manifest.columns.audio} | {"speaker"}
         base = manifest.root.resolve()
         for index in range(len(manifest)):
+            for name in paths & set(manifest.row(index)):
+                manifest.path(index, name)  # one that leads out of its root must not come to lie below the common one
             yield [
                 os.path.relpath(base / str(value), root) if name in paths else str(value)
                 for name, value in manifest.row(index).items()
@@ -88,7 +90,12 @@ def _check_same_units(models: Sequence[Path]) -> None:
 
 
 def combine_manifests(
-    inputs: Sequence[Path], out: Path, *, splits: Sequence[str] = SPLITS, job: str = "pretrain"
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    splits: Sequence[str] = SPLITS,
+    job: str = "pretrain",
+    allow_outside_root: bool = False,
 ) -> list[SplitSize]:
     """Concatenate SPLIT.tsv of every input folder into out/SPLIT.tsv, and SPLIT.txt and SPLIT.km where they exist.
 
@@ -102,7 +109,7 @@ def combine_manifests(
     out.mkdir(parents=True, exist_ok=True)
     sizes = []
     for split in splits:
-        manifests = _open_all(inputs, split, job)
+        manifests = _open_all(inputs, split, job, outside=allow_outside_root)
         if not manifests:
             logger.warning("no input has %s.tsv", split)
             continue
@@ -134,13 +141,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--job", choices=sorted(JOB_COLUMNS), default="pretrain", help="whose columns they have (default: %(default)s)"
     )
+    add_root_option(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, join, print the sizes."""
-    arguments = build_parser().parse_args(argv)
-    print(size_table(combine_manifests(arguments.inputs, arguments.out, splits=arguments.splits, job=arguments.job)))
+    print(size_table(combine_manifests(**vars(build_parser().parse_args(argv)))))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from speecht5_fairseq.data.paths import OPTION
+
 from .parallel import BACKENDS, on_backend
+
+
+def add_root_option(parser: argparse.ArgumentParser) -> None:
+    """Add --allow-outside-root, which `Manifest.open` takes as `outside`."""
+    parser.add_argument(
+        OPTION,
+        action="store_true",
+        help="let the manifests' paths lead out of the audio root ('..', absolute): for manifests you trust",
+    )
 
 
 def add_jobs_option(parser: argparse.ArgumentParser) -> None:

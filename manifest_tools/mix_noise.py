@@ -27,7 +27,7 @@ from speecht5_fairseq.data.archives import holder
 from speecht5_fairseq.data.audio import read_audio, write_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
 
-from .command import add_jobs_option, run, workers
+from .command import add_jobs_option, add_root_option, run, workers
 from .corpora import sound_name
 from .files import hash_fraction, read_lines, write_lines, write_text
 from .levels import SILENT_POWER, mix
@@ -178,6 +178,7 @@ def mix_manifests(
     babble_dir: Path | None = None,
     cache: Path | None = None,
     vectors: VectorOptions | None = None,
+    allow_outside_root: bool = False,
     n_jobs: int = 1,
 ) -> list[SplitSize]:
     """Write noisy and clean recordings of `manifests` to `out`, and an s2s manifest NAME.tsv of each.
@@ -191,14 +192,21 @@ def mix_manifests(
     if babble_dir is not None and f"{SYNTHETIC_PREFIX}babble" not in noise:
         raise ValueError("--babble has no effect without --noise synthetic:babble: leave it out")
     out = out.resolve()  # the manifests name files relative to it
-    opened = {path.stem: Manifest.open(path, JOB_COLUMNS["pretrain"]) for path in manifests}
+    opened = {path.stem: Manifest.open(path, JOB_COLUMNS["pretrain"], outside=allow_outside_root) for path in manifests}
     if len(opened) < len(manifests):
         raise ValueError("two of --manifest have one name: give them an --out each, or combine them first")
     speakers = target_vectors(opened, out / "speakers", vectors, n_jobs)
     sizes = []
     for split, manifest in opened.items():
         sources = [
-            find_source(name, split_of_manifest(manifest.file), cache or out / "download", babble_dir) for name in noise
+            find_source(
+                name,
+                split_of_manifest(manifest.file),
+                cache or out / "download",
+                babble_dir,
+                outside=allow_outside_root,
+            )
+            for name in noise
         ]
         settings = {"noise": list(noise), "snr": list(snr), "seed": seed, "babble": babble_dir and str(babble_dir)}
         _check_settings(out / f"{split}.mix.json", settings)
@@ -240,6 +248,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="another seed, other noise (default: %(default)s)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="downloads and decoded music (default: OUT/download)")
     add_vector_options(parser)
+    add_root_option(parser)
     add_jobs_option(parser)
     return parser
 

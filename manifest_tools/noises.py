@@ -191,7 +191,7 @@ def split_of_manifest(path: Path) -> str:
     )
 
 
-def find_source(name: str, split: str, cache: Path, babble_dir: Path | None) -> Source:
+def find_source(name: str, split: str, cache: Path, babble_dir: Path | None, *, outside: bool = False) -> Source:
     """The source of a --noise option, as far as `split` may use it. Raises ValueError or an OSError with the mend."""
     if name == "music":
         mend = "give a folder of sound files as --noise"
@@ -205,5 +205,5 @@ def find_source(name: str, split: str, cache: Path, babble_dir: Path | None) -> 
         raise ValueError(f"--noise {name}: choose one of {', '.join(KINDS)} after {SYNTHETIC_PREFIX}")
     if babble_dir is None:
         raise ValueError(f"--noise {name} needs --babble DIR: a folder of {{train,valid,test}}.tsv, of other voices")
-    manifest = Manifest.open(babble_dir / f"{split}.tsv", JOB_COLUMNS["s2t"])
+    manifest = Manifest.open(babble_dir / f"{split}.tsv", JOB_COLUMNS["s2t"], outside=outside)
     return Babble(tuple(Stretch(manifest.path(i), 0, samples) for i, samples in enumerate(manifest.samples.tolist())))

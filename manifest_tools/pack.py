@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,7 +24,7 @@ from speecht5_fairseq.data.archives import inside
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.segments import recording_of, segment_of
 
-from .command import add_jobs_option, run
+from .command import add_jobs_option, add_root_option, run
 from .parallel import default_jobs, parallel_map
 from .shards import Item, Shard, make_shard
 from .subset import CLASSES, DICTIONARIES, take_dictionary, take_labels
@@ -72,7 +71,7 @@ def plan_shards(
         shard = out / f"{manifest.file.stem}-{len(plan.shards):05d}.{archive}"
         fields = manifest.lines[index + 1].split("\t")
         for name, number in path_column_numbers(manifest).items():
-            path = os.path.join(manifest.root, fields[number])
+            path = str(manifest.path(index, name))
             source = recording_of(path)
             if source not in plan.places:
                 member = _member_name(recording_of(fields[number]), taken, flac=flac and name != "speaker")
@@ -114,6 +113,7 @@ def pack_manifest(
     archive: str = "tar",
     flac: bool = False,
     shard_mb: int = SHARD_MB,
+    allow_outside_root: bool = False,
     n_jobs: int | None = None,
 ) -> Packed:
     """Write out/NAME.tsv over the archives of `plan_shards`, with NAME's labels; the manifest comes last.
@@ -125,7 +125,7 @@ def pack_manifest(
         raise ValueError(f"--out {out} is the folder of {manifest_file}; choose another")
     if shard_mb < 1:
         raise ValueError(f"--shard-mb {shard_mb}: give the MB of an archive, 1 or more")
-    manifest = Manifest.open(manifest_file, JOB_COLUMNS[job])
+    manifest = Manifest.open(manifest_file, JOB_COLUMNS[job], outside=allow_outside_root)
     plan = plan_shards(manifest, out, archive=archive, flac=flac, shard_mb=shard_mb)
     jobs = default_jobs() if n_jobs is None else n_jobs
     what = {"description": f"pack {manifest_file.name}", "unit": "archive"}
@@ -145,7 +145,7 @@ def _rows(manifest: Manifest, plan: Plan) -> Iterator[list[str]]:
     for index in range(len(manifest)):
         fields = manifest.lines[index + 1].split("\t")
         for number in numbers:
-            path = os.path.join(manifest.root, fields[number])
+            path = str(manifest.root / fields[number])
             segment = segment_of(path)
             place = plan.places[recording_of(path)]
             fields[number] = place if segment is None else segment._replace(recording=place).path()
@@ -167,6 +167,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--job", choices=sorted(JOB_COLUMNS), default="pretrain", help="whose columns they have (default: %(default)s)"
     )
+    add_root_option(parser)
     add_jobs_option(parser)
     return parser
 
@@ -183,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             archive=arguments.format,
             flac=arguments.flac,
             shard_mb=arguments.shard_mb,
+            allow_outside_root=arguments.allow_outside_root,
             n_jobs=arguments.jobs or None,
         )
         logger.info("%s: %d archives, %d of them made now", manifest, packed.shards, packed.made)

@@ -19,7 +19,7 @@ from pathlib import Path
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
 from speecht5_fairseq.data.segments import utterance_path
 
-from .command import add_jobs_option, run, workers
+from .command import add_jobs_option, add_root_option, run, workers
 from .files import SPLITS, write_lines
 from .left_out import LeftOut, write_left_out
 from .summary import SplitSize, size_table
@@ -101,17 +101,19 @@ def _lines(
         yield heard, int(source.samples[first]), spoken, int(target.samples[second]), speaker
 
 
-def _open(folder: Path, split: str) -> Manifest | None:
+def _open(folder: Path, split: str, outside: bool) -> Manifest | None:
     """A split's manifest, of two or three columns; None where there is none."""
     path = folder / f"{split}.tsv"
-    return Manifest.open(path, JOB_COLUMNS["pretrain"]) if path.is_file() else None
+    return Manifest.open(path, JOB_COLUMNS["pretrain"], outside=outside) if path.is_file() else None
 
 
-def open_splits(source: Path, target: Path, splits: Sequence[str]) -> dict[str, tuple[Manifest, Manifest]]:
+def open_splits(
+    source: Path, target: Path, splits: Sequence[str], *, outside: bool = False
+) -> dict[str, tuple[Manifest, Manifest]]:
     """split -> both manifests. Raises FileNotFoundError where one side lacks a split that the other has."""
     opened = {}
     for split in splits:
-        first, second = _open(source, split), _open(target, split)
+        first, second = _open(source, split, outside), _open(target, split, outside)
         if first and second:
             opened[split] = (first, second)
         elif first or second:
@@ -135,6 +137,7 @@ def pair_manifests(
     splits: Sequence[str] = SPLITS,
     match: str = "name",
     vectors: VectorOptions | None = None,
+    allow_outside_root: bool = False,
     n_jobs: int = 1,
 ) -> list[SplitSize]:
     """Write an s2s manifest out/SPLIT.tsv of the rows of source/SPLIT.tsv and target/SPLIT.tsv that say the same.
@@ -143,7 +146,7 @@ def pair_manifests(
     voices' vectors, below `out`; None takes the target's third column. Returns the sizes, in samples of the source.
     Raises ManifestError, ValueError or FileNotFoundError with the mend.
     """
-    opened = open_splits(source, target, splits)
+    opened = open_splits(source, target, splits, outside=allow_outside_root)
     matched = {split: match_rows(*manifests, match) for split, manifests in opened.items()}
     targets = {split: manifest for split, (_, manifest) in opened.items()}
     speakers = target_vectors(targets, out / "speakers", vectors, n_jobs)
@@ -175,6 +178,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--splits", nargs="+", default=list(SPLITS), help="splits to pair (default: train valid test)")
     parser.add_argument("--match", choices=MATCHES, default="name", help="what pairs have alike (default: %(default)s)")
     add_vector_options(parser)
+    add_root_option(parser)
     add_jobs_option(parser)
     return parser
 

@@ -28,7 +28,7 @@ from speecht5_fairseq.data.errors import AudioError, listed
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 from speecht5_fairseq.data.plugin import load_function
 
-from .command import add_jobs_option, run, workers
+from .command import add_jobs_option, add_root_option, run, workers
 from .files import read_lines, write_text
 from .parallel import parallel_map
 from .speaker_statistics import resemblyzer_vector, statistics_vector, unit_length
@@ -199,6 +199,7 @@ def prepare_speaker_vectors(
     extractor: str = "statistics",
     speaker_level: int | None = None,
     speaker_table: Path | None = None,
+    allow_outside_root: bool = False,
     n_jobs: int = 1,
 ) -> dict[Path, int]:
     """Write the vectors of all rows of `manifests` under `out`, and name them in each manifest's third column.
@@ -211,7 +212,7 @@ def prepare_speaker_vectors(
     """
     find_extractor(extractor)
     speaker_of = _find_speakers(speaker_level, speaker_table)
-    opened = [Manifest.open(path, JOB_COLUMNS["pretrain"]) for path in manifests]
+    opened = [Manifest.open(path, JOB_COLUMNS["pretrain"], outside=allow_outside_root) for path in manifests]
     if speaker_of:
         _check_speakers(opened, speaker_of)
     broken = [
@@ -261,6 +262,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--speaker-table", type=Path, metavar="FILE", help="one mean vector a speaker: lines of path, tab, speaker"
     )
+    add_root_option(parser)
     add_jobs_option(parser)
     return parser
 

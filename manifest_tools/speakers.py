@@ -20,7 +20,7 @@ from typing import NamedTuple
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
 from .classes import draw_trials, write_class_dictionary
-from .command import run
+from .command import add_root_option, run
 from .files import SPLITS, read_lines, write_lines
 from .summary import SplitSize, size_table
 
@@ -49,20 +49,26 @@ def parse_voices(pairs: Sequence[str], option: str) -> dict[str, Path]:
     return voices
 
 
-def _rows(voices: Mapping[str, Path], split: str) -> list[Row]:
+def _rows(voices: Mapping[str, Path], split: str, *, outside: bool) -> list[Row]:
     """The recordings of all voices. FileNotFoundError when one lacks the split."""
     rows = []
     for voice, folder in voices.items():
         path = folder / f"{split}.tsv"
         if not path.is_file():
             raise FileNotFoundError(f"{path}: the voice {voice} has no such split; make it, or leave the voice out")
-        manifest = Manifest.open(path, JOB_COLUMNS["s2t"])
+        manifest = Manifest.open(path, JOB_COLUMNS["s2t"], outside=outside)
         root = manifest.root.resolve()
         rows += [
-            Row(Path(os.path.normpath(root / str(manifest.row(index)["path"]))), int(samples), voice)
+            Row(Path(os.path.normpath(root / _checked_name(manifest, index))), int(samples), voice)
             for index, samples in enumerate(manifest.samples)
         ]
     return rows
+
+
+def _checked_name(manifest: Manifest, index: int) -> str:
+    """A row's path as it is written. ManifestError for one that leads out of the root, to lie below the common one."""
+    manifest.path(index)
+    return str(manifest.row(index)["path"])
 
 
 def prepare_speakers(
@@ -72,6 +78,7 @@ def prepare_speakers(
     unseen: Mapping[str, Path] | None = None,
     trials: int = 2000,
     seed: int = 1,
+    allow_outside_root: bool = False,
 ) -> list[SplitSize]:
     """Write the s2c manifests out/{train,valid,test}.tsv, dict.txt and test.trials.txt; of `unseen` voices unseen.tsv
     and unseen.trials.txt.
@@ -89,9 +96,9 @@ def prepare_speakers(
     if trials < 1:
         raise ValueError(f"--trials is {trials}; give at least 1 of each kind")
     _refuse_other_voices(out / "dict.txt", set(voices))
-    rows = {split: _rows(voices, split) for split in SPLITS}
+    rows = {split: _rows(voices, split, outside=allow_outside_root) for split in SPLITS}
     if unseen:
-        rows[UNSEEN] = _rows(unseen, HELD_OUT)
+        rows[UNSEEN] = _rows(unseen, HELD_OUT, outside=allow_outside_root)
     root = Path(os.path.commonpath([row.path.parent for found in rows.values() for row in found]))
     write_class_dictionary(out / "dict.txt", (row.voice for row in rows["train"]))
     sizes = []
@@ -132,14 +139,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--trials", type=int, default=2000, help="most trials of one voice, and of two (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the draw of trials (default: %(default)s)")
+    add_root_option(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare, print the sizes."""
-    options = build_parser().parse_args(argv)
-    voices, unseen = parse_voices(options.voices, "--voices"), parse_voices(options.unseen, "--unseen")
-    print(size_table(prepare_speakers(voices, options.out, unseen=unseen, trials=options.trials, seed=options.seed)))
+    options = vars(build_parser().parse_args(argv))
+    voices, unseen = (parse_voices(options.pop(name), f"--{name}") for name in ("voices", "unseen"))
+    print(size_table(prepare_speakers(voices, unseen=unseen, **options)))
 
 
 if __name__ == "__main__":

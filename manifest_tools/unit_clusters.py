@@ -60,9 +60,9 @@ class Fitting(NamedTuple):
     hours: float = 50.0
 
 
-def open_rows(path: Path) -> Manifest:
+def open_rows(path: Path, *, outside: bool = False) -> Manifest:
     """A manifest whose rows all make a unit. Raises ManifestError for a bad row, and for one too short."""
-    manifest = Manifest.open(path, JOB_COLUMNS["s2t"])
+    manifest = Manifest.open(path, JOB_COLUMNS["s2t"], outside=outside)
     short = np.flatnonzero(manifest.samples < ENCODER_WINDOW)
     if len(short):
         samples = manifest.samples[short[0]]
@@ -155,13 +155,21 @@ def _gathered(
 
 
 def obtain_model(
-    out: Path, data: Path, fitting: Fitting, extractor: Extractor, n_jobs: int, *, may_fit: bool = True
+    out: Path,
+    data: Path,
+    fitting: Fitting,
+    extractor: Extractor,
+    n_jobs: int,
+    *,
+    may_fit: bool = True,
+    outside: bool = False,
 ) -> None:
     """See to it that `out` holds a model of these settings; a new one leaves no split done.
 
-    may_fit: False raises ValueError where it would have to be found, or found again.
+    may_fit: False raises ValueError where it would have to be found, or found again. outside: paths of the manifests
+    may lead out of the audio root.
     """
-    manifests = [open_rows(data / f"{split}.tsv") for split in fitting.splits]
+    manifests = [open_rows(data / f"{split}.tsv", outside=outside) for split in fitting.splits]
     settings = extractor.settings
     settings |= {"rate": ENCODER_FRAME_RATE, "clusters": fitting.clusters, "seed": fitting.seed}
     settings |= {"hours": fitting.hours, "fitted_on": rows_hash(manifests)}

@@ -61,13 +61,34 @@ class Labelled(NamedTuple):
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The record of a file, empty where there is none. Raises ValueError with the mend for one that is no JSON."""
+    """The record of a file, empty where there is none. Raises ValueError with the mend for one of another shape."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise ValueError(f"{file}: no record of units ({error}); delete it, and the units are made again") from error
+    except (ValueError, RecursionError) as error:
+        raise _no_record(file, str(error)) from error
+    if not _is_record(found):
+        raise _no_record(file, "other entries than this tool writes")
+    return found
+
+
+def _no_record(file: Path, reason: str) -> ValueError:
+    return ValueError(f"{file}: no record of units ({reason}); delete it, and the units are made again")
+
+
+def _is_record(found: Any) -> bool:
+    """Whether these are the entries of a units.json, or of a share's record."""
+    if not isinstance(found, dict):
+        return False
+    if "splits" not in found:
+        return _is_labelled(found)
+    whole = isinstance(found.get("model"), str) and isinstance(found.get("settings"), dict)
+    return whole and isinstance(found["splits"], dict) and all(map(_is_labelled, found["splits"].values()))
+
+
+def _is_labelled(found: Any) -> bool:
+    return isinstance(found, dict) and {"rows", "cluster_sizes"} <= found.keys()
 
 
 def save_record(out: Path, record: Mapping[str, Any]) -> None:

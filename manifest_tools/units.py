@@ -40,7 +40,7 @@ from speecht5_fairseq.constants import ENCODER_FRAME_RATE
 from speecht5_fairseq.data.manifest import Manifest
 from speecht5_fairseq.data.unit_record import rows_hash
 
-from .command import add_jobs_option, run, workers
+from .command import add_jobs_option, add_root_option, run, workers
 from .extractors import LOADERS, MFCC, Extractor, find_extractor
 from .files import file_hash, write_lines
 from .parallel import parallel_map
@@ -151,6 +151,7 @@ def prepare_units(
     layer: int | None = None,
     device: str | None = None,
     share: Share | None = None,
+    allow_outside_root: bool = False,
     n_jobs: int = 1,
 ) -> dict[str, np.ndarray]:
     """Label the manifests data/SPLIT.tsv with k-means units, into `out` (default: `data`).
@@ -170,10 +171,11 @@ def prepare_units(
     if model is not None:
         given_model(out, model, found, may_copy=share is None)
     else:
-        obtain_model(out, data, fitting or Fitting(), found, n_jobs, may_fit=share is None)
+        outside = allow_outside_root
+        obtain_model(out, data, fitting or Fitting(), found, n_jobs, may_fit=share is None, outside=outside)
     labelling, sizes = Labelling.of(out, found), {}
     for split in splits:
-        manifest = open_rows(data / f"{split}.tsv")
+        manifest = open_rows(data / f"{split}.tsv", outside=allow_outside_root)
         if share is None:
             sizes[split] = _label_split(out, manifest, labelling, n_jobs)
         else:
@@ -228,6 +230,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shard", metavar="I/N", help="label the I-th of N shares of each split's rows, 1/8 say; see above"
     )
+    add_root_option(parser)
     add_jobs_option(parser)
     return parser
 
@@ -272,6 +275,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             layer=arguments.layer,
             device=arguments.device,
             share=share,
+            allow_outside_root=arguments.allow_outside_root,
             n_jobs=n_jobs,
         )
     if sizes:

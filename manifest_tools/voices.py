@@ -80,11 +80,13 @@ def make_vectors(
         table = folder / "speakers" if speaker_of else None
         if table:
             write_lines(table, speakers)
-        manifests = [Manifest.open(folder / f"{split}.tsv", JOB_COLUMNS["pretrain"]) for split in audio]
+        columns = JOB_COLUMNS["pretrain"]  # of names that were found below their root, or checked by `_audio`
+        manifests = [Manifest.open(folder / f"{split}.tsv", columns, outside=True) for split in audio]
         problems = write_vectors(manifests, out.resolve(), extractor, n_jobs)
         named = [file for file, found in zip(manifests, problems, strict=True) if _keep_good(file, found)]
         files = [manifest.file for manifest in named]
-        prepare_speaker_vectors(files, out.resolve(), extractor=extractor, speaker_table=table, n_jobs=n_jobs)
+        options = {"extractor": extractor, "speaker_table": table, "n_jobs": n_jobs}
+        prepare_speaker_vectors(files, out.resolve(), allow_outside_root=True, **options)
         made: dict[str, dict[str, Path | str]] = {}
         for (split, (root, rows)), found in zip(audio.items(), problems, strict=True):
             paths = iter(_vector_paths(folder / f"{split}.tsv") if None in found else ())
@@ -142,6 +144,8 @@ def target_vectors(
 
 
 def _audio(manifest: Manifest) -> list[Audio]:
+    for index in range(len(manifest)):
+        manifest.path(index)  # which refuses what leads out of the root
     return [Audio(str(manifest.row(index)["path"]), samples) for index, samples in enumerate(manifest.samples.tolist())]
 
 

@@ -16,7 +16,8 @@ from .errors import AudioError
 DEFLATED = zipfile.ZIP_DEFLATED
 NEAR = 3  # members that the error about a missing one names
 _ENCRYPTED = 1  # bit of a zip member's flags
-_LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member: the lengths of its name and of what is extra end it
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # of a zip member: its mark; the lengths of its name and of what is extra
+_LOCAL_MARK = b"PK\x03\x04"
 
 
 class Member(NamedTuple):
@@ -116,9 +117,16 @@ def is_zip(archive: str) -> bool:
 
 
 def zip_data_offset(file: BinaryIO, member: Member) -> int:
-    """Where the bytes of a zip's member begin: behind its local header, whose length only that header tells."""
+    """Where the bytes of a zip's member begin: behind its local header, whose length only that header tells.
+
+    Raises:
+        ValueError: there is no such header.
+    """
     file.seek(member.offset)
-    name, extra = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_MARK):
+        raise ValueError(f"no member at byte {member.offset:,}")
+    _, name, extra = _LOCAL_HEADER.unpack(header)
     return member.offset + _LOCAL_HEADER.size + name + extra
 
 
@@ -135,15 +143,19 @@ def _tar_members(archive: str, file: BinaryIO) -> dict[str, Member]:
     members: dict[str, Member] = {}
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
+            last = -1
             while (info := tar.next()) is not None:
+                if info.size < 0 or tar.offset <= last:  # a negative size leads backwards, again and again
+                    raise tarfile.ReadError(f"a member of {info.size} bytes")
+                last = tar.offset
                 tar.members.clear()  # tarfile keeps all that it has passed, a kilobyte each
                 if info.isreg() and not info.issparse():
                     members[plain_name(info.name)] = Member(info.offset_data, info.size, info.size)
                 elif info.islnk() and (same := members.get(plain_name(info.linkname))) is not None:
                     members[plain_name(info.name)] = same
-    except (tarfile.TarError, OSError) as error:
+    except Exception as error:  # whatever a damaged header makes tarfile trip over
         mend = "copy it again, or write an uncompressed tar (`tar -cf`, or `python -m manifest_tools.pack`)"
-        raise AudioError(f"{archive}: not readable as an uncompressed tar ({error}); {mend}") from error
+        raise AudioError(f"{archive}: not readable as an uncompressed tar ({_reason(error)}); {mend}") from error
     return members
 
 
@@ -161,5 +173,9 @@ def _zip_members(archive: str, file: BinaryIO) -> dict[str, Member]:
                 for info in opened.infolist()
                 if not info.is_dir()
             }
-    except (zipfile.BadZipFile, OSError) as error:
-        raise AudioError(f"{archive}: not readable as a zip ({error}); copy it again") from error
+    except Exception as error:  # whatever a damaged directory makes zipfile trip over
+        raise AudioError(f"{archive}: not readable as a zip ({_reason(error)}); copy it again") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__)[:200]

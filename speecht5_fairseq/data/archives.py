@@ -19,8 +19,11 @@ from typing import BinaryIO, NamedTuple
 
 from .archive_index import DEFLATED, ArchiveState, Member, archive_index, is_zip, zip_data_offset
 from .errors import AudioError
+from .paths import irregular
 from .segments import recording_of
 
+INFLATED_MOST = 1 << 30  # bytes of a deflated member, which is held whole: 9 hours of 16 bits
+_RATIO = 1040  # bytes that deflate makes of one at most (1032), and a little
 _COMPRESSED = r"\.tar\.(?:gz|bz2|xz|zst)|\.t(?:gz|bz2|xz|zst)"
 _ARCHIVE = re.compile(rf"(?:\.tar|\.zip|{_COMPRESSED}):(?=.)", re.IGNORECASE)
 _COMPRESSED_END = re.compile(rf"(?:{_COMPRESSED})$", re.IGNORECASE)
@@ -83,7 +86,7 @@ def opened(path: str | Path) -> Iterator[str | BinaryIO]:
         index = archive_index(place.archive, file)
         member = index.find(place.member)
         start = _checked_start(place, member, file) if is_zip(place.archive) else member.offset
-        if start + member.size > index.state.size:
+        if start < 0 or start + member.size > index.state.size:
             raise AudioError(f"{path}: the archive ends within it; copy {place.archive} again")
         if member.method == DEFLATED:
             file.seek(start)
@@ -135,6 +138,9 @@ def _open_archive(place: Inside) -> BinaryIO:
         mend = "unpack it, or write an uncompressed tar (gunzip, or python -m manifest_tools.pack of the files)"
         problem = "a compressed tar cannot be read in place"
         raise AudioError(f"{place.archive}:{place.member}: {problem}; {mend}")
+    kind = irregular(place.archive)
+    if kind is not None:
+        raise AudioError(f"{place.archive}:{place.member}: {kind}, not an archive; correct the path or the audio root")
     try:
         return open(place.archive, "rb", buffering=0)
     except OSError as error:
@@ -146,20 +152,28 @@ def _checked_start(place: Inside, member: Member, file: BinaryIO) -> int:
     """Where a zip's member begins.
 
     Raises:
-        AudioError: it is neither stored nor deflated, or encrypted.
+        AudioError: it is neither stored nor deflated, or encrypted, inflates to very much, or is not there.
     """
     if member.encrypted or member.method not in (0, DEFLATED):
         problem = "encrypted" if member.encrypted else f"compressed by method {member.method}"
         mend = "store it (zip -0, or python -m manifest_tools.pack --format zip of the files)"
         raise AudioError(f"{place.archive}:{place.member}: {problem}, which is not read in place; {mend}")
-    return zip_data_offset(file, member)
+    if member.method == DEFLATED and member.whole > min(INFLATED_MOST, _RATIO * (member.size + 1)):
+        problem = f"inflates to {member.whole:,} bytes of {member.size:,}"
+        mend = "store it (zip -0, or python -m manifest_tools.pack --format zip of the files)"
+        raise AudioError(f"{place.archive}:{place.member}: {problem}, which is not held in memory; {mend}")
+    try:
+        return zip_data_offset(file, member)
+    except (ValueError, OSError) as error:
+        raise AudioError(f"{place.archive}:{place.member}: {error}; copy the archive again") from error
 
 
 def _inflated(place: Inside, deflated: bytes, size: int) -> bytes:
-    try:
-        content = zlib.decompress(deflated, wbits=-zlib.MAX_WBITS, bufsize=max(size, 1))
+    try:  # what says that it is less is stopped there
+        content = zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(deflated, size + 1)
     except zlib.error as error:
         raise AudioError(f"{place.archive}:{place.member}: cannot be inflated ({error}); copy it again") from error
     if len(content) != size:
-        raise AudioError(f"{place.archive}:{place.member}: inflates to {len(content)} bytes of {size}; copy it again")
+        found = f"more than the {size} bytes of" if len(content) > size else f"{len(content)} bytes, not the {size} of"
+        raise AudioError(f"{place.archive}:{place.member}: inflates to {found} its header; copy it again")
     return content

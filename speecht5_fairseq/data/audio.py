@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -21,11 +20,12 @@ from ..constants import MEL_BINS, MEL_FLOOR, MEL_HOP, MEL_MAX_HZ, MEL_MIN_HZ, ME
 from .archives import opened
 from .atomic import replacing
 from .errors import AudioError
+from .npy import npy_file, read_header, read_numbers
+from .paths import irregular
 from .segments import Segment, segment_of
 
-# numpy parses the header of a .npy as Python source, and in two threads at once Python 3.11 may lose count of its
-# depth: "SystemError: AST constructor recursion depth mismatch".
-_ONE_HEADER = threading.Lock()
+_RATES = range(1000, 10_000_001)  # Hz; from less, resampling would make very many samples of few
+_KERNEL = 20_000_000  # entries of the matrix that resampling multiplies with, 8 bytes each; 44.1 kHz has 70,560
 _FRAMES_AT_A_TIME = 256  # of the log-mel, 10 MB
 _RESAMPLE_ZEROS = 6  # zero crossings each side of torchaudio's windowed-sinc kernel (its default)
 _RESAMPLE_ROLLOFF = 0.99  # cut-off as a share of the lower Nyquist frequency (its default)
@@ -116,11 +116,14 @@ def read_speaker(path: str | Path) -> np.ndarray:
         AudioError: missing, not a .npy array, of another shape, all zero or not finite.
     """
     try:
-        with _ONE_HEADER, opened(path) as file:
-            vector = np.load(file, allow_pickle=False)
-    except AudioError:  # of the archive: nothing that another vector would mend
+        with npy_file(path) as file:
+            header = read_header(file)
+            if header.shape != (SPEAKER_DIM,):
+                raise AudioError(_speaker_shape(str(path), header.shape))
+            vector = read_numbers(file, header)
+    except AudioError:  # of its shape; or of the archive: nothing that another vector would mend
         raise
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise AudioError(f"{path}: no readable speaker vector ({error}); {_SPEAKER_MEND}") from error
     return checked_speaker(vector, str(path))
 
@@ -135,12 +138,16 @@ def checked_speaker(vector: Any, name: str) -> np.ndarray:
         AudioError: no array of that shape, all zero or not finite.
     """
     if not isinstance(vector, np.ndarray) or vector.shape != (SPEAKER_DIM,):
-        shape = getattr(vector, "shape", type(vector).__name__)
-        raise AudioError(f"{name}: a speaker vector of shape {shape}, not ({SPEAKER_DIM},); {_SPEAKER_MEND}")
-    vector = vector.astype(np.float32)
+        raise AudioError(_speaker_shape(name, getattr(vector, "shape", type(vector).__name__)))
+    with np.errstate(over="ignore"):  # of float64: infinity then, which is refused
+        vector = vector.astype(np.float32)
     if not np.isfinite(vector).all() or not vector.any():
         raise AudioError(f"{name}: the speaker vector is all zero or holds NaN or infinity; {_SPEAKER_MEND}")
     return vector
+
+
+def _speaker_shape(name: str, shape: Any) -> str:
+    return f"{name}: a speaker vector of shape {str(shape)[:80]}, not ({SPEAKER_DIM},); {_SPEAKER_MEND}"
 
 
 def mel_frames(samples: torch.Tensor | int) -> torch.Tensor | int:
@@ -234,13 +241,14 @@ def mel_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 @contextmanager
 def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
     with opened(path) as source:
-        if isinstance(source, str) and not os.path.isfile(source):  # libsndfile calls this a "System error"
-            raise AudioError(f"{path}: no such audio file; correct the path or the audio root")
+        if isinstance(source, str):
+            _check_file(source)
         try:
             file = soundfile.SoundFile(source)
-        except (soundfile.LibsndfileError, OSError) as error:
+        except (soundfile.LibsndfileError, OSError, TypeError, ValueError, MemoryError) as error:  # TypeError: of .raw
             raise AudioError(f"{path}: not readable as audio ({error}); convert it to WAV or FLAC") from error
         with file:
+            _check_header(file, path)
             yield file
 
 
@@ -260,6 +268,25 @@ def _segment(path: str | Path, file: soundfile.SoundFile) -> Segment:
     return segment
 
 
+def _check_file(path: str) -> None:
+    kind = irregular(path)
+    if kind is not None:
+        raise AudioError(f"{path}: {kind}, not an audio file; correct the path or the audio root")
+    if not os.path.isfile(path):  # libsndfile calls this a "System error"
+        raise AudioError(f"{path}: no such audio file; correct the path or the audio root")
+
+
+def _check_header(file: soundfile.SoundFile, path: str | Path) -> None:
+    """Refuse what no recording has: it would make a matrix of gigabytes, or a million samples of one."""
+    if file.samplerate not in _RATES or file.frames < 0 or file.channels < 1:
+        claimed = f"{file.samplerate} Hz, {file.frames} frames, {file.channels} channels"
+        raise AudioError(f"{path}: the header claims {claimed}; copy or convert the file again")
+    divisor = math.gcd(file.samplerate, SAMPLE_RATE)
+    if file.samplerate // divisor * (SAMPLE_RATE // divisor) > _KERNEL:
+        problem = f"the sample rate of {file.samplerate} Hz and {SAMPLE_RATE} have no common divisor to resample by"
+        raise AudioError(f"{path}: {problem}; convert the file (`sox IN -r {SAMPLE_RATE} OUT`)")
+
+
 def _samples_at_16k(frames: int, rate: int) -> int:
     """Length after resampling: torchaudio gives ceil(frames * new / old)."""
     return -(-frames * SAMPLE_RATE // rate)
@@ -269,7 +296,7 @@ def _read_mono(file: soundfile.SoundFile, path: str | Path, start: int, frames: 
     try:
         file.seek(start)
         wave = file.read(frames, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, ValueError, OverflowError, MemoryError) as error:
         raise AudioError(f"{path}: cannot be decoded ({error}); copy or convert the file again") from error
     if len(wave) != frames:
         raise AudioError(f"{path}: ends {frames - len(wave)} samples early; copy or convert the file again")
@@ -281,6 +308,8 @@ def _read_resampled(file: soundfile.SoundFile, path: str | Path, start: int, fra
 
     Reading starts on a multiple of `old` input samples, where output and input instants coincide.
     """
+    if not frames:  # torchaudio refuses nothing
+        return np.zeros(0, dtype=np.float32)
     divisor = math.gcd(file.samplerate, SAMPLE_RATE)
     old, new = file.samplerate // divisor, SAMPLE_RATE // divisor
     reach = math.ceil(_RESAMPLE_ZEROS * old / (min(old, new) * _RESAMPLE_ROLLOFF))  # input samples each side

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 LEVELS = ("full", "quick", "off")
 QUICK_ROWS = 256  # evenly spaced rows that the level "quick" checks
 _CHUNK = 1024  # rows handed to the thread pool at a time
+_STORED = ("checked", "units", "tokens", "unknown", "too_long", "too_long_rows")  # of a report, in the stamp
 _COMMON = 20  # unknown symbols that a report names
 
 
@@ -140,12 +141,12 @@ def verify(
     report = Report(str(manifest.file), len(manifest), float(manifest.samples.sum()) / SAMPLE_RATE / 3600)
     if level == "off":
         return report
-    if not manifest.root.is_dir():
+    if not os.path.isdir(manifest.root):  # which a name that is too long does not upset
         mend = "correct the first line, or give the folder that the data was moved to with --audio-root"
         raise ManifestError(f"{manifest.file}:1: the audio root is no folder ({manifest.root}); {mend}")
     checker = _Checker(manifest, text, units, classes, resample, audio)
     stamp = checker.stamp(level)
-    passed = stamp.load(level, LEVELS[: LEVELS.index(level) + 1])
+    passed = stamp.load(level, LEVELS[: LEVELS.index(level) + 1], _STORED)
     if passed is not None:
         report = replace(report, from_stamp=True, **passed)
         report.log()
@@ -155,8 +156,7 @@ def verify(
     checker.run(_rows(manifest, level), report, progress)
     report.log()
     if not report.total_problems:
-        stored = ("checked", "units", "tokens", "unknown", "too_long", "too_long_rows")
-        stamp.save(level, {name: getattr(report, name) for name in stored})
+        stamp.save(level, {name: getattr(report, name) for name in _STORED})
     return report
 
 
@@ -224,6 +224,7 @@ class _Checker:
         """The stamp of exactly these checks on exactly these files, as they are before the checks begin."""
         settings = {
             "root": str(self.manifest.root),
+            "outside": self.manifest.outside,
             "columns": list(self.manifest.columns.names),
             "audio": [path for path, _ in self.audio],
             "resample": self.resample,

@@ -11,8 +11,12 @@ from fairseq.data import Dictionary
 
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from .errors import DictionaryError, listed, located
+from .paths import irregular
 
+_BYTE_ORDER_MARK = "\ufeff"
 _OVERWRITE = " #fairseq:overwrite"  # fairseq's flag that lets a line replace an earlier one
+_MOST_DIGITS = 18  # of a count
+_MOST_UNITS = 10_000_000  # a table as long as the highest unit is made
 _MAKE = "make it with `python -m manifest_tools.vocabulary` (text) or `manifest_tools.units`"
 
 
@@ -59,10 +63,14 @@ def load_unit_dictionary(path: str | Path) -> Dictionary:
     """Load `dict.km.txt`. The class of a unit is its index less `dictionary.nspecial`: specials are no classes.
 
     Raises:
-        DictionaryError: the file breaks its format or holds no integer unit.
+        DictionaryError: the file breaks its format, or holds no integer unit or one that is no number of a cluster.
     """
     dictionary = _load(path)
-    if not (unit_classes(dictionary) >= 0).any():
+    try:
+        classes = unit_classes(dictionary)
+    except DictionaryError as error:
+        raise DictionaryError(f"{path}: {error}") from error
+    if not (classes >= 0).any():
         raise DictionaryError(
             located(path, 1, "no unit in the dictionary", "write one line `UNIT COUNT` for each k-means unit")
         )
@@ -70,9 +78,18 @@ def load_unit_dictionary(path: str | Path) -> Dictionary:
 
 
 def unit_classes(dictionary: Dictionary) -> np.ndarray:
-    """The class of each unit number: int64 (highest unit + 1,), with -1 for numbers that the dictionary lacks."""
+    """The class of each unit number: int64 (highest unit + 1,), with -1 for numbers that the dictionary lacks.
+
+    Raises:
+        DictionaryError: a number too high for a cluster's.
+    """
     symbols = own_symbols(dictionary)
-    units = {int(symbol): number for number, symbol in enumerate(symbols) if symbol.isascii() and symbol.isdigit()}
+    numbers = {symbol: number for number, symbol in enumerate(symbols) if symbol.isascii() and symbol.isdigit()}
+    high = [symbol for symbol in numbers if len(symbol) > _MOST_DIGITS or int(symbol) >= _MOST_UNITS]
+    if high:
+        problem = f"the unit {high[0][:40]} is no number of a cluster (below {_MOST_UNITS:,})"
+        raise DictionaryError(f"{problem}; make the dictionary with `python -m manifest_tools.units`")
+    units = {int(symbol): number for symbol, number in numbers.items()}
     classes = np.full(max(units, default=-1) + 1, -1, dtype=np.int64)
     for unit, number in units.items():
         classes[unit] = number
@@ -100,6 +117,9 @@ def load_class_dictionary(path: str | Path) -> list[str]:
 
 def _load(path: str | Path, mend: str = _MAKE) -> Dictionary:
     """fairseq's own loader after a check that names the line of every mistake."""
+    kind = irregular(path)
+    if kind is not None:
+        raise DictionaryError(f"{path}: {kind}, not a dictionary; {mend}")
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except FileNotFoundError as error:
@@ -107,6 +127,10 @@ def _load(path: str | Path, mend: str = _MAKE) -> Dictionary:
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 ({error.reason} at byte {error.start})"
         raise DictionaryError(f"{path}: {problem}; convert it to UTF-8") from error
+    except OSError as error:
+        raise DictionaryError(f"{path}: cannot be read ({error.strerror}); give a file that can") from error
+    if lines[0].startswith(_BYTE_ORDER_MARK):
+        raise DictionaryError(located(path, 1, "starts with a byte order mark", "save it as UTF-8 without one"))
     if lines[-1] == "":
         lines.pop()
     problems = _problems(path, lines)
@@ -124,7 +148,7 @@ def _problems(path: str | Path, lines: list[str]) -> list[str]:
         text = line.rstrip()
         replaces = text.endswith(_OVERWRITE)
         symbol, space, count = text.removesuffix(_OVERWRITE).rpartition(" ")
-        if not (symbol and space and count.isascii() and count.isdigit()):
+        if not (symbol and space and count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS):
             problems.append(located(path, number, f"not a symbol, a space and a count ({line!r})", "rewrite the line"))
         elif symbol in seen and not replaces:
             problems.append(located(path, number, f"symbol given before or reserved ({symbol!r})", "delete the line"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MAX_LISTED = 20  # problems that one message spells out; the rest are counted
+_LONGEST = 1000  # characters of a problem in a message: a line without an end must not fill the screen
 
 
 class DataError(ValueError):
@@ -26,6 +27,8 @@ class DictionaryError(DataError):
 
 def located(path: str | Path, line: int, problem: str, mend: str) -> str:
     """The one form of a message about line `line` (counted from 1) of the file `path`."""
+    if len(problem) > _LONGEST:
+        problem = f"{problem[:_LONGEST]}... ({len(problem):,} characters)"
     return f"{path}:{line}: {problem}; {mend}"
 
 

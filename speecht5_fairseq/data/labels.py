@@ -212,11 +212,15 @@ class UnitLabels:
         Raises:
             ManifestError: a unit is no integer or not in the dictionary.
         """
-        fields = self.lines[index].split()
+        line = self.lines[index]
+        fields = line.split()
+        if not line.isascii() or "_" in line:  # Python reads other scripts' digits and 1_000 too
+            problem = f"a unit is no integer ({line[:60]!r})"
+            raise self.error(index, problem, "make the units again")
         try:
             units = np.array([int(field) for field in fields], dtype=np.int64)
         except (ValueError, OverflowError) as error:
-            raise self.error(index, f"a unit is no integer ({error})", "make the units again") from error
+            raise self.error(index, f"a unit is no integer ({str(error)[:200]})", "make the units again") from error
         known = (units >= 0) & (units < len(self._classes))
         classes = self._classes[np.where(known, units, 0)]
         known &= classes >= 0

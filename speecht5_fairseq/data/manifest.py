@@ -2,7 +2,8 @@
 
 The first line is the audio root; every other line is one utterance, its fields separated by tabs, its paths relative
 to the root. A relative root is taken from the manifest's own folder. A path may lead into an archive (see
-``archives``): ``shards/0001.tar:speaker/utterance.flac``.
+``archives``): ``shards/0001.tar:speaker/utterance.flac``. One that leads out of the root is refused where it is
+resolved (see ``paths``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .atomic import atomic_text
 from .columns import JOB_COLUMNS, Columns
 from .errors import DataError, ManifestError, located
 from .lines import MappedLines, TextLines
+from .paths import path_problem
 from .row_reader import RowReader, row_width
 
 __all__ = ["JOB_COLUMNS", "Columns", "Manifest", "ManifestError", "TextLines", "write_manifest"]
@@ -30,22 +32,27 @@ class Manifest:
     Attributes:
         root: folder that the rows' paths are relative to.
         width: columns of this file.
+        outside: paths may lead out of the root.
     """
 
-    def __init__(self, lines: MappedLines, columns: Columns, root: Path) -> None:
+    def __init__(self, lines: MappedLines, columns: Columns, root: Path, *, outside: bool = False) -> None:
         self.lines = lines
         self.columns = columns
         self.root = root
+        self.outside = outside
         self.width = row_width(lines)
 
     @classmethod
-    def open(cls, path: str | Path, columns: Columns, *, root: str | Path | None = None) -> Manifest:
+    def open(
+        cls, path: str | Path, columns: Columns, *, root: str | Path | None = None, outside: bool = False
+    ) -> Manifest:
         """Open and check the structure of every row (not the audio: see `checks.verify`).
 
         Args:
             columns: `JOB_COLUMNS[job]`.
             root: replaces the audio root of the first line, for a data set that was moved; relative to the working
                 folder.
+            outside: let paths lead out of the root, ``--allow-outside-root``.
 
         Raises:
             ManifestError: lists the first rows that break the format, as `FILE:LINE: problem (value); mend`.
@@ -53,7 +60,7 @@ class Manifest:
         read = partial(_read_rows, columns=columns, with_root=root is None)
         lines = MappedLines(path, read=read, reading=f"rows of {columns}")
         folder = Path(root).absolute() if root is not None else _read_root(lines)
-        return cls(lines, columns, lines.path.absolute().parent / folder)
+        return cls(lines, columns, lines.path.absolute().parent / folder, outside=outside)
 
     @property
     def counts(self) -> dict[str, np.ndarray]:
@@ -85,18 +92,39 @@ class Manifest:
         return {name: int(value) if name in self.counts else value for name, value in fields.items()}
 
     def path(self, index: int, column: str = "path") -> Path:
-        """Absolute path in a path column (audio or speaker vector) of row `index`."""
-        return self.root / str(self.row(index)[column])
+        """Absolute path in a path column (audio or speaker vector) of row `index`.
+
+        Raises:
+            ManifestError: it leads out of the root, or can be no path, see ``paths``.
+        """
+        written = str(self.row(index)[column])
+        if (problem := self._problem(written, column)) is not None:
+            raise self.error(index, *problem)
+        return self.root / written
 
     def length(self, index: int, column: str = "path") -> int:
         """Samples (at 16 kHz) that row `index` states for the audio in a path column."""
         return int(self.counts[dict(self.columns.audio)[column]][index])
 
     def files(self, index: int) -> list[str]:
-        """Absolute paths of everything that row `index` names: its audio, and its speaker vector where there is one."""
+        """Absolute paths of everything that row `index` names: its audio, and its speaker vector where there is one.
+
+        A path that ``path`` refuses is empty, which is the path of no file.
+        """
         names = [path for path, _ in self.columns.audio] + (["speaker"] if self.has("speaker") else [])
         fields = self.lines[index + 1].split("\t")
-        return [os.path.join(self.root, fields[self.columns.names.index(name)]) for name in names]
+        return [self._joined(fields[self.columns.names.index(name)], name) for name in names]
+
+    def file_of(self, index: int, column: str = "path") -> str:
+        """As ``path``, but empty for one that it refuses, of which a verification tells."""
+        written = str(self.row(index)[column])
+        return "" if self._problem(written, column) else str(self.root / written)
+
+    def _joined(self, written: str, column: str) -> str:
+        return "" if self._problem(written, column) else os.path.join(self.root, written)
+
+    def _problem(self, written: str, column: str) -> tuple[str, str] | None:
+        return path_problem(written, str(self.root), vector=column == "speaker", outside=self.outside)
 
     def line_number(self, index: int) -> int:
         """The line of row `index` as an editor counts it (the first row stands on line 2)."""
@@ -155,4 +183,7 @@ def _read_root(lines: MappedLines) -> Path:
         raise ManifestError(located(lines.path, 1, f"no audio root ({root!r})", mend))
     if "\t" in root:
         raise ManifestError(located(lines.path, 1, f"a row stands where the audio root should be ({root!r})", mend))
+    problem = path_problem(root, root, vector=False, outside=True)
+    if problem is not None:
+        raise ManifestError(located(lines.path, 1, *problem))
     return Path(root)

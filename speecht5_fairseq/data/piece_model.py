@@ -64,7 +64,9 @@ def load_sentencepiece(model: str | Path | PieceModel) -> SentencePieceProcessor
     processor = SentencePieceProcessor()
     try:
         processor.LoadFromSerializedProto(model.content)
-    except (OSError, RuntimeError) as error:
+        for number in range(processor.get_piece_size()):  # it takes pieces that are no texts, and trips over them later
+            processor.id_to_piece(number)
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         problem = f"not readable as a sentencepiece model ({error})"
         raise ManifestError(f"{model.file}: {problem}; copy it again, or {_MEND}") from error
     return processor

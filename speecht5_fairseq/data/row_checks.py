@@ -37,15 +37,17 @@ def named_counts(unknown: Mapping[str, int]) -> str:
 
 
 def check_audio(manifest: Manifest, index: int, path_column: str, samples_column: str, resample: bool) -> list[str]:
-    """One audio file of a row: it exists, decodes, has the row's length, and is neither silent nor NaN."""
-    path = manifest.path(index, path_column)
+    """One audio file of a row: below the root, there, decodes, has the row's length, neither silent nor NaN."""
     expected = int(manifest.counts[samples_column][index])
     try:
+        path = manifest.path(index, path_column)
         info = audio_info(path)
         if info.samples != expected:
             problem = f"{samples_column} is {expected}, the audio has {info.samples} at 16 kHz ({path})"
             return [str(manifest.error(index, problem, "correct the row's sample count"))]
         wave = read_audio(path, resample=resample)
+    except ManifestError as error:
+        return [str(error)]
     except AudioError as error:
         return [str(manifest.blame(index, error))]
     if not np.isfinite(wave).all():
@@ -61,6 +63,8 @@ def check_speaker(manifest: Manifest, index: int) -> list[str]:
     """The speaker vector of a row: a finite (512,) array."""
     try:
         read_speaker(manifest.path(index, "speaker"))
+    except ManifestError as error:
+        return [str(error)]
     except AudioError as error:
         return [str(manifest.blame(index, error))]
     return []

@@ -91,5 +91,5 @@ class SpeechTargetDataset(SpeechDataset):
 
     def reference(self, index: int) -> Path | None:
         """The row's target recording, where there is such a file."""
-        path = self.manifest.path(index, self.target_column)
-        return path if file_exists(path) else None
+        path = self.manifest.file_of(index, self.target_column)
+        return Path(path) if path and file_exists(path) else None

@@ -11,7 +11,7 @@ from .atomic import atomic_text
 
 logger = logging.getLogger(__name__)
 
-STAMP_VERSION = 3  # raise it when the checks change, so that older stamps no longer count
+STAMP_VERSION = 4  # raise it when the checks change, so that older stamps no longer count
 
 
 class Stamp:
@@ -31,8 +31,11 @@ class Stamp:
         self.settings = settings
         self.rows = rows
 
-    def load(self, level: str, levels: Sequence[str]) -> dict | None:
-        """What a verification at one of `levels` stored, where no file that `level` reads has changed; else None."""
+    def load(self, level: str, levels: Sequence[str], names: Sequence[str]) -> dict | None:
+        """What a verification at one of `levels` stored under `names`, where no file that `level` reads has changed.
+
+        None else, and where the file is damaged.
+        """
         try:
             stored = json.loads(self.path.read_text(encoding="utf-8"))
             if stored["checked"] != self._checked() or stored["level"] not in levels:
@@ -40,8 +43,8 @@ class Stamp:
             if stored["rows"][level] != self.rows[level]:
                 logger.info("%s: audio or speaker vectors have changed: verified again", self.path)
                 return None
-            return stored["result"]
-        except (OSError, ValueError, KeyError, TypeError):
+            return stored["result"] if stored["result"].keys() == set(names) else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def save(self, level: str, result: dict) -> None:

@@ -69,7 +69,7 @@ def read_record(folder: str | Path) -> UnitRecord | None:
         return _parsed(file, json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"{file}: no record of units ({reason}); {_REMAKE}, or delete it") from error
 

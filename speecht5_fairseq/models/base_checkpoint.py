@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .checkpoint import DictionaryFiles, read_checkpoint, trained_prediction
 from .dictionary_change import TIED_EMBEDDINGS
 from .errors import CheckpointError, listed
-from .loading import check_nets, fresh_tensors
+from .loading import check_finite, check_nets, fresh_tensors
 from .new_nets import NO_NETS
 from .partial import DIGEST, BaseReference, whole_state
 from .parts import net_of, nets_of
@@ -122,13 +122,14 @@ def lay_beneath(model: nn.Module, base: Base, *, train: Collection[str], files: 
     and is trained.
 
     Raises:
-        CheckpointError: the base does not fit, see ``check_nets``.
+        CheckpointError: the base does not fit, see ``check_nets``, or holds NaN or infinity.
         ValueError: ``train`` names a net that the model does not have.
     """
     own = whole_state(model)
     _check_names(train, own)
     name = f"the base checkpoint {base.path}"
     fitting = check_nets(model, base.tensors, files, name, prediction=base.prediction)
+    check_finite(fitting, name)
     nn.Module.load_state_dict(model, {**own, **fitting})
     trained = {
         id(p) for name, p in _parameters(model) if p.requires_grad and (name not in fitting or net_of(name) in train)

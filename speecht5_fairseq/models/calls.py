@@ -17,6 +17,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from .checkpoint import read_file
 from .errors import CheckpointError
 from .facts import PRESETS, checked_preset
+from .plain_values import unplain
 from .speecht5 import SpeechT5Model
 
 OUR_TASKS = "speecht5"  # how the names of all our tasks begin, and of none of fairseq's
@@ -73,9 +74,12 @@ def check_options(state: Mapping[str, Any], path: str | Path) -> None:
     """Check that no option of model and task in a checkpoint would call something if it were evaluated.
 
     Raises:
-        CheckpointError: one would; names it.
+        CheckpointError: one would; names it. Or the options are no values by name, or too many or too deep to read.
     """
     cfg = state.get("cfg") or {}
+    wrong = unplain(cfg) or unplain(state.get("args")) if isinstance(cfg, Mapping) else "no values by name"
+    if wrong:
+        raise CheckpointError(f"{path}: its options are {wrong}; give one that fairseq-train wrote")
     for section in (cfg.get("model"), cfg.get("task"), state.get("args")):
         for name, value in _texts(section):
             if name not in PLACES and _calls(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import zipfile
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..data.paths import FOLDER, irregular
 from .errors import CheckpointError, listed
 from .partial import DIGEST
 from .parts import nets_of
@@ -94,6 +96,9 @@ def read_file(path: str | Path) -> Any:
 
 
 def _load(path: str | Path) -> Any:
+    kind = irregular(path)
+    if kind not in (None, FOLDER):
+        raise OSError(errno.EINVAL, f"{kind}, not a file")
     with open(path, "rb") as file:
         zipped = file.read(len(ZIP)) == ZIP
     return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)

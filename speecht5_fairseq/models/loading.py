@@ -45,10 +45,12 @@ def load_nets(
     """A state dict that fits ``model`` exactly, made of the checkpoint's nets and the model's own new ones.
 
     Raises:
-        CheckpointError: see ``check_nets``; or nets would be new and the ``whole`` model is wanted, to decode with.
+        CheckpointError: see ``check_nets`` and ``check_finite``; or nets would be new and the ``whole`` model is
+            wanted, to decode with.
     """
     own = whole_state(model)
     taken = check_nets(model, checkpoint, files, start=start)
+    check_finite(taken, "the checkpoint")
     if whole:
         _check_whole(own, taken, "the checkpoint")
     for why, names in _fresh(model, checkpoint, own, None if start is None else start.prediction).items():
@@ -122,6 +124,19 @@ def check_file(
     if whole:
         _check_whole(whole_state(model), taken, name)
     return start
+
+
+def check_finite(tensors: dict[str, Tensor], name: str) -> None:
+    """Check that no weight is NaN or infinite: it would make every result so. ``name`` says which checkpoint.
+
+    Raises:
+        CheckpointError: names those that are.
+    """
+    broken = [key for key, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{name} holds NaN or infinity in {listed(broken)}: copy it again, or give one from before the run diverged"
+        )
 
 
 def _check_body(given: set[str], wanted: set[str], name: str, start: Start | None) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .errors import CheckpointError, shortened
 from .kinds import wrong_kinds
 from .partial import DIGEST
+from .plain_values import is_plain, unplain
 from .vocabulary import CLASSES, SYMBOLS
 
 SECTIONS = ("model", "task", "criterion", "checkpoint")  # of the options that are read
@@ -25,7 +26,8 @@ _PIECES = {"file": "", "model": torch.empty(0)}
 _EXTRA_STATE = {"averaged": [""], "best": 0.0, "train_iterator": {}}
 _NUMBERS = {"num_updates": 0, "epoch": 0}
 _TEXTS = (SYMBOLS, CLASSES, DIGEST)  # tensors that hold the code points of texts
-_SCALE = re.compile(r".*\.alpha")
+_SHOWN = 80  # letters of a tensor's name in a message
+_SCALE = re.compile(r".*\.(alpha|num_batches_tracked)")
 
 
 def check_layout(state: Mapping[str, Any], path: str) -> None:
@@ -37,7 +39,8 @@ def check_layout(state: Mapping[str, Any], path: str) -> None:
     Raises:
         CheckpointError: something is of another kind; it is named.
     """
-    problems = [*_wrong_tensors(state["model"]), *_wrong_parts(state)]
+    wrong = unplain({name: part for name, part in state.items() if name != "model"})
+    problems = [wrong] if wrong else [*_wrong_tensors(state["model"]), *_wrong_parts(state)]
     if problems:
         raise CheckpointError(
             f"{path}: {'; '.join(problems)}: not as a checkpoint has it; give one that fairseq-train wrote with this "
@@ -46,10 +49,17 @@ def check_layout(state: Mapping[str, Any], path: str) -> None:
 
 
 def _wrong_tensors(model: Mapping[Any, Any]) -> Iterator[str]:
-    others = [str(name) for name, tensor in model.items() if not (isinstance(name, str) and isinstance(tensor, Tensor))]
+    named = {name: part for name, part in model.items() if isinstance(name, str)}
+    others = [name[:_SHOWN] for name, part in named.items() if not isinstance(part, Tensor)]
+    others += [f"a name that is a {type(name).__name__}" for name in model if name not in named]
     if others:
         yield f"in model no tensors: {shortened(others)}"
-    single = [name for name, tensor in model.items() if isinstance(tensor, Tensor) and _is_single(str(name), tensor)]
+    tensors = {name: part for name, part in named.items() if isinstance(part, Tensor)}
+    strange = [name[:_SHOWN] for name, tensor in tensors.items() if not is_plain(tensor)]
+    if strange:
+        yield f"in model tensors that are not laid out one value after another: {shortened(strange)}"
+        return
+    single = [name[:_SHOWN] for name, tensor in tensors.items() if _is_single(name, tensor)]
     if single:
         yield f"in model single numbers: {shortened(single)}"
     for name in _TEXTS:
@@ -60,7 +70,7 @@ def _wrong_tensors(model: Mapping[Any, Any]) -> Iterator[str]:
 
 def _is_single(name: str, tensor: Tensor) -> bool:
     """Whether it is a single number, other than the scale of the positions and BatchNorm's count of batches."""
-    return tensor.dim() == 0 and tensor.is_floating_point() and not _SCALE.fullmatch(name)
+    return tensor.dim() == 0 and not _SCALE.fullmatch(name)
 
 
 def _no_letters(codes: Tensor) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data.errors import DataError, listed, located
+from ..data.npy import npy_file, read_header, read_numbers
 from .results_table import ResultsTable
 
 RESULTS = "results.tsv"
@@ -107,11 +108,15 @@ def trial_embeddings(trials: Iterable[Trial], path: Path, folder: Path) -> dict[
 def _read_embedding(file: Path) -> np.ndarray:
     mend = "make it again"
     try:
-        vector = np.load(file, allow_pickle=False)
+        with npy_file(file) as opened:
+            header = read_header(opened)
+            if len(header.shape) != 1:
+                raise DataError(f"{file}: {header.dtype} of shape {header.shape}, not one vector of numbers; {mend}")
+            vector = read_numbers(opened, header)
+    except DataError:
+        raise
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: no readable embedding ({error}); {mend}") from error
-    if vector.ndim != 1 or not np.issubdtype(vector.dtype, np.number):
-        raise DataError(f"{file}: {vector.dtype} of shape {vector.shape}, not one vector of numbers; {mend}")
     vector = vector.astype(np.float64)
     length = float(np.linalg.norm(vector))
     if not np.isfinite(length) or length == 0.0:

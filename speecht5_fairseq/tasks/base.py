@@ -58,6 +58,10 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig):
     audio_root: Optional[str] = field(
         default=None, metadata={"help": "folder of the audio, if it was moved (default: the manifest's first line)"}
     )
+    allow_outside_root: bool = field(
+        default=False,
+        metadata={"help": "let manifests' paths lead out of the audio root ('..', absolute): for manifests you trust"},
+    )
     refuse_other_rates: bool = field(
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
     )
@@ -234,7 +238,8 @@ class SpeechT5Task(GuardedTask, KeptTask):
         """Called before a run goes on from a checkpoint of its own: what it needs besides what fairseq restores."""
 
     def open_manifest(self, split: str) -> Manifest:
-        return Manifest.open(Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns], root=self.cfg.audio_root)
+        file, columns = Path(self.cfg.data) / f"{split}.tsv", JOB_COLUMNS[self.columns]
+        return Manifest.open(file, columns, root=self.cfg.audio_root, outside=self.cfg.allow_outside_root)
 
     def verify(
         self,

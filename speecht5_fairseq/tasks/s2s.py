@@ -42,5 +42,5 @@ class S2STask(SpeechTargetTask):
 
     def describe(self, row: int) -> dict[str, object]:
         said = raw_line(self.texts, row) if self.texts is not None and row < len(self.texts) else ""
-        source = plain(self.datasets[self.cfg.gen_subset].manifest.path(row))
+        source = plain(self.datasets[self.cfg.gen_subset].manifest.file_of(row))
         return super().describe(row) | {"source": source, "text": said}

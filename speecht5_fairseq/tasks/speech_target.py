@@ -174,7 +174,7 @@ class SpeechTargetTask(SpeechT5Task):
     def fingerprint(self, manifest: Manifest, text: TextLabels | None, row: int) -> str:
         """What decides the results of one row: its text, and its source and voice by size and time."""
         columns = [*self.source_columns, "speaker"]
-        files = [str(manifest.path(row, column)) for column in columns]
+        files = [manifest.file_of(row, column) for column in columns]
         said = raw_line(text.lines, row) if text is not None else ""
         return digest([said, *files, *(str(file_state(file)) for file in files)])
 
@@ -227,7 +227,7 @@ class SpeechTargetTask(SpeechT5Task):
             "name": self.names[row],
             "inputs": self.inputs[row],
             "reference": plain(dataset.reference(row)),
-            "speaker": plain(dataset.manifest.path(row, "speaker")),
+            "speaker": plain(dataset.manifest.file_of(row, "speaker")),
         }
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
@@ -261,9 +261,9 @@ class SpeechTargetTask(SpeechT5Task):
             raise SystemExit(0)  # fairseq would divide by the number of sentences
 
 
-def plain(path: Path | None) -> str:
-    """The path without "..", as a table for other programs has it; empty for None."""
-    return "" if path is None else os.path.normpath(path)
+def plain(path: str | Path | None) -> str:
+    """The path without "..", as a table for other programs has it; empty for none."""
+    return os.path.normpath(path) if path else ""
 
 
 def digest(parts: Iterable[str]) -> str:

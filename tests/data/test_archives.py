@@ -242,3 +242,47 @@ def test_an_archive_is_told_by_its_name_alone():
     assert inside("x/y.tar:z.wav") == ("x/y.tar", "z.wav") and inside("Y.ZIP:a:b.flac") == ("Y.ZIP", "a:b.flac")
     assert [inside(path) for path in ("a.wav", "a.tar", "a.tar:", "a.tarx:b", "12:30.wav")] == [None] * 5
     assert archives.inside("a.tar.gz:b") == ("a.tar.gz", "b")
+
+
+def test_what_is_no_archive_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tar")
+    for path, kind in (("pipe.tar", "a pipe"), ("folder.zip", "a folder")):
+        (tmp_path / "folder.zip").mkdir(exist_ok=True)
+        with pytest.raises(AudioError, match=f"{path}:a.wav: {kind}, not an archive; correct the path"):
+            read_audio(f"{tmp_path}/{path}:a.wav")
+
+
+def test_a_tar_that_leads_backwards_ends(tmp_path):
+    """A negative size leads back to the header that has it; read again and again, it would never end."""
+    info = tarfile.TarInfo("a.wav")
+    info.size = -512
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
+    with pytest.raises(AudioError, match="a.tar: not readable as an uncompressed tar"):
+        read_audio(f"{tmp_path}/a.tar:a.wav")
+
+
+def test_a_zip_without_a_members_own_header_is_named(folder):
+    """The directory at the end is whole; what it points at is not."""
+    data = bytearray((folder / "stored.zip").read_bytes())
+    with zipfile.ZipFile(folder / "stored.zip") as archive:
+        start = archive.getinfo("a/0.wav").header_offset
+    data[start : start + 4] = b"xxxx"
+    (folder / "stored.zip").write_bytes(data)
+    with pytest.raises(AudioError, match=r"stored.zip:a/0.wav: no member at byte [\d,]+; copy the archive again"):
+        read_audio(f"{folder}/stored.zip:a/0.wav")
+
+
+@pytest.mark.parametrize("whole", [99, 101, (1 << 32) - 2])
+def test_a_deflated_member_of_another_size_than_it_says(folder, whole):
+    """What inflates to more is stopped at what it says, and what says very much is not begun."""
+    path = folder / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.wav", bytes(100))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"PK\x01\x02") + 24
+    data[start : start + 4] = whole.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(
+        AudioError, match=r"bomb.zip:a.wav: inflates to (more than the 99|100 bytes, not the 101|4,294,967,294)"
+    ):
+        read_audio(f"{path}:a.wav")

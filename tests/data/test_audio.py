@@ -1,5 +1,6 @@
 """Audio files and the log-mel, against librosa."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ import soundfile
 import torch
 import torchaudio
 
+from speecht5_fairseq.data import npy
 from speecht5_fairseq.data.audio import audio_info, log_mel, read_audio, read_speaker, write_audio
 from speecht5_fairseq.data.errors import AudioError
 
@@ -130,16 +132,75 @@ def test_names_with_one_are_written(tmp_path, name):
 def test_speaker_vectors_are_read_one_at_a_time(tmp_path, monkeypatch):
     """Threads that verify a manifest: numpy parses headers with a parser that two threads of Python 3.11 upset."""
     np.save(tmp_path / "speaker.npy", np.ones(512, np.float32))
-    load, reading, most = np.load, [], []
+    read, reading, most = npy.npy_format.read_magic, [], []
 
-    def slow_load(*args, **kwargs):
+    def slow_read(file):
         reading.append(1)
         most.append(len(reading))
         time.sleep(0.002)
         reading.pop()
-        return load(*args, **kwargs)
+        return read(file)
 
-    monkeypatch.setattr(np, "load", slow_load)
+    monkeypatch.setattr(npy.npy_format, "read_magic", slow_read)
     with ThreadPoolExecutor(8) as pool:
         vectors = list(pool.map(read_speaker, [tmp_path / "speaker.npy"] * 32))
     assert len(vectors) == 32 and max(most) == 1
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    for path, kind in ((tmp_path / "pipe.wav", "a pipe"), (tmp_path, "a folder"), ("/dev/zero", "a device")):
+        with pytest.raises(AudioError, match=f"^{path}: {kind}, not an audio file; correct the path"):
+            audio_info(path)
+        with pytest.raises(AudioError, match=f"^{path}: no readable speaker vector .it is {kind}, not a file.; make"):
+            read_speaker(path)
+
+
+def with_rate(path, rate, samples=400):
+    soundfile.write(path, np.full(samples, 0.1), 16000)
+    data = bytearray(path.read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("rate", [1, 999, (1 << 31) - 1])
+def test_a_rate_that_no_recording_has_is_refused(tmp_path, rate):
+    with pytest.raises(AudioError, match=f"a.wav: the header claims {rate} Hz, 400 frames, 1 channels; copy or conv"):
+        audio_info(with_rate(tmp_path / "a.wav", rate))
+
+
+@pytest.mark.parametrize("rate", [16001, 44101, 47999])
+def test_a_rate_whose_filter_would_take_gigabytes_is_refused(tmp_path, rate):
+    with pytest.raises(AudioError, match=f"the sample rate of {rate} Hz and 16000 have no common divisor"):
+        read_audio(with_rate(tmp_path / "a.wav", rate))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 12345, 22050, 24000, 32000, 37800, 44100, 48000, 88200, 96000, 192000])
+def test_rates_of_recordings_are_read(tmp_path, rate):
+    assert len(read_audio(with_rate(tmp_path / "a.wav", rate))) == -(-400 * 16000 // rate)
+
+
+def test_samples_that_the_file_does_not_hold(tmp_path):
+    """A FLAC's header may claim 2 ** 36 - 1: they are not allocated, or not touched."""
+    soundfile.write(tmp_path / "a.flac", np.zeros(2000), 16000)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[21] |= 15
+    data[22:26] = b"\xff" * 4
+    (tmp_path / "a.flac").write_bytes(data)
+    assert audio_info(tmp_path / "a.flac").samples == (1 << 36) - 1
+    with pytest.raises(AudioError, match="a.flac: (cannot be decoded|ends .* samples early)"):
+        read_audio(tmp_path / "a.flac")
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_file_without_a_sample_is_empty_at_every_rate(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", np.zeros((0, 2)), rate)
+    wave = read_audio(tmp_path / "a.wav")
+    assert wave.shape == (0,) and wave.dtype == np.float32
+
+
+def test_raw_samples_are_refused_by_name(tmp_path):
+    (tmp_path / "a.raw").write_bytes(bytes(100))
+    with pytest.raises(AudioError, match="a.raw: not readable as audio"):
+        audio_info(tmp_path / "a.raw")

@@ -1,5 +1,6 @@
 """Verification: every kind of bad row is found, named and mended in words; good splits are stamped."""
 
+import json
 import os
 
 import numpy as np
@@ -231,3 +232,15 @@ def test_texts_too_long_for_ctc_are_named_and_no_error(tmp_path, caplog):
         assert (report.too_long, report.too_long_rows, report.total_problems) == (1, [expected], 0)
         assert "train.tsv: 1 texts have more symbols" in caplog.text and expected in caplog.text
         caplog.clear()
+
+
+@pytest.mark.parametrize("result", [{}, None, [], {"checked": 3}, 7])
+def test_a_stamp_with_another_result_does_not_count(tmp_path, result):
+    tiny_manifest(tmp_path, 3)
+    verify_s2t(tmp_path)
+    stamp = tmp_path / "train.tsv.verified"
+    stored = json.loads(stamp.read_text())
+    stamp.write_text(json.dumps({**stored, "result": result}))
+    assert not verify_s2t(tmp_path).from_stamp
+    stamp.write_text("[" * 100_000)
+    assert not verify_s2t(tmp_path).from_stamp

@@ -138,7 +138,8 @@ def test_an_edit_within_the_clocks_tick_is_seen(indexed, table, monkeypatch):
 
 def test_a_file_that_changes_while_it_is_read_has_no_index(indexed, table, monkeypatch):
     monkeypatch.setattr(line_index, "TICK", 2_000_000_000)
-    source, plain = line_index._source(open(table, "rb")), MappedLines._measure
+    with open(table, "rb") as file:
+        source, plain = line_index._source(file), MappedLines._measure
 
     def disturbed(self):
         arrays = plain(self)

@@ -63,6 +63,7 @@ def test_two_audio_files_a_row(tmp_path):
         ("", "s2t", 1, "no audio root", "put the folder"),
         ("\na.wav\t5\n", "s2t", 1, "no audio root", "put the folder"),
         ("a.wav\t5\nb.wav\t5\n", "s2t", 1, "row stands where", "put the folder"),
+        ("/r\x00\na.wav\t5\n", "s2t", 1, "a control character in a path ('/r\\x00')", "rename the file"),
         ("/r\n", "s2t", 2, "no row", "write one line"),
         ("/r\na.wav\t5\n\nb.wav\t5\n", "s2t", 3, "empty line", "delete the line"),
         ("/r\na.wav\n", "s2t", 2, "1 columns", "single tabs"),

@@ -34,3 +34,11 @@ def test_a_broken_model_is_named_with_its_mend(tmp_path, content):
 def test_a_missing_model_is_named_with_its_mend(tmp_path):
     with pytest.raises(ManifestError, match="no.model: no sentencepiece model; make it with"):
         read_piece_model(tmp_path / "no.model")
+
+
+def test_a_piece_that_is_no_text_is_refused_at_once(tmp_path):
+    """sentencepiece loads it, and raises UnicodeDecodeError when the piece is asked for."""
+    file = tiny_piece_model(tmp_path / "spm.model")
+    file.write_bytes(file.read_bytes().replace("\u2581".encode(), b"\xff\xff\xff"))
+    with pytest.raises(ManifestError, match="spm.model: not readable as a sentencepiece model .*utf-8.*; copy it"):
+        load_sentencepiece(file)

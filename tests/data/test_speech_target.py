@@ -89,7 +89,7 @@ def test_a_reference_may_lie_in_an_archive(tmp_path, monkeypatch):
     archive = tmp_path / "references.tar"
     with tarfile.open(archive, "w") as tar:
         tar.add(data.manifest.path(0), "0.wav")
-    monkeypatch.setattr(data.manifest, "path", lambda row, column: tmp_path / f"references.tar:{row}.wav")
+    monkeypatch.setattr(data.manifest, "file_of", lambda row, column: f"{tmp_path}/references.tar:{row}.wav")
     assert [data.reference(row) for row in range(2)] == [tmp_path / "references.tar:0.wav", None]
 
 
@@ -125,3 +125,17 @@ def test_a_target_of_another_length_than_its_row_says_is_named(tmp_path):
 def test_the_longest_row_is_by_source_or_target(tmp_path):
     """Targets of 5000, 7000 and 9000 samples: the first and the third row have 9000 on one side."""
     assert s2s(tmp_path, max_samples=8000).ordered_indices().tolist() == [1]
+
+
+def test_a_row_outside_the_root_fails_and_the_others_are_read(tmp_path):
+    s2s(tmp_path)
+    lines = (tmp_path / "train.tsv").read_text().splitlines()
+    fields = lines[2].split("\t")
+    lines[2] = "\t".join(["../outside.wav", *fields[1:2], "../outside.wav", *fields[3:]])
+    (tmp_path / "train.tsv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "outside.wav").write_bytes((tmp_path / "audio_train" / fields[0]).read_bytes())
+    manifest = Manifest.open(tmp_path / "train.tsv", JOB_COLUMNS["s2s"])
+    data = S2SDataset(manifest, seed=1, training=False, tolerant=True)
+    (failed,) = batch_of(data)["failed"]
+    assert failed.id == 1 and "train.tsv:3: the path leads out of the audio root" in failed.reason
+    assert data.reference(1) is None and data.reference(0).is_file()

@@ -144,7 +144,7 @@ def test_recordings_without_labels_and_text_alone(pretrain, capsys):
     assert "sentences" in capsys.readouterr().out
     (pretrain / "text/valid.bin").unlink()
     assert check_data("text", pretrain / "text").errors
-    with pytest.raises(ValueError, match="--splits, --audio-root, --refuse-other-rates and --level have no effect"):
+    with pytest.raises(ValueError, match="--refuse-other-rates, --allow-outside-root and --level have no effect"):
         check_data("text", pretrain / "text", splits=["train"])
     with pytest.raises(ValueError, match="--spm-model and --label-dir have no effect with --job audio"):
         check_data("audio", pretrain, label_dir=pretrain)

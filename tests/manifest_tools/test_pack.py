@@ -14,7 +14,7 @@ from manifest_tools.pack import main, pack_manifest, plan_shards
 from speecht5_fairseq.data.audio import read_audio, read_speaker
 from speecht5_fairseq.data.checks import verify
 from speecht5_fairseq.data.labels import UnitLabels
-from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, ManifestError, write_manifest
 
 MB_OF_A_ROW = 300_000  # samples of a row here: 0.6 MB
 
@@ -152,7 +152,10 @@ def test_members_of_one_name_get_a_number_and_archives_are_packed_anew(tmp_path)
     samples = [len(read_audio(tmp_path / name)) for name in ("a/0.wav", "a/0.flac", "b/0.wav")]
     paths = ["../a/0.wav", "../a/0.flac", "../b/0.wav"]
     write_manifest(tmp_path / "list/train.tsv", ".", zip(paths, samples, strict=True))
-    pack_manifest(tmp_path / "list/train.tsv", tmp_path / "one", flac=True, job="s2t", n_jobs=1)
+    with pytest.raises(ManifestError, match=r"train.tsv:2: the path leads out .*'\.\./a/0.wav'.*--allow-outside-root"):
+        pack_manifest(tmp_path / "list/train.tsv", tmp_path / "one", flac=True, job="s2t", n_jobs=1)
+    options = {"flac": True, "job": "s2t", "allow_outside_root": True, "n_jobs": 1}
+    pack_manifest(tmp_path / "list/train.tsv", tmp_path / "one", **options)
     one = open_rows(tmp_path / "one/train.tsv", "s2t")
     names = ["a/0.flac", "a/0-2.flac", "b/0.flac"]
     assert [one.row(row)["path"] for row in range(3)] == [f"train-00000.tar:{name}" for name in names]

@@ -225,3 +225,14 @@ def test_command_line(data):
     assert done.returncode == 0 and "clusters used" in done.stdout, done.stderr
     done = subprocess.run([*command, "--splits", "absent"], capture_output=True, text=True)
     assert done.returncode == 1 and "absent.tsv" in done.stderr and "Traceback" not in done.stderr
+
+
+DAMAGED = ("", "{", "[]", '{"settings": {}}', "[" * 100_000, '{"settings": 1, "model": 2, "splits": 3}')
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_record_is_named(data, content):
+    prepare_units(data, ["train"], fitting=Fitting(clusters=3))
+    (data / "units.json").write_text(content)
+    with pytest.raises(ValueError, match="units.json: no record of units .*; delete it, and the units are made again"):
+        prepare_units(data, ["train"], fitting=Fitting(clusters=3))

@@ -275,3 +275,12 @@ def test_decoding_step_by_step_uses_what_was_added(tmp_path, options):
         state = model.start_decoding(encoded)
         steps = [model.next_token_log_probs(tokens[:, place], state) for place in range(5)]
     torch.testing.assert_close(torch.stack(steps, dim=1), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_a_base_of_nan_is_refused(tmp_path):
+    path = tiny_base(tmp_path / "base.pt")
+    state = torch.load(path)
+    state["model"]["encoder.layers.0.feed_forward.fc1.weight"][0, 0] = float("inf")
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="base.pt holds NaN or infinity in encoder.layers.0.feed_forward.fc1.wei"):
+        model_over(path)

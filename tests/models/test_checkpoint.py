@@ -1,6 +1,7 @@
 """What is read of a checkpoint before it is loaded."""
 
 import argparse
+import os
 
 import pytest
 import torch
@@ -53,6 +54,9 @@ def test_what_an_intruder_would_do_without_care(tmp_path):
 def test_a_path_without_a_file_says_so(tmp_path):
     with pytest.raises(CheckpointError, match=f"^{tmp_path}/gone.pt: no such checkpoint; correct the path"):
         read_checkpoint(tmp_path / "gone.pt")
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(CheckpointError, match="pipe.pt: cannot be read .a pipe, not a file.; give a file that can"):
+        read_checkpoint(tmp_path / "pipe.pt")
     with pytest.raises(CheckpointError, match=f"^{tmp_path}: a folder, not a checkpoint; name a file in it"):
         read_checkpoint(tmp_path)
 

@@ -18,6 +18,11 @@ WRONG = {
     "a tensor of one number": (
         "model", "text_decoder_prenet.embedding.weight", torch.tensor(1.0), "in model single numbers: text_decoder",
     ),
+    "a whole number": ("model", "ctc_head.projection.bias", torch.tensor(1), "in model single numbers: ctc_head"),
+    "a name that is no text": ("model", 7, torch.ones(2), "in model no tensors: a name that is a int"),
+    "a tensor of terabytes": (
+        "model", "decoder.x", torch.zeros(1).expand(1 << 40), "in model tensors that are not laid out .*: decoder.x",
+    ),
     "symbols that are no letters": ("model", "vocabulary.symbols", torch.ones(3), "symbols holds no letters"),
     "symbols past all letters": (
         "model", "vocabulary.symbols", torch.tensor([1 << 30], dtype=torch.int32), "symbols holds no letters",

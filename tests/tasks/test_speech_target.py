@@ -92,6 +92,17 @@ def test_bad_rows_are_written_down_and_the_status_says_so(tmp_path, capsys):
     assert visited == [2] and "1 utterances failed" in status  # failures are tried again
 
 
+def test_a_row_outside_the_root_is_written_down_too(tmp_path):
+    manifest = tiny_manifest(tmp_path, 3, job="s2s", split="test", samples=SAMPLES)
+    manifest.write_text(manifest.read_text().replace("\n1.wav", "\n../1.wav"))
+    (tmp_path / "1.wav").write_bytes((tmp_path / "audio_test/1.wav").read_bytes())
+    task, model, generator = generating("s2s", tmp_path, max_length_ratio=2.0)
+    visited, status = run(task, model, generator)
+    assert visited == [0, 2] and "1 utterances failed" in status
+    (reason,) = task.results.failed.values()
+    assert reason.startswith(f"{manifest}:3: the path leads out of the audio root")
+
+
 def test_a_source_too_short_for_the_encoder_is_written_down_too(tmp_path):
     tiny_manifest(tmp_path, 3, job="s2s", split="test", samples=[9000, 300, 7000])
     task, model, generator = generating("s2s", tmp_path, max_length_ratio=2.0)
