@@ -1,15 +1,12 @@
-"""What the tasks of all jobs share: options, manifests and their verification, training steps."""
+"""What the tasks of all jobs share: manifests and their verification, the start, training steps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from fairseq.data import Dictionary
-from fairseq.dataclass import ChoiceEnum
-from omegaconf import II, MISSING
 
 from ..constants import CTC_BLANK_SYMBOL
 from ..data.base import SpeechLimits
@@ -25,12 +22,13 @@ from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
 from ..models.signal_values import check_signal
-from .bad_updates import BadUpdatesConfig, GuardedTask
+from .bad_updates import GuardedTask
 from .joint import merge_logs, split_parts
 from .kept import KeptTask
 from .optimizers import check_optimizer, spare_frozen
 from .processes import first_process_first, process_count
-from .speed import SpeedConfig, speed_up, warn_of_speed
+from .speech_options import SpeechTaskConfig
+from .speed import speed_up, warn_of_speed
 from .start import (
     check_asked,
     check_backend,
@@ -43,71 +41,6 @@ from .start import (
 from .vocabularies import check_start, decoding_contents
 
 START_OPTIONS = ("finetune_nets", "new_vocabulary", "new_nets")
-VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
-
-
-@dataclass
-class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig):
-    """Options of every job that reads speech manifests."""
-
-    data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
-    label_dir: Optional[str] = field(
-        default=None,
-        metadata={"help": "folder of the labels and dictionaries (default: data; dict.txt may stay there)"},
-    )
-    audio_root: Optional[str] = field(
-        default=None, metadata={"help": "folder of the audio, if it was moved (default: the manifest's first line)"}
-    )
-    allow_outside_root: bool = field(
-        default=False,
-        metadata={"help": "let manifests' paths lead out of the audio root ('..', absolute): for manifests you trust"},
-    )
-    refuse_other_rates: bool = field(
-        default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
-    )
-    min_speech_samples: Optional[int] = field(
-        default=None, metadata={"help": "leave rows under this many samples (16,000 a second) out of training"}
-    )
-    max_speech_samples: Optional[int] = field(
-        default=None, metadata={"help": "leave rows over this many samples out of training"}
-    )
-    allow_left_out: bool = field(
-        default=False,
-        metadata={
-            "help": "leave rows too short for one encoder frame out of validation and test splits (default: an error)"
-        },
-    )
-    verify_data: VERIFY_LEVELS = field(
-        default="full",
-        metadata={"help": "before the first update: full (read every row's audio and labels), quick (256 rows), off"},
-    )
-    finetune_nets: str = field(
-        default="",
-        metadata={
-            "help": "what to take of --finetune-from-model: 'encoder,decoder.layers.0-3' (default: all that fits)"
-        },
-    )
-    new_vocabulary: bool = field(
-        default=False,
-        metadata={
-            "help": "take a --finetune-from-model of another dict.txt: the rows of the symbols that both have are kept"
-        },
-    )
-    new_nets: str = field(
-        default="",
-        metadata={
-            "help": "nets to start from initial values (ctc_head and speaker_head do where the checkpoint has none)"
-        },
-    )
-    seed: int = II("common.seed")
-    train_subset: str = II("dataset.train_subset")
-    save_dir: str = II("checkpoint.save_dir")
-    path: Optional[str] = II("common_eval.path")
-    restore_file: str = II("checkpoint.restore_file")
-    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    ddp_backend: str = II("distributed_training.ddp_backend")
-    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
-    zero_sharding: str = II("distributed_training.zero_sharding")
 
 
 class SpeechT5Task(GuardedTask, KeptTask):
@@ -315,9 +248,3 @@ class SpeechT5Task(GuardedTask, KeptTask):
     ) -> np.ndarray:
         """The data sets know their limits and report what they leave out."""
         return indices
-
-
-def warn_of_training_limits(cfg: SpeechTaskConfig) -> None:
-    """Said by what decodes or generates."""
-    why = "only training leaves rows out for their length"
-    warn_without_effect(cfg, SpeechTaskConfig, ("min_speech_samples", "max_speech_samples"), why)

@@ -19,9 +19,10 @@ from ..data.unit_record import RECORD, UnitRecord, check_record, read_record
 from ..models.contents import Contents, saved_codes
 from ..models.loading import DictionaryFiles, Start
 from ..models.options import warn_without_effect
-from .base import SpeechT5Task, SpeechTaskConfig
+from .base import SpeechT5Task
 from .code_revival import CodeRevival
 from .codebook import CodebookConfig, CodebookWatch
+from .speech_options import SpeechTaskConfig
 from .vocabularies import check_unit_source, find_text, find_units
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from ..generation.results_folder import unique_names
 from ..generation.speech_generator import ResultLines
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
-from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
+from .base import SpeechT5Task
+from .speech_options import SpeechTaskConfig, warn_of_training_limits
 from .vocabularies import find_classes
 from .watched_epoch import WatchedEpoch
 

@@ -16,8 +16,9 @@ from ..generation.ctc_greedy import CTCGreedySearch
 from ..models.calls import check_language_model
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
-from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
+from .base import SpeechT5Task
 from .precision import PRECISIONS, precision_field, set_precision
+from .speech_options import SpeechTaskConfig, warn_of_training_limits
 from .vocabularies import find_pieces, find_text
 
 DECODING = ChoiceEnum(["beam", "ctc-greedy"])

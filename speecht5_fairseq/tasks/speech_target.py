@@ -26,8 +26,9 @@ from ..generation.speech import SpeechLimits
 from ..generation.speech_generator import ResultLines, SpeechGenerator
 from ..generation.vocoder import load_vocoder
 from ..models.options import warn_without_effect
-from .base import SpeechT5Task, SpeechTaskConfig, warn_of_training_limits
+from .base import SpeechT5Task
 from .precision import PRECISIONS, precision_field, set_precision
+from .speech_options import SpeechTaskConfig, warn_of_training_limits
 from .watched_epoch import WatchedEpoch
 
 logger = logging.getLogger(__name__)

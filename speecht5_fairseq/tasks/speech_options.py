@@ -1,0 +1,83 @@
+"""Options of every task that reads speech manifests."""
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from fairseq.dataclass import ChoiceEnum
+from omegaconf import II, MISSING
+
+from ..models.options import warn_without_effect
+from .bad_updates import BadUpdatesConfig
+from .speed import SpeedConfig
+
+VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
+
+
+@dataclass
+class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig):
+    """Options of every job that reads speech manifests."""
+
+    data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})
+    label_dir: Optional[str] = field(
+        default=None,
+        metadata={"help": "folder of the labels and dictionaries (default: data; dict.txt may stay there)"},
+    )
+    audio_root: Optional[str] = field(
+        default=None, metadata={"help": "folder of the audio, if it was moved (default: the manifest's first line)"}
+    )
+    allow_outside_root: bool = field(
+        default=False,
+        metadata={"help": "let manifests' paths lead out of the audio root ('..', absolute): for manifests you trust"},
+    )
+    refuse_other_rates: bool = field(
+        default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
+    )
+    min_speech_samples: Optional[int] = field(
+        default=None, metadata={"help": "leave rows under this many samples (16,000 a second) out of training"}
+    )
+    max_speech_samples: Optional[int] = field(
+        default=None, metadata={"help": "leave rows over this many samples out of training"}
+    )
+    allow_left_out: bool = field(
+        default=False,
+        metadata={
+            "help": "leave rows too short for one encoder frame out of validation and test splits (default: an error)"
+        },
+    )
+    verify_data: VERIFY_LEVELS = field(
+        default="full",
+        metadata={"help": "before the first update: full (read every row's audio and labels), quick (256 rows), off"},
+    )
+    finetune_nets: str = field(
+        default="",
+        metadata={
+            "help": "what to take of --finetune-from-model: 'encoder,decoder.layers.0-3' (default: all that fits)"
+        },
+    )
+    new_vocabulary: bool = field(
+        default=False,
+        metadata={
+            "help": "take a --finetune-from-model of another dict.txt: the rows of the symbols that both have are kept"
+        },
+    )
+    new_nets: str = field(
+        default="",
+        metadata={
+            "help": "nets to start from initial values (ctc_head and speaker_head do where the checkpoint has none)"
+        },
+    )
+    seed: int = II("common.seed")
+    train_subset: str = II("dataset.train_subset")
+    save_dir: str = II("checkpoint.save_dir")
+    path: Optional[str] = II("common_eval.path")
+    restore_file: str = II("checkpoint.restore_file")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
+    zero_sharding: str = II("distributed_training.zero_sharding")
+
+
+def warn_of_training_limits(cfg: SpeechTaskConfig) -> None:
+    """Said by what decodes or generates."""
+    why = "only training leaves rows out for their length"
+    warn_without_effect(cfg, SpeechTaskConfig, ("min_speech_samples", "max_speech_samples"), why)
