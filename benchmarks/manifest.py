@@ -6,8 +6,8 @@
 The peer is fairseq's own reading of the same two files for HuBERT (load_audio, load_label_offset), in the same data set
 otherwise. Opening ends with the batches of an epoch. Each case has a process of its own: seconds after the imports, and
 memory above them. "First" makes the index, which the others find. The workers go over all rows, path and units but no
-audio; of them stand in the table, in place of peaks, Pss (what is shared counts by its share) and Uss (its alone) of
-the worker that has most. The files come from the system's cache, as they were just written.
+audio; in place of peaks the table has Pss (what is shared counts by its share) and Uss (what is its alone) of the
+worker that has most. The files come from the system's cache, as they were just written.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class MappedLines:
     def _opened(self) -> BinaryIO:
         """The file, which is mapped too."""
         try:
-            file = open(self.path, "rb", buffering=0)  # noqa: SIM115  (whoever calls closes it)
+            file = open(self.path, "rb", buffering=0)  # noqa: SIM115  (the caller's context manager)
             empty = os.fstat(file.fileno()).st_size == 0
             self._map = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:

@@ -52,7 +52,9 @@ def test_memory_is_that_of_a_process():
 
 def test_ratios_are_of_seconds_and_megabytes():
     numbers = dict(zip(CASES, ((4.0, 0.25), (1.0, 0.125), (8.0, 0.5), (9.0, 0.01), (9.0, 0.2)), strict=True))
-    found = {name: Measurement(name, *[seconds] * 3, 1.0, extra) for name, (seconds, extra) in numbers.items()}
+    found = {
+        name: Measurement(name, seconds, seconds, seconds, 1.0, extra) for name, (seconds, extra) in numbers.items()
+    }
     made = report(found, 2_000_000, 2)
     assert [ratio.times for ratio in made.ratios] == pytest.approx([8, 2, 4, 2, 20])
     assert made.ratios[2].ours == 128 and made.ratios[2].unit == "MB"

@@ -120,8 +120,9 @@ def test_an_index_of_other_content_is_made_anew(indexed, table, change):
     del indexed[:]
     now = [row.split("\t") for row in table.read_text().splitlines()[1:]]
     for _ in range(2):
-        assert [str(opened(table).row(i)["path"]) for i in range(len(now))] == [row[0] for row in now]
-        assert opened(table).samples.tolist() == [int(row[1]) for row in now]
+        manifest = opened(table)
+        assert [str(manifest.row(i)["path"]) for i in range(len(manifest))] == [row[0] for row in now]
+        assert manifest.samples.tolist() == [int(row[1]) for row in now]
     assert indexed == ["train.tsv"]
 
 
@@ -138,8 +139,7 @@ def test_an_edit_within_the_clocks_tick_is_seen(indexed, table, monkeypatch):
 
 def test_a_file_that_changes_while_it_is_read_has_no_index(indexed, table, monkeypatch):
     monkeypatch.setattr(line_index, "TICK", 2_000_000_000)
-    with open(table, "rb") as file:
-        source, plain = line_index._source(file), MappedLines._measure
+    source, plain = source_of(table), MappedLines._measure
 
     def disturbed(self):
         arrays = plain(self)
@@ -280,12 +280,12 @@ def _open_at_once(path, barrier, queue):
 
 
 def test_processes_that_start_together_all_read_the_same(table):
-    context, count = multiprocessing.get_context("spawn"), 4
+    context, count = multiprocessing.get_context("fork"), 4
     barrier, queue = context.Barrier(count), context.Queue()
     processes = [context.Process(target=_open_at_once, args=(table, barrier, queue)) for _ in range(count)]
     for process in processes:
         process.start()
-    found = {queue.get(timeout=60) for _ in processes}
+    found = {queue.get(timeout=300) for _ in processes}
     for process in processes:
         process.join()
     assert found == {(int(opened(table).samples.sum()), f"{ROWS - 1:06d}/a.wav")}

@@ -106,7 +106,7 @@ def test_segments_may_stay_in_their_talks(corpus, tmp_path):
     path = corpus / "en-de/data/train/wav/ted_2.wav"
     path.write_bytes(path.read_bytes()[:-8000])
     for name in sizes:  # what is cut off is told of, whether or not the rest is decoded
-        again = prepare_mustc(corpus, "en-de", tmp_path / name, audio_format=name, **OPTIONS)[0]
+        again = prepare_mustc(corpus, "en-de", tmp_path / "again" / name, audio_format=name, **OPTIONS)[0]
         assert again.rows == 3 and again.left_out["too short"] == 2
 
 
