@@ -167,7 +167,7 @@ def checked_preset(options: Mapping[str, Any], path: str | Path) -> type[SpeechT
             f"{path}: its options are those of the model {name!r}, not of SpeechT5 (cfg.model); give a checkpoint that "
             "fairseq-train wrote with this user dir"
         )
-    unknown = sorted(set(options) - {field.name for field in fields(kind)} - {"arch"})
+    unknown = sorted(str(name)[:80] for name in set(options) - {field.name for field in fields(kind)} - {"arch"})
     if unknown:
         raise CheckpointError(f"{path}: options that this version does not know: {', '.join(unknown)}; take a newer")
     return kind
@@ -207,5 +207,5 @@ def _training(state: Mapping[str, Any]) -> Training:
         epoch=(extra.get("train_iterator") or {}).get("epoch"),
         metric=None if best is None else str(run.get("best_checkpoint_metric", "loss")),
         best=None if best is None else float(best),
-        optimizer=bool(state.get("last_optimizer_state")),
+        optimizer=isinstance(state.get("last_optimizer_state"), dict) and bool(state["last_optimizer_state"]),
     )

@@ -31,7 +31,7 @@ def check_signal(task_state: Mapping[str, Any] | None, name: str) -> None:
     told = (task_state or {}).get(KEY) or {}
     differing = [key for key, value in told.items() if value != SIGNAL.get(key)]
     if differing:
-        others = [f"{key} {told[key]}, here {SIGNAL.get(key, 'unknown')}" for key in differing]
+        others = [f"{str(key)[:80]} {str(told[key])[:80]}, here {SIGNAL.get(key, 'unknown')}" for key in differing]
         raise CheckpointError(
             f"{name}: trained with another signal ({'; '.join(others)}); give a checkpoint trained with the values of "
             "constants.py, or use the version of this code that wrote it"

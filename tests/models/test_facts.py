@@ -107,3 +107,23 @@ def test_options_of_before_are_read(tmp_path):
     torch.save(state, tmp_path / "checkpoint.pt")
     changed = read_facts(tmp_path / "checkpoint.pt").changed
     assert changed["embed_dim"] == tiny_config().embed_dim and "lora_rank" not in changed
+
+
+def test_a_number_among_the_names_and_a_tensor_for_the_optimizer(tmp_path):
+    path = tiny_checkpoint(tmp_path / "c.pt", "s2t")
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, "last_optimizer_state": torch.zeros(0, 5)}, path)
+    assert not read_facts(path).training.optimizer
+    state["cfg"]["model"][7] = 1
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="options that this version does not know: 7; take a newer"):
+        read_facts(path)
+
+
+def test_a_signal_without_an_end_is_shown_in_part(tmp_path):
+    path = tiny_checkpoint(tmp_path / "c.pt", "s2t")
+    state = torch.load(path, weights_only=True)
+    state["task_state"]["signal"]["MEL_HOP"] = "x" * 100_000
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="MEL_HOP x{80}, here 256"):
+        read_facts(path)
