@@ -242,7 +242,7 @@ def mel_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
     with opened(path) as source:
         if isinstance(source, str):
-            _check_file(source)
+            _check_file(source, path)
         try:
             file = soundfile.SoundFile(source)
         except (soundfile.LibsndfileError, OSError, TypeError, ValueError, MemoryError) as error:  # TypeError: of .raw
@@ -268,11 +268,12 @@ def _segment(path: str | Path, file: soundfile.SoundFile) -> Segment:
     return segment
 
 
-def _check_file(path: str) -> None:
-    kind = irregular(path)
+def _check_file(file: str, path: str | Path) -> None:
+    """Refuse what is no file on disk, under the path that named it."""
+    kind = irregular(file)
     if kind is not None:
         raise AudioError(f"{path}: {kind}, not an audio file; correct the path or the audio root")
-    if not os.path.isfile(path):  # libsndfile calls this a "System error"
+    if not os.path.isfile(file):  # libsndfile calls this a "System error"
         raise AudioError(f"{path}: no such audio file; correct the path or the audio root")
 
 

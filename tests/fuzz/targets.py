@@ -297,15 +297,17 @@ def _read_checkpoint(data: bytes, folder: Path) -> None:
 
 
 def _make_record(rng: random.Random, folder: Path) -> bytes:
-    record = {"settings": {"clusters": 5}, "model": "ab", "splits": {"train": {"rows": "x", "cluster_sizes": [1, 2]}}}
+    settings = {"features": "mfcc", "rate": 50, "clusters": 5}
+    record = {"settings": settings, "model": "ab", "splits": {"train": {"rows": "x", "cluster_sizes": [1, 2]}}}
     words = (b"[" * 5000, b"{", b"}", b'"splits":', b"null", b"1e999", b"NaN")
     return mutated(rng, [json.dumps(record).encode()], words)
 
 
 def _read_record(data: bytes, folder: Path) -> None:
-    _written(folder, "units.json", data)
-    refused = None
-    for read in (partial(read_json, folder / "units.json"), partial(read_record, folder)):
+    beside = folder / "units"  # away from the labels of other targets
+    beside.mkdir(exist_ok=True)
+    file, refused = _written(beside, "units.json", data), None
+    for read in (partial(read_json, file), partial(read_record, beside)):
         try:
             read()
         except ValueError as error:

@@ -31,5 +31,5 @@ def command(job: str, data: Path, save_dir: Path, *options: object, updates: int
         arguments += ["--arch", "speecht5_small", *SIZES, *training(*common)]
     else:
         build = {"pretrain": pretraining, "s2t": recognition}[job]
-        arguments = build(Data(data, data / "text", data, data), *common)
+        arguments = build(Data(data, data / "text", data, data, data), *common)
     return [*arguments, "--num-workers", 2, "--max-update", updates, "--total-num-update", 2 * updates]
