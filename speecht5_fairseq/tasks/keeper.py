@@ -199,12 +199,23 @@ def only_last(cfg: Any) -> SimpleNamespace:
 
 def named(error: Exception) -> Exception:
     """What a batch failed with, so that its reader knows what to mend."""
-    if isinstance(error, DataError) or "DataLoader worker" not in str(error):
+    if not _tells_of_lost_worker(error):
         return error
     return LoaderError(
-        f"{error}. A process of the data loader was killed, by the system if memory ran out: fewer --num-workers or "
-        "less in a batch (--max-tokens) need less"
+        f"{str(error) or type(error).__name__}. A process of the data loader was killed, by the system if memory ran "
+        "out: fewer --num-workers or less in a batch (--max-tokens) need less"
     )
+
+
+def _tells_of_lost_worker(error: Exception) -> bool:
+    """Whether a process of the data loader is gone, by torch's words, or by those of the batch that it was handing on.
+
+    What a worker itself failed with comes in other words of torch's, "Caught ... in DataLoader worker process".
+    """
+    text = str(error)
+    if isinstance(error, EOFError | ConnectionError | FileNotFoundError):
+        return not isinstance(error, DataError) and "Caught " not in text
+    return "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text)
 
 
 def forget_lost_children() -> None:

@@ -190,8 +190,11 @@ def test_a_killed_worker_is_told_with_a_mend(run):
     next(run.train())
     told = run.keeper.failed(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "))
     assert isinstance(told, LoaderError) and "(pid 7)" in str(told) and "fewer --num-workers" in str(told)
+    half = run.keeper.failed(EOFError())  # killed while it handed a batch on
+    assert isinstance(half, LoaderError) and "EOFError. A process of the data loader was killed" in str(half)
     other = RuntimeError("something else")
-    assert run.keeper.failed(other) is other
+    own = FileNotFoundError("Caught FileNotFoundError in DataLoader worker process 0.")
+    assert run.keeper.failed(other) is other and run.keeper.failed(own) is own
     ask(run)
     assert isinstance(run.keeper.failed(other), SystemExit)  # the scheduler ended the workers too
 
