@@ -21,10 +21,12 @@ from speecht5_fairseq.models.released_presets import PRESETS
 from speecht5_fairseq.optim.fused_adam import SpeechT5FusedAdamConfig
 from speecht5_fairseq.scoring.fairseq_scorer import WerCerScorerConfig
 from speecht5_fairseq.scoring.translation import BleuChrfScorerConfig
+from speecht5_fairseq.tasks.base import SpeechT5Task
 from speecht5_fairseq.tasks.pretrain import PretrainTaskConfig
 from speecht5_fairseq.tasks.s2c import S2CTaskConfig
 from speecht5_fairseq.tasks.s2s import S2STaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTaskConfig
+from speecht5_fairseq.tasks.speech_options import SpeechTaskConfig
 from speecht5_fairseq.tasks.t2s import T2STaskConfig
 
 PACKAGE = Path(speecht5_fairseq.__file__).parent
@@ -125,6 +127,8 @@ def read_by(config: type) -> set[str]:
     if room == "tasks":  # another job's task may have an option of the same name
         modules = {base.__module__ for base in config.__mro__ if base.__module__.startswith(PACKAGE.name)}
         paths = {Path(sys.modules[module].__file__) for module in modules}
+        if issubclass(config, SpeechTaskConfig):  # what all speech tasks share is read by their shared base
+            paths.add(Path(sys.modules[SpeechT5Task.__module__].__file__))
     else:
         paths = {other for other in TREES if other.relative_to(PACKAGE).parts[0] == room}
     return set().union(*(options_read(TREES[path]) for path in paths))
