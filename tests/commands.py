@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import NamedTuple
 
 import torch
+import warm
 from helpers import TINY_SIZES
 
 import speecht5_fairseq
@@ -21,6 +23,7 @@ USER_DIR = Path(speecht5_fairseq.__file__).parent
 SIZES = [f"--{name.replace('_', '-')}={value}" for name, value in TINY_SIZES.items()]
 NOISE = ["--dropout=0.1", "--attention-dropout=0.1", "--encoder-layerdrop=0.2", "--decoder-layerdrop=0.2"]
 LEGACY = ["--ddp-backend", "legacy_ddp"]
+CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 SECONDS = 120  # no command takes a tenth of this
 
 
@@ -34,37 +37,53 @@ class Data(NamedTuple):
     t2s: Path  # train, valid
 
 
-def start(program: str, *arguments: object, before: Callable[[], None] | None = None) -> subprocess.Popen:
-    """Start a command of this environment, on the CPU with one thread; `before` is called in its process."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def start(program: str, *arguments: object, **environment: object) -> warm.Run:
+    """Start a command of fairseq, on the CPU with one thread; its imports are done already."""
+    environment = {**os.environ, **CPU, **{name: str(value) for name, value in environment.items()}}
+    return warm.start(program, list(map(str, arguments)), environment)
+
+
+def start_cold(program: str, *arguments: object, before: Callable[[], None] | None = None) -> subprocess.Popen:
+    """Start any command of this environment in a process of its own, in which `before` is called."""
+    environment = {**os.environ, **CPU}
     command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=before, **streams)
 
 
-def finish(process: subprocess.Popen, *, fails: bool = False) -> str:
+def finish(process: warm.Run | subprocess.Popen, *, fails: bool = False) -> str:
     """Wait for a command and return what it printed; it must succeed, or fail where the test says so."""
-    try:
-        output, _ = process.communicate(timeout=SECONDS)
-    finally:
-        if process.poll() is None:  # it hangs, perhaps with processes of its own
-            os.killpg(process.pid, signal.SIGKILL)
-    assert (process.returncode != 0) == fails, output[-6000:]
+    watch = Timer(SECONDS, os.killpg, [process.pid, signal.SIGKILL])  # it hangs, perhaps with processes of its own
+    watch.start()
+    output = process.stdout.read()
+    status = process.wait()
+    watch.cancel()
+    assert (status != 0) == fails, output[-6000:]
     return output
 
 
 def run(program: str, *arguments: object, fails: bool = False) -> str:
-    """`start` and `finish`."""
-    return finish(start(program, *arguments), fails=fails)
+    """`start`, or `start_cold` where it is no command of fairseq, and `finish`."""
+    begin = start if program.startswith("fairseq-") else start_cold
+    return finish(begin(program, *arguments), fails=fails)
 
 
 def two_processes(*arguments: object, fails: bool = False) -> str:
-    """Data parallel training on the CPU under torchrun, as the README has it."""
-    group = "--distributed-init-method env:// --distributed-no-spawn --distributed-backend gloo"
-    group += " --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
-    program = shlex.join([str(Path(sys.executable).with_name("fairseq-train")), *map(str, arguments)])
-    command = ["--nproc-per-node", 2, "--standalone", "--no-python", "sh", "-c", f"exec {program} {group}"]
-    return run("torchrun", *command, fails=fails)
+    """Data parallel training on the CPU, in processes as torchrun starts them; what they printed, one after the other.
+
+    `test_crashes` has torchrun itself.
+    """
+    group = ["--distributed-init-method", "env://", "--distributed-no-spawn", "--distributed-backend", "gloo"]
+    group += ["--distributed-world-size", 2, "--distributed-rank"]
+    place = {"MASTER_ADDR": "localhost", "MASTER_PORT": free_port()}
+    ranks = [start("fairseq-train", *arguments, *group, rank, **place) for rank in range(2)]
+    return "".join(finish(process, fails=fails) for process in ranks)
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("localhost", 0))
+        return bound.getsockname()[1]
 
 
 def training(*options: object) -> list[object]:

@@ -11,7 +11,7 @@ from ctypes import CDLL
 from pathlib import Path
 
 import pytest
-from commands import LEGACY, finish, load, start
+from commands import LEGACY, finish, load, start_cold
 from stress.jobs import command, make_data
 from stress.kills import Moment, differences, train_through
 from stress.live import Live, children, parts
@@ -100,12 +100,12 @@ def test_signals_save_and_stop_and_the_same_command_goes_on(straight, tmp_path):
 
 
 def two(arguments):
-    """Two processes under torchrun; the process of torchrun."""
+    """Two processes under torchrun, as the README has it; the process of torchrun."""
     group = "--distributed-init-method env:// --distributed-no-spawn --distributed-backend gloo"
     group += " --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
     program = " ".join([str(Path(sys.executable).with_name("fairseq-train")), *map(str, arguments)])
     command = ["--nproc-per-node", 2, "--standalone", "--no-python", "sh", "-c", f"exec {program} {group}"]
-    return start("torchrun", *command)
+    return start_cold("torchrun", *command)
 
 
 def test_two_processes_stop_at_the_same_update_where_one_is_asked(straight, tmp_path):

@@ -40,7 +40,7 @@ def stress(job: str, count: int, seed: int, folder: Path) -> int:
     began = time.monotonic()
     data, updates = make_data(job, folder / "data"), count * UPDATES_PER_KILL
     print(f"{job}: {updates} updates, {count} kills, seed {seed}", flush=True)
-    straight = Live(command(job, data, folder / "straight", updates=updates))
+    straight = Live(command(job, data, folder / "straight", updates=updates), cold=True)
     if straight.end():
         print(straight.output[-6000:])
         return 1
@@ -54,7 +54,7 @@ def stress(job: str, count: int, seed: int, folder: Path) -> int:
         print(row, flush=True)
 
     arguments = command(job, data, folder / "killed", updates=updates)
-    train_through(arguments, folder / "killed", draw_moments(count, seed), tell)
+    train_through(arguments, folder / "killed", draw_moments(count, seed), tell, cold=True)
     return judge(kills, count, folder, time.monotonic() - began)
 
 

@@ -77,13 +77,19 @@ def kill_at(run: Live, moment: Moment, folder: Path) -> bool:
 
 
 def train_through(
-    arguments: Sequence[object], folder: Path, moments: Sequence[Moment], told: Callable[[Kill], None] = print
+    arguments: Sequence[object],
+    folder: Path,
+    moments: Sequence[Moment],
+    told: Callable[[Kill], None] = print,
+    *,
+    cold: bool = False,
 ) -> list[Kill]:
     """Start the command, kill it, start it again, until the moments are used up or it is done.
 
     Args:
         folder: its --save-dir.
         told: called with each kill once the start after it has looked at the folder.
+        cold: as of `Live`.
 
     Raises:
         AssertionError: it ended otherwise than by a kill or well.
@@ -92,7 +98,7 @@ def train_through(
     pending: tuple[Moment, int, list[str]] | None = None
     for moment in [*moments, None]:
         left = parts(folder)  # by the kill before
-        run = Live(arguments)
+        run = Live(arguments, cold=cold)
         killed = moment is not None and kill_at(run, moment, folder)
         status = run.end()
         assert killed or not status, f"it ended with status {status}:\n{run.output[-6000:]}"

@@ -19,14 +19,19 @@ PATIENCE = 240.0  # seconds, for whatever is waited for
 
 
 class Live:
-    """One run of the command, started at once.
+    """One run of the command, started at once; in a process of its own where it is `cold` or has a call `before` it.
 
     Attributes:
         lines: what it has printed so far.
     """
 
-    def __init__(self, arguments: Sequence[object], *, before: Callable[[], None] | None = None) -> None:
-        self.process = commands.start("fairseq-train", *arguments, before=before)
+    def __init__(
+        self, arguments: Sequence[object], *, cold: bool = False, before: Callable[[], None] | None = None
+    ) -> None:
+        if cold or before:
+            self.process = commands.start_cold("fairseq-train", *arguments, before=before)
+        else:
+            self.process = commands.start("fairseq-train", *arguments)
         self.lines: list[str] = []
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
