@@ -177,19 +177,23 @@ def report(found: dict[str, Measurement], rows: int, workers: int) -> Report:
     return Report("manifest", list(found.values()), ratios, notes)
 
 
-def main() -> None:
+def single(case: str, folder: Path, workers: int) -> Measurement:
+    """A case alone, in this process."""
+    return working(case, folder, workers) if case.endswith("workers") else opening(case, folder)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure each case in a process of its own, and report; with --single, one case in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the manifest")
     parser.add_argument("--workers", type=int, default=2, help="of the loader")
     parser.add_argument("--single", choices=CASES, help="run this case alone in this process, on --folder")
     parser.add_argument("--folder", type=Path, help="files that are there, for --single")
     add_options(parser, repeats=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.single:
-        works = options.single.endswith("workers")
-        case = working(options.single, options.folder, options.workers) if works else None
-        tell(case or opening(options.single, options.folder))
+        tell(single(options.single, options.folder, options.workers))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

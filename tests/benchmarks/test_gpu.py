@@ -7,6 +7,7 @@ import torch
 
 from benchmarks import gpu, gpu_checks, gpu_times
 from benchmarks.cases import CASES
+from benchmarks.floors import rates
 from benchmarks.gpu_checks import Check
 from benchmarks.measure import Measurement
 from benchmarks.training_step import OPTIMIZERS
@@ -23,11 +24,12 @@ def part(*found: Check | str, seconds: float = 0.0, error: Exception | None = No
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few utterances and texts instead of eight, and a step of each kind."""
+    """A few utterances and texts instead of eight; a step of each kind, not compiled; rates of float32 alone."""
+    monkeypatch.setattr(gpu_times, "rates", lambda device, _: rates(device, torch.float32))
     for module in (gpu_checks, gpu_times):
         monkeypatch.setattr(module, "SECONDS", (1.0, 0.6))
         monkeypatch.setattr(module, "TOKENS", (4, 9, 3, 5))
-    steps = {(step.optimizer, step.dtype): step for step in gpu_times.STEPS if step.batch == 4}
+    steps = {(step.optimizer, step.dtype): step for step in gpu_times.STEPS if step.batch == 4 and not step.compiled}
     monkeypatch.setattr(gpu_times, "STEPS", (*steps.values(), gpu_times.Step("s2s")))
 
 

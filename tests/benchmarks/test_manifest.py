@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from mmap import mmap
 from pathlib import Path
 
@@ -11,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import manifest
-from benchmarks.manifest import CASES, OurRows, PeerRows, memory_of, opening, report, working, write_rows
-from benchmarks.measure import Measurement
+from benchmarks.manifest import CASES, OurRows, PeerRows, memory_of, opening, report, single, working, write_rows
+from benchmarks.measure import Measurement, apart
 from speecht5_fairseq.data import line_index
 
 
@@ -64,11 +62,20 @@ def test_ratios_are_of_seconds_and_megabytes():
     assert "a million rows: ours 0.50 s and 64 MB (aims 2 and 300), the first time 2.00 s" in made.notes[0]
 
 
-def test_the_program_writes_its_report(tmp_path):
+def test_the_program_writes_its_report(tmp_path, monkeypatch):
+    def here(module, arguments, rounds):
+        assert module == manifest.__name__ and rounds == 1
+        case, folder = arguments[1], Path(arguments[3])
+        return single(case, folder, workers=1)
+
+    monkeypatch.setattr(manifest, "apart", here)
     file = tmp_path / "manifest.json"
-    options = ["--rows", "500", "--workers", "1", "--repeats", "1", "--json", str(file)]
-    place = Path(manifest.__file__).parents[1]
-    subprocess.run([sys.executable, "-m", "benchmarks.manifest", *options], cwd=place, check=True, capture_output=True)
+    manifest.main(["--rows", "500", "--workers", "1", "--repeats", "1", "--threads", "1", "--json", str(file)])
     found = json.loads(file.read_text())
     assert found["program"] == "manifest" and [each["name"] for each in found["measurements"]] == list(CASES)
     assert len(found["ratios"]) == 5
+
+
+def test_a_case_runs_in_a_process_of_its_own(folder):
+    found = apart(manifest.__name__, ["--single", "ours", "--folder", str(folder)])
+    assert found.name == "ours" and found.seconds > 0

@@ -11,7 +11,7 @@ from ctypes import CDLL
 from pathlib import Path
 
 import pytest
-from commands import LEGACY, finish, load, start_cold
+from commands import LEGACY, load, start_cold, two_processes
 from stress.jobs import command, make_data
 from stress.kills import Moment, differences, train_through
 from stress.live import Live, children, parts
@@ -99,8 +99,8 @@ def test_signals_save_and_stop_and_the_same_command_goes_on(straight, tmp_path):
     goes_on(arguments, tmp_path, whole, found=f"update {reached}")
 
 
-def two(arguments):
-    """Two processes under torchrun, as the README has it; the process of torchrun."""
+def under_torchrun(arguments):
+    """Two processes, as the README has it; the process of torchrun."""
     group = "--distributed-init-method env:// --distributed-no-spawn --distributed-backend gloo"
     group += " --distributed-world-size $WORLD_SIZE --distributed-rank $RANK"
     program = " ".join([str(Path(sys.executable).with_name("fairseq-train")), *map(str, arguments)])
@@ -112,7 +112,7 @@ def test_two_processes_stop_at_the_same_update_where_one_is_asked(straight, tmp_
     data, _ = straight("s2t")
     arguments = [folder := tmp_path / "stopped", tmp_path / "never"]
     stopped, never = (command("s2t", data, place, *LEGACY, updates=10) for place in arguments)
-    run = two(stopped)
+    run = under_torchrun(stopped)
     asked = False
     for line in run.stdout:
         if not asked and '"num_updates": "2"' in line:
@@ -124,8 +124,8 @@ def test_two_processes_stop_at_the_same_update_where_one_is_asked(straight, tmp_
     assert run.wait(60) and asked
     reached = updates_of(folder)
     assert 2 <= reached < 10
-    assert f"@ {reached} updates" in finish(two(stopped))
-    finish(two(never))
+    assert f"@ {reached} updates" in two_processes(*stopped)
+    two_processes(*never)
     assert not differences(folder / LAST, tmp_path / "never" / LAST)
 
 
