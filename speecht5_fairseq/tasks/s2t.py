@@ -46,7 +46,7 @@ class S2TTaskConfig(SpeechTaskConfig):
         default=None,
         metadata={
             "help": "leave out of a hypothesis's CTC prefix score the frames at which it is less than exp(-N) times as "
-            "likely as at best; measured (README): with 10 scores within 4e-4 nats a token, with 20 the same (default: "
+            "likely as at best; measured (docs/jobs.md): with 10 scores within 4e-4 nats a token, with 20 the same (default: "
             "every frame, exact)"
         },
     )
