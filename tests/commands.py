@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Timer
 from typing import NamedTuple
@@ -68,15 +68,15 @@ def run(program: str, *arguments: object, fails: bool = False) -> str:
     return finish(begin(program, *arguments), fails=fails)
 
 
-def two_processes(*arguments: object, fails: bool = False) -> str:
+def two_processes(*arguments: object, second: Sequence[object] = (), fails: bool = False) -> str:
     """Data parallel training on the CPU, in processes as torchrun starts them; what they printed, one after the other.
 
-    `test_crashes` has torchrun itself.
+    The second process may have options of its own. `test_crashes` has torchrun itself.
     """
     group = ["--distributed-init-method", "env://", "--distributed-no-spawn", "--distributed-backend", "gloo"]
     group += ["--distributed-world-size", 2, "--distributed-rank"]
     place = {"MASTER_ADDR": "localhost", "MASTER_PORT": free_port()}
-    ranks = [start("fairseq-train", *arguments, *group, rank, **place) for rank in range(2)]
+    ranks = [start("fairseq-train", *arguments, *own, *group, rank, **place) for rank, own in enumerate(((), second))]
     return "".join(finish(process, fails=fails) for process in ranks)
 
 

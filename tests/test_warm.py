@@ -45,3 +45,20 @@ def test_a_server_ends_where_no_one_can_ask_any_more():
     process, requests = warm.server.__wrapped__("fairseq-preprocess")
     requests.close()
     assert process.wait(60) == 0
+
+
+def test_a_run_without_a_server_is_no_success(monkeypatch):
+    server = warm.server.__wrapped__("no-such-command")  # its import fails
+    server.process.wait(60)
+    monkeypatch.setattr(warm, "server", lambda command: server)
+    with pytest.raises((RuntimeError, BrokenPipeError)):
+        start("no-such-command")
+
+
+def test_a_report_that_ends_early_is_no_number():
+    report, reported = os.pipe()
+    os.write(reported, b"\0" * (warm.NUMBER - 1))
+    os.close(reported)
+    with pytest.raises(RuntimeError, match="the server of a warm command has ended"):
+        warm.read_number(report)
+    os.close(report)

@@ -41,7 +41,7 @@ class Run:
 
     def __init__(self, output: int, report: int) -> None:
         self._report = report
-        self.pid = int.from_bytes(os.read(report, NUMBER), "big")
+        self.pid = read_number(report)
         self.stdout = open(output)  # noqa: SIM115  (closed with the run)
         self.returncode: int | None = None
 
@@ -54,7 +54,7 @@ class Run:
         if self.returncode is None:
             if not select.select([self._report], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout)
-            self.returncode = int.from_bytes(os.read(self._report, NUMBER), "big", signed=True)
+            self.returncode = read_number(self._report)
             os.close(self._report)
         return self.returncode
 
@@ -64,6 +64,18 @@ class Run:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
+
+
+def read_number(report: int) -> int:
+    """What is reported of a run next.
+
+    Raises:
+        RuntimeError: nothing will be, for its server has ended.
+    """
+    number = os.read(report, NUMBER)
+    if len(number) != NUMBER:
+        raise RuntimeError("the server of a warm command has ended; what it printed tells why")
+    return int.from_bytes(number, "big", signed=True)
 
 
 class Server(NamedTuple):
@@ -121,7 +133,7 @@ def lead(printed: int, reported: int) -> None:
         os.write(reported, status.to_bytes(NUMBER, "big", signed=True))
         os._exit(0)
     os.setsid()
-    os.write(reported, os.getpid().to_bytes(NUMBER, "big"))
+    os.write(reported, os.getpid().to_bytes(NUMBER, "big", signed=True))
     for stream in (1, 2):
         os.dup2(printed, stream)
     os.close(printed)

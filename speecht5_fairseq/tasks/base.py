@@ -26,7 +26,7 @@ from .bad_updates import GuardedTask
 from .joint import merge_logs, split_parts
 from .kept import KeptTask
 from .optimizers import check_optimizer, spare_frozen
-from .processes import first_process_first, process_count
+from .processes import check_launch, first_process_first, process_count
 from .speech_options import SpeechTaskConfig
 from .speed import speed_up, warn_of_speed
 from .start import (
@@ -66,6 +66,7 @@ class SpeechT5Task(GuardedTask, KeptTask):
     def __init__(self, cfg: SpeechTaskConfig, job: str) -> None:
         super().__init__(cfg)
         if cfg.path is None:
+            check_launch()
             check_sharding(str(cfg.ddp_backend), str(cfg.zero_sharding), processes=process_count())
         self.job: Job = JOBS[job]
         self.text_dictionary: Dictionary | None = None

@@ -1,5 +1,6 @@
 """Several processes that train together: how many there are, and what the first does for the others."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,6 +13,44 @@ LONGEST_WAIT = timedelta(days=2)  # for the first process to verify the data
 def process_count() -> int:
     """Processes that train together; fairseq has formed their group before it builds the model."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def check_launch() -> None:
+    """See to it that a process which torchrun has started does not train alone.
+
+    fairseq looks at torchrun's variables only where it expects more processes than one: of machines with one GPU each
+    every one would train a model of its own, and write it over the others'.
+
+    Raises:
+        ValueError: there are others, and fairseq does not know of them.
+    """
+    started = os.environ.get("WORLD_SIZE", "1")
+    if "RANK" in os.environ and started != "1" and process_count() == 1:
+        raise ValueError(
+            f"WORLD_SIZE={started} and RANK={os.environ['RANK']} are set (by torchrun?), and fairseq-train would train "
+            f"alone in each of {started} processes: add --distributed-world-size {started} (on a CPU the options under "
+            '"Starting" in docs/many_machines.md), or unset both if this process is to train alone'
+        )
+
+
+def check_same_start(updates: int, folder: str) -> None:
+    """See to it that all processes go on from the same update; the checkpoint is read by each.
+
+    Raises:
+        ValueError: they do not, for not all of them see the folder's checkpoint.
+    """
+    if process_count() == 1:
+        return
+    found: list[int] = [0] * process_count()
+    group = distributed.new_group(backend="gloo")
+    distributed.all_gather_object(found, updates, group)
+    distributed.destroy_process_group(group)
+    for rank, other in enumerate(found):
+        if other != found[0]:
+            raise ValueError(
+                f"--save-dir {folder}: process 0 goes on from update {found[0]} and process {rank} from update "
+                f"{other}: they see different files; give a folder that all machines share, under the same path"
+            )
 
 
 @contextmanager

@@ -46,8 +46,8 @@ class S2TTaskConfig(SpeechTaskConfig):
         default=None,
         metadata={
             "help": "leave out of a hypothesis's CTC prefix score the frames at which it is less than exp(-N) times as "
-            "likely as at best; measured (docs/jobs.md): with 10 scores within 4e-4 nats a token, with 20 the same (default: "
-            "every frame, exact)"
+            "likely as at best; measured (docs/jobs.md): with 10 scores within 4e-4 nats a token, with 20 the same "
+            "(default: every frame, exact)"
         },
     )
     generation_precision: PRECISIONS = precision_field("float64 is for comparisons")

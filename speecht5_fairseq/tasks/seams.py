@@ -8,7 +8,7 @@ to no task, and its files are written by functions of that module.
 | ``torch_persistent_save`` | synced, with a checksum, and nothing left of a save that fails |
 | ``PathManager.copy`` | copies of checkpoints appear whole or not at all; fairseq writes over the old one |
 | ``save_checkpoint`` | a full disk is told of, and does not end the run while it can go on |
-| ``load_checkpoint`` | several processes each read the file; the training has a keeper from here on |
+| ``load_checkpoint`` | several processes each read the file, the same one; the training has a keeper from here on |
 
 The last two concern the trainings of our tasks alone.
 """
@@ -28,7 +28,7 @@ from ..data.workers import end_with_parents_alone
 from ..models.checksum import copy_checkpoint, write_checkpoint
 from .keeper import Keeper
 from .kept import KeptTask
-from .processes import process_count
+from .processes import check_same_start, process_count
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tupl
     end_with_parents_alone()  # loading may start workers already
     with _loading_everywhere(cfg):
         extra_state, epoch_itr = _fairseq_load(cfg, trainer, **passthrough_args)
+    check_same_start(trainer.get_num_updates(), cfg.save_dir)
     if cfg.write_checkpoints_asynchronously:
         logger.warning(
             "--write-checkpoints-asynchronously: a crash may leave broken checkpoints, which have no checksum"

@@ -5,7 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import LEGACY, NOISE, differing, load, logged, pretraining, recognition, run, synthesis, two_processes
+from commands import (
+    LEGACY,
+    NOISE,
+    differing,
+    finish,
+    load,
+    logged,
+    pretraining,
+    recognition,
+    run,
+    start,
+    synthesis,
+    two_processes,
+)
 
 
 def test_fine_tuning_starts_from_the_pretrained_nets(pretrained, recognizer):
@@ -133,6 +146,22 @@ def test_a_run_goes_on_with_another_number_of_processes(data, tmp_path):
     for end in ends.values():
         assert end["optimizer_history"][-1]["num_updates"] == 4
         torch.testing.assert_close(end["model"], ends["straight"]["model"], rtol=1e-4, atol=1e-5)
+
+
+def test_processes_that_see_different_checkpoints_do_not_train_together(data, tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    run("fairseq-train", *recognition(data, "--save-dir", one, "--max-update", 2))
+    output = two_processes(*recognition(data, *LEGACY, "--save-dir", one), second=["--save-dir", other], fails=True)
+    different = (
+        f"--save-dir {one}: process 0 goes on from update 2 and process 1 from update 0: they see different files"
+    )
+    assert different in output and not list(other.glob("*.pt"))
+    assert load(one / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == 2
+
+
+def test_a_process_of_torchrun_that_fairseq_takes_for_the_only_one_is_refused(data, tmp_path):
+    process = start("fairseq-train", *recognition(data, "--save-dir", tmp_path), WORLD_SIZE=2, RANK=1)
+    assert "add --distributed-world-size 2" in finish(process, fails=True)
 
 
 def test_two_processes_without_a_backend_that_can_are_told_which_one_can(data, tmp_path):
