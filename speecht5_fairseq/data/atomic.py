@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
@@ -42,11 +42,13 @@ def atomic_text(path: str | Path) -> Iterator[TextIO]:
 def durable(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file for `path` that outlives a crash: as `replacing`, file and folder synced before the block is left.
 
-    The temporary name is locked while its writer lives, so that `remove_abandoned` can tell those of dead writers.
+    The temporary name is locked while its writer lives, so that `remove_abandoned` can tell those of dead writers; not
+    where the file system knows no locks.
     """
     path = Path(path)
     with replacing(path) as partial, open(partial, "x+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield file
         file.flush()
         os.fsync(file.fileno())

@@ -163,16 +163,35 @@ def _save(target: Path, index: Index) -> Arrays:
 
     An index of the same that another process has written meanwhile stays.
     """
-    there = load(target, index.reading)
+    taken, there = target.exists(), load(target, index.reading)
     if there is None or there[:-1] != index[:-1]:
         try:
-            with replacing(target) as partial, open(partial, "xb") as file:
-                _write(file, index)  # not synced: of one that a power cut spoils its digest tells
+            with replacing(target) as partial:
+                with open(partial, "xb") as file:
+                    _write(file, index)  # not synced: of one that a power cut spoils its digest tells
+                if not taken:
+                    _let_the_first_stay(partial, target)
+        except FileExistsError:
+            pass
         except OSError as error:
             _say_unwritable(target.parent, error)
             return index.arrays
         there = load(target, index.reading)
     return index.arrays if there is None or there.content != index.content else there.arrays
+
+
+def _let_the_first_stay(partial: Path, target: Path) -> None:
+    """Give an index its name, unless another process was quicker, which may have mapped its own by now.
+
+    Raises:
+        FileExistsError: it was.
+    """
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        logger.debug("%s: no hard links here (%s)", target, error)
 
 
 def _write(file: BinaryIO, index: Index) -> None:

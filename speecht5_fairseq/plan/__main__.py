@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 
 import torch
 from omegaconf import DictConfig
 
+from ..constants import ENCODER_WINDOW, SAMPLE_RATE
 from .configuration import ARRAYS, Flags, read_flags, training_config
 from .estimate import Assumed, Plan, build, job_of, plan, precision_of, sizes_of
 from .gpus import NAMES, device_named
@@ -72,8 +74,12 @@ def _given(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         parser.error(f"--gpus {options.gpus}: give 1 or more")
     if not 0 < options.utilisation <= 1:
         parser.error(f"--utilisation {options.utilisation}: give a share above 0, at most 1")
-    if min(options.tokens_a_second, options.reduce_gb, options.utterance_seconds or 1) <= 0:
-        parser.error("--tokens-a-second, --reduce-gb and --utterance-seconds are above 0")
+    for name in ("tokens_a_second", "reduce_gb"):
+        if not 0 < vars(options)[name] < math.inf:
+            parser.error(f"--{name.replace('_', '-')} {vars(options)[name]}: give a number above 0")
+    shortest = ENCODER_WINDOW / SAMPLE_RATE
+    if options.utterance_seconds is not None and not shortest <= options.utterance_seconds < math.inf:
+        parser.error(f"--utterance-seconds {options.utterance_seconds}: give at least {shortest:g}, one encoder frame")
     if options.config is None and not flags:
         parser.error("give a CONFIG, or the flags of fairseq-train after --")
     return options, flags

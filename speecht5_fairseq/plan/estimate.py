@@ -145,25 +145,31 @@ def _samples(cfg: DictConfig, job: str, assumed: Assumed, notes: list[str]) -> i
 
 
 def rows_of(cfg: DictConfig, part: str, sizes: Sizes) -> int:
-    """Rows of a part in a batch of one GPU.
+    """Rows of a part in a batch of one GPU, as the data sets make it of rows that are all as long.
 
     Raises:
         ValueError: the flags bound no batch, or no row fits into one.
     """
-    most, count_bound = cfg.dataset.max_tokens, cfg.dataset.batch_size
-    if most is None and count_bound is None:
+    most, count, multiple = cfg.dataset.max_tokens, cfg.dataset.batch_size, cfg.dataset.required_batch_size_multiple
+    if most is None and count is None:
         raise ValueError("the flags bound no batch: give --max-tokens (samples of speech) or --batch-size")
     if part == "text":
-        tokens = 0 if most is None else round(cfg.task.text_batch_ratio * most)
-        return max(1, tokens // sizes.text_tokens)
-    found = count_bound if most is None else most // sizes.samples
-    found = found if count_bound is None else min(found, count_bound)
+        tokens = None if most is None else max(1, int(cfg.task.text_batch_ratio * most))
+        return max(1, _fitting(tokens, sizes.text_tokens, count, multiple))
+    found = _fitting(most, sizes.samples, count, multiple)
     if found < 1:
         raise ValueError(
             f"--max-tokens {most} is less than one utterance of {sizes.samples} samples; raise it, or leave long ones "
             f"out with --max-speech-samples {most}"
         )
     return found
+
+
+def _fitting(tokens: int | None, size: int, count: int | None, multiple: int) -> int:
+    """Rows of one size in fairseq's batch, which keeps to a multiple where it holds as many."""
+    bounds = [bound for bound in (None if tokens is None else tokens // size, count) if bound is not None]
+    rows = min(bounds)
+    return rows - rows % multiple if rows >= multiple else rows
 
 
 def precision_of(cfg: DictConfig) -> str:

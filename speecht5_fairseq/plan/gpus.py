@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-GB = 10**9
 TERA = 1e12
 ROWS = {"cpu": 2000, "cuda": 16_000}  # of the measured product: 768 by 3,072, the encoder's widest
 
@@ -34,20 +33,21 @@ class Device(NamedTuple):
     measured: bool = False
 
 
-def _sheet(title: str, gb: int, half: float, tf32: float, float32: float, *, bfloat16: bool = True) -> Device:
+def _sheet(title: str, gib: int, half: float, tf32: float, float32: float, *, bfloat16: bool = True) -> Device:
     rates = {"half": half * TERA, "tf32": tf32 * TERA, "float32": float32 * TERA}
-    return Device(title, gb * GB, rates, bfloat16)
+    return Device(title, gib * 2**30, rates, bfloat16)
 
 
-# NVIDIA's data sheets; where they tell rates with sparsity, half of those. TFLOPS.
+# Memory that programs get, GiB, rounded down: less than the name says. TFLOPS of NVIDIA's data sheets; where they tell
+# rates with sparsity, half of those.
 GPUS = {
-    "h100": _sheet("NVIDIA H100 SXM5 80 GB", 80, 989.4, 494.7, 66.9),
-    "h200": _sheet("NVIDIA H200 SXM 141 GB", 141, 989.4, 494.7, 66.9),
-    "a100-80g": _sheet("NVIDIA A100 SXM4 80 GB", 80, 312.0, 156.0, 19.5),
-    "a100-40g": _sheet("NVIDIA A100 SXM4 40 GB", 40, 312.0, 156.0, 19.5),
-    "v100": _sheet("NVIDIA V100 SXM2 32 GB", 32, 125.0, 15.7, 15.7, bfloat16=False),
-    "l40s": _sheet("NVIDIA L40S 48 GB", 48, 362.05, 183.2, 91.6),
-    "rtx4090": _sheet("NVIDIA GeForce RTX 4090 24 GB", 24, 165.2, 82.6, 82.6),
+    "h100": _sheet("NVIDIA H100 SXM5 80 GB", 78, 989.4, 494.7, 66.9),
+    "h200": _sheet("NVIDIA H200 SXM 141 GB", 139, 989.4, 494.7, 66.9),
+    "a100-80g": _sheet("NVIDIA A100 SXM4 80 GB", 78, 312.0, 156.0, 19.5),
+    "a100-40g": _sheet("NVIDIA A100 SXM4 40 GB", 39, 312.0, 156.0, 19.5),
+    "v100": _sheet("NVIDIA V100 SXM2 32 GB", 31, 125.0, 15.7, 15.7, bfloat16=False),
+    "l40s": _sheet("NVIDIA L40S 48 GB", 44, 362.05, 183.2, 91.6),
+    "rtx4090": _sheet("NVIDIA GeForce RTX 4090 24 GB", 23, 165.2, 82.6, 82.6),
 }
 CPU = "cpu"
 NAMES = (*GPUS, CPU)

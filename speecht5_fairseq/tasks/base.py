@@ -154,6 +154,8 @@ class SpeechT5Task(GuardedTask, KeptTask):
         )
         start = Start(self.cfg.finetune_nets, self.cfg.new_vocabulary, self.cfg.new_nets)
         check_asked(start, given, model, starting=checkpoint is not None)
+        if model.base is not None:
+            self.check_base_contents(read_contents(Path(model.base.path)), start)
         if checkpoint is not None:
             fine_tuning = is_fine_tuning(checkpoint, save_dir=self.cfg.save_dir, finetune_from_model=given)
             asked = start if fine_tuning else None
@@ -167,6 +169,9 @@ class SpeechT5Task(GuardedTask, KeptTask):
         """Check that the run reads as that did which wrote the checkpoint that it starts from, see ``check_start``."""
         units_file = self.dictionary_files.units
         check_start(contents, start, pieces=self.pieces, units=self.unit_symbols, units_file=units_file)
+
+    def check_base_contents(self, contents: Contents, start: Start) -> None:
+        """As ``check_contents``, of what the run's ``--base-checkpoint`` learnt and keeps."""
 
     def resume(self, contents: Contents) -> None:
         """Called before a run goes on from a checkpoint of its own: what it needs besides what fairseq restores."""

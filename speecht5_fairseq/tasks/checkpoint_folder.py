@@ -41,7 +41,7 @@ def mend_folder(folder: str | Path) -> None:
     if not (last.exists() and _whole(last)):
         last = None
     for file in _others(folder):
-        if last is not None and file.stat().st_mtime_ns <= last.stat().st_mtime_ns:
+        if last is not None and _put_there(file) <= _put_there(last):
             return
         updates = _updates(file) if _whole(file) else None
         if updates is None or (last is not None and updates <= (_updates(last) or 0)):
@@ -67,7 +67,13 @@ def _remove_leftovers(folder: Path) -> None:
 def _others(folder: Path) -> list[Path]:
     """Checkpoints of the run but for the last one, newest first."""
     files = [file for file in folder.iterdir() if OTHERS.fullmatch(file.name)]
-    return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name), reverse=True)
+    return sorted(files, key=lambda file: (_put_there(file), file.name), reverse=True)
+
+
+def _put_there(file: Path) -> int:
+    """When it came to its name, ns; one that was moved or copied there may keep an older time of its content."""
+    status = file.stat()
+    return max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _whole(file: Path) -> bool:

@@ -41,6 +41,7 @@ class CodeRevival:
         self.updates, self.seed = updates, seed
         self.unchosen: Tensor | None = None
         self.chosen: Tensor | None = None  # (G, C) in this worker's batches of the update so far
+        self._counted: int | None = None  # the last update that was finished
 
     def prepare(self, model: SpeechT5Model, optimizer: FairseqOptimizer) -> None:
         """Called before each batch.
@@ -67,8 +68,9 @@ class CodeRevival:
     def finish_update(self, model: SpeechT5Model, optimizer: FairseqOptimizer, update: int) -> None:
         """Revive after the optimizer's step; every worker calls it, and all do the same."""
         chosen, self.chosen = self.chosen, None
-        if not self._acts_on(model):
+        if not self._acts_on(model) or update == self._counted:  # with --amp, the same update once more
             return
+        self._counted = update
         recent = _taken(model.quantizer)
         counts = _of_all_workers(chosen, model.quantizer).cpu()
         if not counts.any():  # every batch was left out

@@ -6,6 +6,7 @@ Workers that are left to the garbage collector hold an update up, five seconds e
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from fairseq.data.iterators import EpochBatchIterator
@@ -26,6 +27,7 @@ class PromptEpochs(FairseqTask):
     """
 
     _training: EpochBatchIterator | None = None
+    update_freq: Sequence[int] = (1,)  # fairseq's --update-freq: batches of an update, by epoch
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
         """fairseq's; those that it uses again, of splits for validation, keep their workers."""
@@ -34,7 +36,7 @@ class PromptEpochs(FairseqTask):
             before, self._training = self._training, batches
             if before is not None and before.next_epoch_idx > before.epoch:
                 stop_workers(before)
-            batches = self._training = PlacedBatches.of(batches)
+            batches = self._training = PlacedBatches.of(batches, self.update_freq)
         return batches
 
 
@@ -42,34 +44,41 @@ class PlacedBatches(EpochBatchIterator):
     """fairseq's iterator, whose state tells over how many processes its batches were dealt.
 
     Its place is counted in batches of one process, which fairseq takes over as it is: with half as many processes half
-    of what was seen would come again, with twice as many as much would be left out.
+    of what was seen would come again, with twice as many as much would be left out. fairseq also takes the place for
+    one between two updates; where it is not, an epoch would end before its last batches and then begin once more.
     """
 
+    update_freq: Sequence[int]
+
     @classmethod
-    def of(cls, batches: EpochBatchIterator) -> PlacedBatches:
+    def of(cls, batches: EpochBatchIterator, update_freq: Sequence[int]) -> PlacedBatches:
         """The same iterator, before its first epoch."""
         placed = cls.__new__(cls)
         placed.__dict__.update(batches.__dict__)
+        placed.update_freq = update_freq
         return placed
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {SHARDS: self.num_shards}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the state was; where its batches do not come out even, some are seen again, with a warning."""
+        """Go on where the state was; where its batches make no whole updates, some are seen again, with a warning."""
         before, place = state_dict.get(SHARDS, self.num_shards), state_dict.get("iterations_in_epoch", 0)
-        seen = place * before
-        if seen % self.num_shards:
-            again = seen % self.num_shards
+        seen, epoch = place * before, state_dict["epoch"]
+        frequency = self.update_freq[min(epoch, len(self.update_freq)) - 1]
+        again = seen % (self.num_shards * frequency)
+        if again:
             logger.warning(
-                "%d batches of epoch %d were seen by %d processes; %d of them come again with %d processes",
+                "%d batches of epoch %d were seen by %d processes; %d of them come again with %d processes and "
+                "--update-freq %d",
                 seen,
-                state_dict["epoch"],
+                epoch,
                 before,
                 again,
                 self.num_shards,
+                frequency,
             )
-        super().load_state_dict({**state_dict, "iterations_in_epoch": seen // self.num_shards})
+        super().load_state_dict({**state_dict, "iterations_in_epoch": (seen - again) // self.num_shards})
 
 
 def stop_workers(batches: EpochBatchIterator) -> None:

@@ -100,12 +100,13 @@ class Keeper:
         try:
             if not self._needs_others:
                 self._save(self._place())
-                logger.error("a batch cannot be loaded, and the run ends: %s", self._where())
+                logger.error("a batch cannot be loaded (%s), and the run ends: %s", error, self._where())
         except OSError as unsaved:
             logger.error("%s", unsaved)
-        if self.signals.asked and process_count() == 1:  # a scheduler may have ended the loader's workers as well
+        lost = self.trainer.cfg.dataset.num_workers > 0 and tells_of_lost_worker(error)
+        if lost and self.signals.asked and process_count() == 1:  # a scheduler may have ended the workers as well
             return SystemExit(self.signals.status)
-        return named(error)
+        return of_lost_worker(error) if lost else error
 
     def save(self, fairseq_save: Callable, batches: Any, val_loss: float | None, cfg: Any) -> str | None:
         """fairseq's saving; where it fails the run goes on without, but for the last time.
@@ -137,7 +138,7 @@ class Keeper:
 
     def _save(self, place: Any) -> bool:
         """Save where that was not done since the last update; whether it was done now."""
-        if self.trainer.get_num_updates() == self._saved_at:
+        if self.trainer.get_num_updates() == self._saved_at and not self._sharded:  # the others may not have saved
             return False
         self.leaving = True
         checkpoint_utils.save_checkpoint(only_last(self.cfg), self.trainer, place, None)
@@ -164,9 +165,13 @@ class Keeper:
     @property
     def _needs_others(self) -> bool:
         """Whether this process cannot save alone, while the others wait for its gradients."""
+        return process_count() > 1 and (self._sharded or not self.trainer.is_data_parallel_master)
+
+    @property
+    def _sharded(self) -> bool:
+        """Whether a save takes all processes, each of which holds a part of the state."""
         training = self.trainer.cfg.distributed_training
-        shared = training.zero_sharding != "none" or training.ddp_backend == "fully_sharded"
-        return process_count() > 1 and (shared or not self.trainer.is_data_parallel_master)
+        return training.zero_sharding != "none" or training.ddp_backend == "fully_sharded"
 
     def _unsaved(self, error: OSError, updates: int) -> str:
         earlier = f"the one of update {self._saved_at} is whole" if self._saved_at else "there is none of before"
@@ -197,24 +202,23 @@ def only_last(cfg: Any) -> SimpleNamespace:
     return SimpleNamespace(**{**options, **every, **keep_all})
 
 
-def named(error: Exception) -> Exception:
-    """What a batch failed with, so that its reader knows what to mend."""
-    if not _tells_of_lost_worker(error):
-        return error
+def of_lost_worker(error: Exception) -> LoaderError:
+    """What a batch failed with whose process is gone, so that its reader knows what to mend."""
     return LoaderError(
         f"{str(error) or type(error).__name__}. A process of the data loader was killed, by the system if memory ran "
         "out: fewer --num-workers or less in a batch (--max-tokens) need less"
     )
 
 
-def _tells_of_lost_worker(error: Exception) -> bool:
+def tells_of_lost_worker(error: Exception) -> bool:
     """Whether a process of the data loader is gone, by torch's words, or by those of the batch that it was handing on.
 
     What a worker itself failed with comes in other words of torch's, "Caught ... in DataLoader worker process".
     """
     text = str(error)
     if isinstance(error, EOFError | ConnectionError | FileNotFoundError):
-        return not isinstance(error, DataError) and "Caught " not in text
+        of_a_file = getattr(error, "filename", None) is not None  # not of the socket between the processes
+        return not (of_a_file or isinstance(error, DataError) or "Caught " in text)
     return "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text)
 
 

@@ -23,7 +23,7 @@ from .base import SpeechT5Task
 from .code_revival import CodeRevival
 from .codebook import CodebookConfig, CodebookWatch
 from .speech_options import SpeechTaskConfig
-from .vocabularies import check_unit_source, find_text, find_units
+from .vocabularies import check_unit_source, find_text, find_units, takes_units
 
 logger = logging.getLogger(__name__)
 TEXT_BREAKS = ChoiceEnum(list(BREAK_MODES))
@@ -109,8 +109,17 @@ class PretrainTask(SpeechT5Task):
     def check_contents(self, contents: Contents, start: Start | None) -> None:
         """As of every job, and the units must be of one k-means model, see ``check_unit_source``."""
         super().check_contents(contents, start)
+        self._check_units(contents, start)
+
+    def check_base_contents(self, contents: Contents, start: Start) -> None:
+        """The units must be of the k-means model whose units the base's unit head has learnt."""
+        self._check_units(contents, start)
+
+    def _check_units(self, contents: Contents, start: Start | None) -> None:
         allowed = self.cfg.allow_other_units
-        self.other_units = check_unit_source(contents, start, self.unit_record, allowed=allowed)
+        self.other_units |= check_unit_source(contents, start, self.unit_record, allowed=allowed)
+        if self.unit_record is None and takes_units(start):  # what the model learnt stays known
+            self.unit_source = contents.unit_source
 
     def build_model(self, cfg, from_checkpoint: bool = False):
         """The job's model; options of a codebook, and of a start from other units, need these."""
@@ -118,6 +127,8 @@ class PretrainTask(SpeechT5Task):
         if model.quantizer is None:
             names = [option.name for option in fields(CodebookConfig) if not option.name.startswith("_")]
             warn_without_effect(self.cfg, PretrainTaskConfig, names, "they need --codebook-prob above 0")
+        elif not any(parameter.requires_grad for parameter in model.quantizer.parameters()):
+            warn_without_effect(self.cfg, PretrainTaskConfig, ("revive_codes",), "the codebook never learns")
         if not (from_checkpoint or self.other_units):
             why = "no checkpoint is taken that is known to have learnt other units"
             warn_without_effect(self.cfg, PretrainTaskConfig, ("allow_other_units",), why)

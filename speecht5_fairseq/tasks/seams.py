@@ -70,7 +70,13 @@ def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tupl
     task = trainer.task
     if not isinstance(task, KeptTask):
         return _fairseq_load(cfg, trainer, **passthrough_args)
+    if cfg.get("continue_once"):
+        raise ValueError(
+            f"--continue-once {cfg.continue_once}: a start that nothing checks; give it as --restore-file, or copy "
+            f"it to {cfg.save_dir}/checkpoint_last.pt"
+        )
     end_with_parents_alone()  # loading may start workers already
+    task.update_freq = trainer.cfg.optimization.update_freq
     with _loading_everywhere(cfg):
         extra_state, epoch_itr = _fairseq_load(cfg, trainer, **passthrough_args)
     check_same_start(trainer.get_num_updates(), cfg.save_dir)

@@ -35,7 +35,8 @@ def whole_start(*, save_dir: str, restore_file: str, finetune_from_model: str | 
         found = starting_checkpoint(
             save_dir=save_dir, restore_file=restore_file, finetune_from_model=finetune_from_model
         )
-        if first and found not in (None, Path(save_dir) / LAST):
+        mended = restore_file == LAST and found == Path(save_dir) / LAST
+        if first and found is not None and not mended:
             check_whole(found)
     return found
 

@@ -150,7 +150,7 @@ def check_start(
         reads = {True: "pieces", False: "raw text with a sentencepiece model"}
         ours, theirs = reads[pieces is None], reads[contents.pieces is None]
         logger.warning("this run reads %s, and the run of %s read %s (--spm-model)", ours, name, theirs)
-    if _takes_units(start) and units and contents.units and list(units) != contents.units:
+    if takes_units(start) and units and contents.units and list(units) != contents.units:
         raise CheckpointError(
             f"{units_file}: the units are not those of {name} ({len(units)} here, {len(contents.units)} there, in "
             "another order or others); take the dict.km.txt and the units that it was trained with (other units need "
@@ -175,7 +175,7 @@ def check_unit_source(contents: Contents, start: Start | None, record: UnitRecor
         CheckpointError: they are of another model, the run takes what was learnt of them, and it is not ``allowed``.
     """
     told = f"units of k-means {contents.unit_model} ({contents.unit_features})"
-    if not (contents.unit_model and _takes_units(start)):
+    if not (contents.unit_model and takes_units(start)):
         return False
     if record is None:
         logger.info("%s was trained on %s; without units.json nothing tells whether these are", contents.path, told)
@@ -195,7 +195,7 @@ def check_unit_source(contents: Contents, start: Start | None, record: UnitRecor
     return True
 
 
-def _takes_units(start: Start | None) -> bool:
+def takes_units(start: Start | None) -> bool:
     """Whether a run takes what a checkpoint learnt of units: one that goes on, or fine-tuning with its unit head."""
     if start is None:
         return True

@@ -114,6 +114,18 @@ def test_a_durable_file_is_locked_while_it_is_written(tmp_path):
     assert names(tmp_path) == [".other.0123.part.pt", "file.pt"]
 
 
+def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
+    def fail(file, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    with durable(tmp_path / "file") as file:
+        file.write(b"whole")
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    (tmp_path / ".file.0123.part").write_bytes(b"half")
+    assert remove_abandoned(tmp_path, "file") == ([], [tmp_path / ".file.0123.part"])  # whose writer may be alive
+
+
 def test_a_failed_durable_file_leaves_the_old(tmp_path):
     (tmp_path / "file").write_text("old")
     with pytest.raises(RuntimeError), durable(tmp_path / "file") as file:

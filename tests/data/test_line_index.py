@@ -272,6 +272,30 @@ def test_an_index_that_another_process_wrote_meanwhile_stays(indexed, table, mon
     assert next(table.parent.glob("*.idx")).stat().st_ino == inner[1]  # whoever has it mapped keeps it
 
 
+def test_of_two_that_write_at_once_the_first_stays(indexed, table, monkeypatch):
+    plain, inner = line_index._write, []
+
+    def overtaken(file, index):
+        plain(file, index)
+        if not inner:
+            inner.append(True)
+            opened(table)
+            inner.append(next(table.parent.glob("[!.]*.idx")).stat().st_ino)
+
+    monkeypatch.setattr(line_index, "_write", overtaken)
+    assert opened(table).samples[777] == 877
+    assert next(table.parent.glob("[!.]*.idx")).stat().st_ino == inner[1]
+
+
+def test_a_file_system_without_hard_links_has_indexes(indexed, table, monkeypatch):
+    def fail(source, target):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", fail)
+    opened(table)
+    assert len(list(table.parent.glob("[!.]*.idx"))) == 1
+
+
 def _open_at_once(path, barrier, queue):
     line_index.INDEX_FROM = 1
     barrier.wait()

@@ -2,15 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from fairseq.data.data_utils import batch_by_size
 from helpers import UNITS, tiny_manifest, tiny_text_binary
 
 from speecht5_fairseq.plan.__main__ import main
 from speecht5_fairseq.plan.estimate import Assumed, plan, rows_of, sizes_of
-from speecht5_fairseq.plan.gpus import GB, GPUS, device_named, product_rate
+from speecht5_fairseq.plan.gpus import GPUS, device_named, product_rate
 from speecht5_fairseq.plan.report import Said, changes, report
 
+GB = 10**9
 RECOGNITION = ("--max-tokens", 96_000, "--max-speech-samples", 32_000, "--max-update", 1000, "--update-freq", 3)
 
 
@@ -41,7 +44,33 @@ def test_rows_of_a_batch(config):
         rows_of(config("s2t", "--max-tokens", 20_000), "speech", sizes)
     text = config("pretrain", "--text-data", "text", "--max-tokens", 1_400_000)
     sizes, _ = sizes_of(text, "pretrain", Assumed())
-    assert (rows_of(text, "speech", sizes), rows_of(text, "text", sizes)) == (5, 23)  # 250,000 samples, 512 tokens
+    assert (rows_of(text, "speech", sizes), rows_of(text, "text", sizes)) == (5, 16)  # 250,000 samples, 512 tokens
+
+
+@pytest.mark.parametrize("tokens", [None, 1, 7, 9, 15, 17, 31, 64])
+@pytest.mark.parametrize("count", [None, 3, 8, 21])
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_rows_are_those_of_fairseqs_batches(config, tokens, count, multiple):
+    if tokens is None and count is None:
+        return
+    flags = ["--max-speech-samples", 32_000, "--required-batch-size-multiple", multiple]
+    flags += [] if tokens is None else ["--max-tokens", tokens * 32_000]
+    flags += [] if count is None else ["--batch-size", count]
+    cfg = config("s2t", *flags)
+    sizes, _ = sizes_of(cfg, "s2t", Assumed())
+    limits = {"max_tokens": cfg.dataset.max_tokens, "max_sentences": count, "required_batch_size_multiple": multiple}
+    batches = batch_by_size(np.arange(200), lambda index: sizes.samples, **limits)
+    assert rows_of(cfg, "speech", sizes) == len(batches[0])
+
+
+@pytest.mark.parametrize(
+    "option", [("--utterance-seconds", "0"), ("--utterance-seconds", "0.01"), ("--tokens-a-second", "nan"),
+               ("--reduce-gb", "0"), ("--utterance-seconds", "inf")]
+)  # fmt: skip
+def test_numbers_that_cannot_be_meant_are_refused(option, capsys):
+    with pytest.raises(SystemExit):
+        main([*option, "--", "data", "--task", "speecht5_s2t"])
+    assert f"{option[0]} " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_time_by_hand(config):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 
 import pytest
 import torch
@@ -99,6 +100,15 @@ def test_a_checkpoint_that_was_put_there_by_hand_stays_the_last(tmp_path):
     assert updates(tmp_path / "checkpoint_last.pt") == 2
 
 
+def test_a_checkpoint_that_was_moved_there_keeps_its_time_and_stays_the_last(tmp_path, warnings):
+    save(tmp_path, "checkpoint_1_2.pt", 2, age=9)
+    save(tmp_path, "checkpoint_1_4.pt", 4, age=3)
+    time.sleep(0.02)  # past the clock's tick of the file system
+    (tmp_path / "checkpoint_1_2.pt").rename(tmp_path / "checkpoint_last.pt")
+    mend_folder(tmp_path)
+    assert updates(tmp_path / "checkpoint_last.pt") == 2 and not warnings()
+
+
 def test_what_a_run_cannot_go_on_from_is_passed_over(tmp_path, warnings):
     """An average has no place in the data; a file of fewer updates is no progress."""
     save(tmp_path, "checkpoint_last.pt", 4, age=9)
@@ -142,6 +152,9 @@ def test_a_named_checkpoint_that_is_broken_is_an_error_and_nothing_is_moved(tmp_
         start(tmp_path, named)
     with pytest.raises(CheckpointError, match=r"checkpoint_1_4\.pt: no readable"):
         start(tmp_path / "new", finetune=named)
+    assert names(tmp_path) == before
+    with pytest.raises(CheckpointError, match=r"checkpoint_last\.pt: no readable"):
+        start(tmp_path, tmp_path / "checkpoint_last.pt")
     assert names(tmp_path) == before
 
 

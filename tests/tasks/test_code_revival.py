@@ -60,6 +60,14 @@ def test_a_code_comes_back_after_so_many_updates_unchosen_in_a_row(model, caplog
     assert not revival.unchosen.any() and not model.quantizer.recent
 
 
+def test_an_update_that_is_tried_again_counts_once(model):
+    """As with --amp, where fairseq takes a step whose gradients overflow and then the same batches again."""
+    revival = CodeRevival(updates=9, seed=1)
+    for number in (0, 1, 1, 1):
+        update(revival, model, number, table(model, 2))
+    assert revival.unchosen.max() == 2
+
+
 def test_an_update_whose_batches_were_left_out_does_not_count(model):
     revival = CodeRevival(updates=9, seed=1)
     for number, log in enumerate([table(model, 2), table(model), table(model, 2)]):

@@ -6,6 +6,7 @@ import multiprocessing
 
 import pytest
 import torch
+from fairseq.data.iterators import GroupedIterator
 from helpers import tiny_manifest, tiny_text_binary
 
 from speecht5_fairseq.tasks.epochs import stop_workers
@@ -160,6 +161,32 @@ def test_an_epoch_goes_on_with_another_number_of_processes(tmp_path, before, upd
         rest.append(ids(batches.next_epoch_itr()))
     assert sorted(sum(rest, [])) == sorted(order[seen:])
     assert ("come again" in caplog.text) == (before * updates % after > 0)
+
+
+@pytest.mark.parametrize(
+    "place, processes, frequency, seen",
+    [(3, 2, 2, 0), (4, 2, 2, 4), (5, 1, 4, 4), (3, 1, 2, 2), (2, 1, 2, 2)],
+    ids=["more", "more, even", "longer updates", "shorter updates", "as it was"],
+)
+def test_an_epoch_goes_on_between_two_updates(tmp_path, place, processes, frequency, seen, caplog):
+    """One process has seen so many of six batches; every other one comes, in whole updates, and the epoch ends."""
+    task = recognition(tmp_path)
+    order = ids(dealt(task, processes=1).next_epoch_itr())
+    first = dealt(task, processes=1)
+    stopped = first.next_epoch_itr()
+    for _ in range(place):
+        next(stopped)
+    state, rest = first.state_dict(), []
+    task.update_freq = [frequency]
+    for rank in range(processes):
+        batches = dealt(task, processes=processes, rank=rank)
+        batches.load_state_dict(state)
+        groups = list(GroupedIterator(batches.next_epoch_itr(), frequency, skip_remainder_batch=False))
+        assert all(len(group) == frequency for group in groups[:-1])
+        rest += ids(sum(groups, []))
+        assert batches.end_of_epoch() and batches.next_epoch_idx == 2
+    assert sorted(rest) == sorted(order[seen:])
+    assert ("come again" in caplog.text) == (seen < place)
 
 
 def test_a_state_without_processes_is_taken_as_it_is(tmp_path):

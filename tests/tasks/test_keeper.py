@@ -40,6 +40,7 @@ class Trainer:
             checkpoint=Config(**{**CHECKPOINTS, "save_dir": str(folder), **options}),
             optimization=Config(**{**optimization, **options}),
             distributed_training=Config(zero_sharding="none", ddp_backend="pytorch_ddp"),
+            dataset=Config(num_workers=2),
         )
         self.checkpoint_suffix = ""
         self.is_data_parallel_master = True
@@ -149,7 +150,8 @@ def test_a_batch_that_cannot_be_loaded_ends_the_run_after_a_save(run, group, bro
     with pytest.raises(ManifestError, match=f"train.tsv:{broken}: gone"):
         list(run.train(group=group))
     assert run.saves == [saved]
-    assert f"a batch cannot be loaded, and the run ends: saved in {run.keeper.file}" in caplog.text
+    ends = f"a batch cannot be loaded (train.tsv:{broken}: gone), and the run ends: saved in {run.keeper.file}"
+    assert ends in caplog.text
 
 
 def test_a_first_batch_that_cannot_be_loaded_saves_the_start_of_its_epoch(run):
@@ -192,11 +194,35 @@ def test_a_killed_worker_is_told_with_a_mend(run):
     assert isinstance(told, LoaderError) and "(pid 7)" in str(told) and "fewer --num-workers" in str(told)
     half = run.keeper.failed(EOFError())  # killed while it handed a batch on
     assert isinstance(half, LoaderError) and "EOFError. A process of the data loader was killed" in str(half)
-    other = RuntimeError("something else")
     own = FileNotFoundError("Caught FileNotFoundError in DataLoader worker process 0.")
-    assert run.keeper.failed(other) is other and run.keeper.failed(own) is own
+    missing = FileNotFoundError(2, "No such file or directory", "normaliser.tsv")
+    for other in (RuntimeError("something else"), own, missing):
+        assert run.keeper.failed(other) is other
     ask(run)
-    assert isinstance(run.keeper.failed(other), SystemExit)  # the scheduler ended the workers too
+    assert isinstance(run.keeper.failed(EOFError()), SystemExit)  # the scheduler ended the workers too
+    run.trainer.cfg.dataset.num_workers = 0
+    assert isinstance(run.keeper.failed(end := EOFError()), EOFError) and end is run.keeper.failed(end)
+
+
+def test_a_bad_row_is_told_after_a_signal_too(run, caplog):
+    run = run()
+    next(run.train())
+    ask(run)
+    bad = ManifestError("train.tsv:7: gone")
+    assert run.keeper.failed(bad) is bad and "a batch cannot be loaded (train.tsv:7: gone)" in caplog.text
+
+
+def test_a_part_of_the_state_is_saved_again_for_the_others_may_not_have_it(run, monkeypatch):
+    """Where one process could not write, all have to take part once more."""
+    monkeypatch.setattr(module, "process_count", lambda: 2)
+    monkeypatch.setattr(module.distributed, "barrier", lambda: None)
+    run = run()
+    run.trainer.cfg.distributed_training.zero_sharding = "os"
+    with pytest.raises(SystemExit):
+        for _ in run.train():
+            checkpoint_utils.save_checkpoint(run.trainer.cfg.checkpoint, run.trainer, run.epochs, 0.5)
+            run.keeper.agreed = True
+    assert run.saves == [(1, 1, 1), (1, 1, 1)]
 
 
 def full():

@@ -176,10 +176,16 @@ OTHER_UNITS = (
 )
 
 
-def started(data, **options):
-    """The model of a run as fairseq-train builds it, with all checks of what it starts from."""
+def started_task(data, model=None, **options):
+    """The task of a run once fairseq-train has built its model, with all checks of what it starts from."""
     given = {**NEW_RUN, "data": str(data), "seed": 1, "train_subset": "train", **options}
-    return PretrainTask.setup_task(PretrainTaskConfig(**given)).build_model(model_options())
+    task = PretrainTask.setup_task(PretrainTaskConfig(**given))
+    task.build_model(model_options(**(model or {})))
+    return task
+
+
+def started(data, **options):
+    started_task(data, **options)
 
 
 def checkpoint_of(folder, source):
@@ -201,8 +207,9 @@ def test_a_run_goes_on_with_units_of_its_model_alone(labelled, caplog):
     assert "it goes on by --allow-other-units" in caplog.text and "no effect" not in caplog.text
     (labelled / "units.json").unlink()
     with caplog.at_level("INFO"):
-        started(labelled, save_dir=str(run))
+        task = started_task(labelled, save_dir=str(run))
     assert "without units.json nothing tells whether these are" in caplog.text
+    assert task.state_dict()["unit_source"] == OTHERS  # still what the model has learnt
 
 
 def test_fine_tuning_takes_other_units_with_a_new_head_alone(labelled):
@@ -217,3 +224,18 @@ def test_fine_tuning_takes_other_units_with_a_new_head_alone(labelled):
 def test_allowing_what_is_not_there_has_no_effect(labelled, caplog):
     started(labelled, allow_other_units=True)
     assert "no effect: --allow-other-units True; no checkpoint is taken that is known" in caplog.text
+
+
+def test_a_base_of_other_units_is_refused(labelled):
+    base = {"base_checkpoint": str(checkpoint_of(labelled / "base", OTHERS)), "lora_rank": 2}
+    run = {"save_dir": str(labelled / "new")}
+    with pytest.raises(CheckpointError, match=OTHER_UNITS):
+        started(labelled, model=base, **run)
+    started(labelled, model=base, allow_other_units=True, **run)
+
+
+def test_reviving_codes_that_never_learn_has_no_effect(labelled, caplog):
+    started(labelled, revive_codes=3)
+    assert "--revive-codes" not in caplog.text
+    started(labelled, revive_codes=3, model={"freeze": "quantizer:forever"})
+    assert "no effect: --revive-codes 3; the codebook never learns" in caplog.text

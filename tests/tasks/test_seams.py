@@ -4,9 +4,11 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
+from omegaconf import OmegaConf
 
 from speecht5_fairseq.models.checksum import has_checksum, why_broken
 from speecht5_fairseq.tasks import seams
+from speecht5_fairseq.tasks.kept import KeptTask
 
 
 def test_fairseqs_names_are_ours_once_the_user_dir_is_imported():
@@ -43,6 +45,13 @@ def test_what_is_written_later_or_elsewhere_is_fairseqs(monkeypatch):
     monkeypatch.setattr(seams, "_fairseq_write", lambda *arguments: seen.append(arguments))
     checkpoint_utils.torch_persistent_save({}, "a.pt", async_write=True)
     assert seen == [({}, "a.pt", True)]
+
+
+def test_a_start_that_is_checked_nowhere_is_refused():
+    trainer = type("Trainer", (), {"task": KeptTask.__new__(KeptTask)})()
+    cfg = OmegaConf.create({"continue_once": "other.pt", "save_dir": "run"})
+    with pytest.raises(ValueError, match="--continue-once other.pt: .* give it as --restore-file"):
+        checkpoint_utils.load_checkpoint(cfg, trainer)
 
 
 def test_trainings_of_other_tasks_are_left_alone(monkeypatch):
