@@ -14,6 +14,11 @@ def process_count() -> int:
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
+def is_first_process() -> bool:
+    """Whether this process is alone, or the first of those that train together."""
+    return process_count() == 1 or distributed.get_rank() == 0
+
+
 @contextmanager
 def first_process_first() -> Iterator[bool]:
     """The block runs in the first process, then in the others of the group; tells whether this is the first.
