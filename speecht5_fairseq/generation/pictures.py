@@ -63,7 +63,7 @@ def alignment_figure(alignment: Tensor, symbols: Sequence[str], *, title: str) -
     figure = _figure(8, 4)
     panel = figure.add_subplot()
     _alignment(panel, alignment)
-    panel.set(title=title)
+    panel.set(title=f"{title}: {panel.get_title()}")
     if len(symbols) <= MOST_LABELS:
         panel.set_xticks(range(len(symbols)), symbols, fontsize=7)
         panel.set_xlabel("symbol")
@@ -101,8 +101,9 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _alignment(panel: Any, alignment: Tensor) -> None:
-    _image(panel, alignment.float().cpu().T.numpy(), vmin=0)
-    panel.set(xlabel="decoder step", ylabel="encoder position")
+    weights = alignment.float().cpu().T.numpy()
+    _image(panel, weights, vmin=0)
+    panel.set(title=f"attention, 0 to {weights.max():.2f}", xlabel="decoder step", ylabel="encoder position")
 
 
 def _image(panel: Any, values: np.ndarray, **options: Any) -> Any:

@@ -83,7 +83,7 @@ def generated_speech(model: Any, shown: Utterances) -> Iterator[Picture | Sound]
     targets = [frames[:length] for frames, length in zip(inputs["target_frames"], inputs["frame_lengths"], strict=True)]
     for row, speech in enumerate(generate(model, shown.batch)):
         end = "at its limit" if speech.hit_limit else "by itself"
-        title = f"{shown.titles[row]}: generated, ended {end} (target: {len(targets[row])} of {len(speech.mel)} frames)"
+        title = f"{shown.titles[row]}: generated, {len(speech.mel)} frames, ended {end} (target: {len(targets[row])})"
         yield Picture(_name(row, "mel_generated"), pixels(speech_figure({title: speech.mel}, [speech.alignment])))
         yield Sound(_name(row, "generated"), vocoder(speech.mel.float().cpu()))
         if shown.first:

@@ -14,8 +14,8 @@ from ..models.parts import net_of
 class GradientNorms:
     """The norms before clipping, as ``gnorm_encoder`` and so on; what several nets share counts for the first.
 
-    Before the optimizer's step gradients are clipped already, and in half precision scaled, all by one factor. The nets'
-    shares of the whole norm do not change by it, and fairseq has logged the whole norm when an update is reduced.
+    Before the optimizer's step gradients are clipped already, and in half precision scaled, all by one factor. It does
+    not change the nets' shares of the whole norm, and fairseq has logged the whole norm when an update is reduced.
     """
 
     def __init__(self) -> None:

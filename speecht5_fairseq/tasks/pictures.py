@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional
 
 import torch
@@ -140,7 +141,8 @@ class PicturedTask(FairseqTask):
         if self.utterances is None:
             dataset = self.picture_dataset(subset)
             batch = dataset.collater([dataset[row] for row in dataset.kept[: self.cfg.picture_utterances].tolist()])
-            self.utterances = Utterances(batch, dataset.places(batch), first=True)
+            titles = [Path(place).name for place in dataset.places(batch)]  # valid.tsv:3
+            self.utterances = Utterances(batch, titles, first=True)
 
         def moved(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)

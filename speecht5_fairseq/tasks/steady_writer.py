@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class SteadyWriter(progress_bar.SummaryWriter or object):
-    """The writer that fairseq makes for each folder below ``--tensorboard-logdir``, that of tensorboard or tensorboardX.
+    """The writer, of tensorboard or tensorboardX, that fairseq makes for each folder below ``--tensorboard-logdir``.
 
     Its thread ends at the first write that fails (a full disk, say), and every later call raises that error; the file
     may end in half a record, after which nothing is read. Here each call that fails begins another file and tries once

@@ -35,7 +35,9 @@ class Kept:
 
 @pytest.fixture
 def target(monkeypatch):
+    """Pictures are made, but not drawn, which takes a third of a second each."""
     kept = Kept()
+    monkeypatch.setattr(previews, "pixels", lambda figure: figure)
     monkeypatch.setattr(pictures, "open_targets", lambda logdir, project, tag: [kept] if tag == "valid" else [])
     return kept
 
@@ -69,7 +71,7 @@ def test_the_first_of_every_n_validations_shows_the_first_utterances_of_the_firs
     assert rows == {"utterance_1", "utterance_2"} and target.finished == 3
     targets = [step for step, name in target.names if name.endswith("/target")]
     assert targets == [10, 10]  # their sound stays as it is
-    assert [found.datasets["valid"].describe(row) for row in (0, 1)] == list(found.utterances.titles)
+    assert found.utterances.titles == ["valid.tsv:2", "valid.tsv:3"]
 
 
 def test_without_the_option_nothing_is_drawn(task, target):

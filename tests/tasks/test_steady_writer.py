@@ -7,7 +7,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from speecht5_fairseq.tasks.steady_writer import SteadyWriter
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of the writer's thread
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)  # of the writer's thread
 
 
 def test_fairseq_makes_its_writers_of_this_kind():
