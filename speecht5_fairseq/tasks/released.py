@@ -89,12 +89,7 @@ OWN_FLAGS = (
     ),
     Flag("compile_layers", False, "this code's: torch.compile of the Transformer layers, for GPUs"),
     Flag("max_bad_updates", 10, "this code's: updates in a row that may have a loss that is not finite", rule=COUNT),
-    Flag(
-        "picture_interval",
-        0,
-        "this code's: draw in the first of so many validations, see --task speecht5_t2s",
-        rule=COUNT,
-    ),
+    Flag("picture_interval", 0, "this code's: show utterances in the first of so many validations", rule=COUNT),
     Flag("picture_utterances", 3, "this code's: utterances that --picture-interval shows", rule=SIZE),
 )
 # Flags of the task that have one value here.
