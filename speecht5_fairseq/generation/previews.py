@@ -44,7 +44,11 @@ class Words(NamedTuple):
 
 
 Shown = Picture | Sound | Words
-Preview = tuple[str, Callable[[], Iterator[Shown]]]  # what it shows; what makes it, and may fail alone
+
+
+class Preview(NamedTuple):
+    name: str  # what it shows
+    make: Callable[[], Iterator[Shown]]  # may fail alone
 
 
 class Utterances(NamedTuple):

@@ -47,6 +47,7 @@ class PicturesConfig(FairseqDataclass):
     tensorboard_logdir: Optional[str] = II("common.tensorboard_logdir")
     wandb_project: Optional[str] = II("common.wandb_project")
     valid_subset: str = II("dataset.valid_subset")
+    disable_validation: bool = II("dataset.disable_validation")
 
 
 class PicturedTask(FairseqTask):
@@ -82,6 +83,8 @@ class PicturedTask(FairseqTask):
             require_matplotlib(OPTION)
         except ImportError as error:
             missing.append(str(error))
+        if self.cfg.disable_validation:
+            missing.append("they come with validations: drop --disable-validation")
         for why in missing:
             logger.warning("%s %d: no pictures; %s", OPTION, self.cfg.picture_interval, why)
 
@@ -127,9 +130,9 @@ class PicturedTask(FairseqTask):
             return
         with undisturbed(model) as device:
             shown = self._utterances(subset, device, next(model.parameters()).dtype)
-            for name, make in self.previews(model, shown, meters):
-                with self._spared(name):
-                    for each in make():
+            for preview in self.previews(model, shown, meters):
+                with self._spared(preview.name):
+                    for each in preview.make():
                         for target in targets:
                             target.show(each, step)
             for target in targets:

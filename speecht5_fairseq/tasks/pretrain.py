@@ -17,7 +17,7 @@ from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
 from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_binary, open_text_binary
 from ..data.unit_record import RECORD, UnitRecord, check_record, read_record
-from ..generation.previews import codebook_use, teacher_forced_speech
+from ..generation.previews import Preview, codebook_use, teacher_forced_speech
 from ..models.contents import Contents, saved_codes
 from ..models.loading import DictionaryFiles, Start
 from ..models.options import warn_without_effect
@@ -152,10 +152,10 @@ class PretrainTask(SpeechT5Task):
 
     def previews(self, model, shown, meters):
         """The reconstruction, and which codes the whole validation chose."""
-        yield "the reconstruction", lambda: teacher_forced_speech(model, shown)
+        yield Preview("the reconstruction", lambda: teacher_forced_speech(model, shown))
         if model.quantizer is not None:
             text = summed(meters, "codes_text") if self.text_dictionary is not None else None
-            yield "the codebook", lambda: codebook_use(summed(meters, "codes_speech"), text)
+            yield Preview("the codebook", lambda: codebook_use(summed(meters, "codes_speech"), text))
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion: FairseqCriterion) -> None:
         """fairseq's sums; in training the codes are watched."""

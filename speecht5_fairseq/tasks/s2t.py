@@ -13,7 +13,7 @@ from ..data.piece_model import PieceModel
 from ..data.s2t import S2TDataset
 from ..generation.beam_search import JointBeamSearch
 from ..generation.ctc_greedy import CTCGreedySearch
-from ..generation.previews import recognised_text, text_alignment
+from ..generation.previews import Preview, recognised_text, text_alignment
 from ..models.calls import check_language_model
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
@@ -86,8 +86,8 @@ class S2TTask(SpeechT5Task):
     def previews(self, model, shown, meters):
         """Recognised text, and where the decoder attends."""
         dictionary = self.text_dictionary
-        yield "recognised text", lambda: recognised_text(model, shown, dictionary, WORDS)
-        yield "the alignment", lambda: text_alignment(model, shown, dictionary)
+        yield Preview("recognised text", lambda: recognised_text(model, shown, dictionary, WORDS))
+        yield Preview("the alignment", lambda: text_alignment(model, shown, dictionary))
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
         """Open and verify a split.

@@ -10,13 +10,14 @@ from fairseq.logging import progress_bar
 from helpers import NEW_RUN, model_options, tiny_manifest, tiny_model
 
 from speecht5_fairseq.generation import previews
+from speecht5_fairseq.generation.previews import Preview
 from speecht5_fairseq.tasks import pictures
 from speecht5_fairseq.tasks.pictures import undisturbed
 from speecht5_fairseq.tasks.s2c import S2CTask, S2CTaskConfig
 from speecht5_fairseq.tasks.t2s import T2STask, T2STaskConfig
 
 BORROWED = {**NEW_RUN, "seed": 1, "train_subset": "train", "valid_subset": "valid,other", "wandb_project": None}
-BORROWED |= {"results_path": None, "tensorboard_logdir": None}
+BORROWED |= {"results_path": None, "tensorboard_logdir": None, "disable_validation": False}
 
 
 class Kept:
@@ -159,6 +160,8 @@ def test_what_is_missing_is_said_before_the_first_update(tmp_path, caplog, monke
     caplog.clear()
     built(tmp_path, picture_interval=2, tensorboard_logdir=str(tmp_path / "log"))
     assert "no pictures" not in caplog.text
+    built(tmp_path, picture_interval=2, tensorboard_logdir=str(tmp_path / "log"), disable_validation=True)
+    assert "no pictures; they come with validations: drop --disable-validation" in caplog.text
     monkeypatch.setattr(progress_bar, "SummaryWriter", None)
     monkeypatch.setattr(progress_bar, "wandb", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -187,7 +190,7 @@ def test_utterances_come_in_the_precision_of_the_model(task, target):
     found = task(picture_utterances=1)
     model = tiny_model("t2s").double()
     seen = []
-    found.previews = lambda model, shown, meters: iter([("the batch", lambda: seen.append(shown) or iter(()))])
+    found.previews = lambda model, shown, meters: iter([Preview("batch", lambda: seen.append(shown) or iter(()))])
     validate(found, model, 1)
     inputs = SimpleNamespace(**seen[0].batch["net_input"])
     assert inputs.target_frames.dtype == inputs.speaker.dtype == torch.float64
