@@ -141,3 +141,30 @@ def test_use_of_the_codebook_is_in_shares(drawn):
 
 def test_a_bar_in_a_text_is_no_border_of_a_table():
     assert previews._cell("a|b <unk>") == "a\\|b &lt;unk>"
+
+
+@torch.no_grad()
+def test_a_prediction_from_the_source_is_as_long_as_it(drawn):
+    """Enhancement by a mask: the decoder hears the noisy frames."""
+    model = tiny_model("s2s", speech_prediction="mask", reduction_factor=1).eval()
+    shown = Utterances({"net_input": {**speech_source(9000, 6000), **mel_target(36, 24)}}, TITLES, first=True)
+    assert [len(speech.mel) for speech in previews.generate(model, shown.batch)] == [36, 24]
+    [*previews.teacher_forced_speech(model, shown)]
+    assert [alignment.shape for ((_, (alignment,)), _) in drawn] == [(36, 27), (24, 18)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("job", ["t2s", "s2t"])
+def test_half_precision_is_shown(job):
+    """Models of --bf16 and --fp16 get their utterances so."""
+    model = tiny_model(job).bfloat16().eval()
+    shown = synthesis() if job == "t2s" else recognition()
+    inputs = shown.batch["net_input"]
+    inputs |= {name: tensor.bfloat16() for name, tensor in inputs.items() if tensor.is_floating_point()}
+    if job == "t2s":
+        found = [*previews.teacher_forced_speech(model, shown), *previews.generated_speech(model, shown)]
+    else:
+        dictionary = tiny_dictionary()
+        found = [*previews.recognised_text(model, shown, dictionary, "none")]
+        found += previews.text_alignment(model, shown, dictionary)
+    assert len(found) == (8 if job == "t2s" else 3)
