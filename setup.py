@@ -53,6 +53,8 @@ DEMO = ["G722", "num2words"]
 # Scores of generated speech (pesq and pyworld are compiled: a C++ compiler; pyworld reads its version with setuptools'
 # pkg_resources, which setuptools 82 dropped), pictures of it, and vocoders in safetensors files.
 SPEECH = ["pystoi", "pesq", "pyworld", "setuptools<82", "pocketsphinx", "matplotlib", "num2words", "safetensors"]
+# --picture-interval: what a training shows in TensorBoard (fairseq asks for tensorboard before tensorboardX).
+PICTURES = ["tensorboard", "matplotlib"]
 # speecht5_fairseq.convert --to hf and back.
 CONVERT = ["safetensors"]
 # manifest_tools.speaker_vectors --extractor resemblyzer. Its webrtcvad is compiled: a C compiler and Python's headers.
@@ -70,10 +72,11 @@ setup(
     entry_points={"console_scripts": ["speecht5 = speecht5_fairseq.interface.command:main"]},
     install_requires=FAIRSEQ + RUNTIME + DATA_PREPARATION,
     extras_require={
-        "test": TEST + SPEECH + CLUSTER,
+        "test": TEST + SPEECH + PICTURES + CLUSTER,
         "bench": BENCH,
         "demo": DEMO + SPEECH,
         "speech": SPEECH,
+        "pictures": PICTURES,
         "convert": CONVERT,
         "speakers": SPEAKERS,
         "cluster": CLUSTER,

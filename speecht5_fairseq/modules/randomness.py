@@ -9,9 +9,12 @@ fairseq seeds it before every update.
 from __future__ import annotations
 
 import math
+import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -51,6 +54,20 @@ def utterance_uniform(seeds: Tensor, lengths: Tensor, shape: tuple[int, ...], *,
 def fresh_seeds(count: int, device: torch.device) -> Tensor:
     """(count,) seeds from torch's global generator, for callers that bring none."""
     return torch.randint(_SEED_MASK, (count,), device=device)
+
+
+@contextmanager
+def kept_generators(device: torch.device) -> Iterator[None]:
+    """Whatever the block draws from the global generators of torch (CPU and ``device``), numpy and Python, they go on
+    after it as if it had drawn nothing.
+    """
+    python, array = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(array)
 
 
 def keep_mask(shape: Sequence[int], dropout: float, device: torch.device) -> Tensor:

@@ -27,6 +27,7 @@ from .joint import merge_logs, split_parts
 from .kept import KeptTask
 from .optimizers import check_optimizer, spare_frozen
 from .processes import check_launch, first_process_first, process_count
+from .pictures import PicturedTask, warn_of_pictures
 from .speech_options import SpeechTaskConfig
 from .speed import speed_up, warn_of_speed
 from .start import (
@@ -43,7 +44,7 @@ from .vocabularies import check_start, decoding_contents
 START_OPTIONS = ("finetune_nets", "new_vocabulary", "new_nets")
 
 
-class SpeechT5Task(GuardedTask, KeptTask):
+class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
     """A job: which nets, which data. Subclasses name the job and load its data sets.
 
     Attributes:
@@ -133,11 +134,13 @@ class SpeechT5Task(GuardedTask, KeptTask):
             self._check_start(model)
             log_learning(model)
             speed_up(model, self.cfg)
+            self.prepare_pictures()
         elif self.cfg.finetune_from_model is None:
             why = "they are for fairseq-train --finetune-from-model"
             warn_without_effect(self.cfg, SpeechTaskConfig, START_OPTIONS, why)
         if from_checkpoint and not self.own_options:
             warn_of_speed(self.cfg)
+            warn_of_pictures(self.cfg)
         return model
 
     def _check_start(self, model) -> None:

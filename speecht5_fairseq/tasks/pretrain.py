@@ -10,12 +10,14 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 
 from ..constants import ENCODER_FRAME_RATE
+from ..criterions.logging import summed
 from ..data.dictionary import Vocabulary, own_symbols, unit_count
 from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
 from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_binary, open_text_binary
 from ..data.unit_record import RECORD, UnitRecord, check_record, read_record
+from ..generation.previews import Preview, codebook_use, teacher_forced_speech
 from ..models.contents import Contents, saved_codes
 from ..models.loading import DictionaryFiles, Start
 from ..models.options import warn_without_effect
@@ -154,6 +156,17 @@ class PretrainTask(SpeechT5Task):
         """The step of all jobs; codes that were not chosen for long follow it."""
         super().optimizer_step(optimizer, model, update_num)
         self.revival.finish_update(model, optimizer, update_num)
+
+    def picture_dataset(self, subset: str) -> PretrainSpeechDataset:
+        """The speech."""
+        return self.datasets[subset].speech
+
+    def previews(self, model, shown, meters):
+        """The reconstruction, and which codes the whole validation chose."""
+        yield Preview("the reconstruction", lambda: teacher_forced_speech(model, shown))
+        if model.quantizer is not None:
+            text = summed(meters, "codes_text") if self.text_dictionary is not None else None
+            yield Preview("the codebook", lambda: codebook_use(summed(meters, "codes_speech"), text))
 
     def reduce_metrics(self, logging_outputs: list[dict], criterion: FairseqCriterion) -> None:
         """fairseq's sums; in training the codes are watched."""

@@ -53,6 +53,11 @@ def check_same_start(updates: int, folder: str) -> None:
             )
 
 
+def is_first_process() -> bool:
+    """Whether this process is alone, or the first of those that train together."""
+    return process_count() == 1 or distributed.get_rank() == 0
+
+
 @contextmanager
 def first_process_first() -> Iterator[bool]:
     """The block runs in the first process, then in the others of the group; tells whether this is the first.

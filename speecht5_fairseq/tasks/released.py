@@ -89,6 +89,8 @@ OWN_FLAGS = (
     ),
     Flag("compile_layers", False, "this code's: torch.compile of the Transformer layers, for GPUs"),
     Flag("max_bad_updates", 10, "this code's: updates in a row that may have a loss that is not finite", rule=COUNT),
+    Flag("picture_interval", 0, "this code's: show utterances in the first of so many validations", rule=COUNT),
+    Flag("picture_utterances", 3, "this code's: utterances that --picture-interval shows", rule=SIZE),
 )
 # Flags of the task that have one value here.
 FIXED_TASK: Fixed = {
@@ -176,6 +178,8 @@ def _common(args: Namespace) -> dict[str, Any]:
         "matmul_precision": args.matmul_precision,
         "compile_layers": args.compile_layers,
         "max_bad_updates": args.max_bad_updates,
+        "picture_interval": args.picture_interval,
+        "picture_utterances": args.picture_utterances,
     }
 
 

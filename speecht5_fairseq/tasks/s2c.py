@@ -45,6 +45,7 @@ class S2CTask(SpeechT5Task):
     """Speech in, a class out: the manifest's third column. ``label_dir`` holds ``dict.txt``, one line a class."""
 
     columns = "s2c"
+    has_previews = False
 
     def __init__(self, cfg: S2CTaskConfig, job: str) -> None:
         super().__init__(cfg, job)

@@ -13,6 +13,7 @@ from ..data.piece_model import PieceModel
 from ..data.s2t import S2TDataset
 from ..generation.beam_search import JointBeamSearch
 from ..generation.ctc_greedy import CTCGreedySearch
+from ..generation.previews import Preview, recognised_text, text_alignment
 from ..models.calls import check_language_model
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
@@ -22,6 +23,7 @@ from .speech_options import SpeechTaskConfig, warn_of_training_limits
 from .vocabularies import find_pieces, find_text
 
 DECODING = ChoiceEnum(["beam", "ctc-greedy"])
+WORDS = "sentencepiece"  # how the symbols of pictures become words, as --post-process
 GENERATION_OPTIONS = ("decoding", "ctc_decoding_weight", "ctc_window", "generation_precision")
 
 
@@ -80,6 +82,12 @@ class S2TTask(SpeechT5Task):
             why = "training does not decode: give them to fairseq-generate"
             warn_without_effect(self.cfg, S2TTaskConfig, GENERATION_OPTIONS, why)
         return super().build_model(cfg, from_checkpoint)
+
+    def previews(self, model, shown, meters):
+        """Recognised text, and where the decoder attends."""
+        dictionary = self.text_dictionary
+        yield Preview("recognised text", lambda: recognised_text(model, shown, dictionary, WORDS))
+        yield Preview("the alignment", lambda: text_alignment(model, shown, dictionary))
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, task_cfg=None, **kwargs) -> None:
         """Open and verify a split.

@@ -1,7 +1,8 @@
-"""Where fairseq-train's saving and loading are joined to ours: four names of ``fairseq.checkpoint_utils``.
+"""Where fairseq-train's saving, loading and logging are joined to ours: four names of ``fairseq.checkpoint_utils`` and
+one of ``fairseq.logging.progress_bar``.
 
-fairseq looks them up in its module at every call and has no other place for a user dir to come in: its trainer is told
-to no task, and its files are written by functions of that module.
+fairseq looks them up in its modules at every call and has no other place for a user dir to come in: its trainer is told
+to no task, and its files are written by functions of these modules.
 
 | name | what ours adds |
 |---|---|
@@ -9,8 +10,9 @@ to no task, and its files are written by functions of that module.
 | ``PathManager.copy`` | copies of checkpoints appear whole or not at all; fairseq writes over the old one |
 | ``save_checkpoint`` | a full disk is told of, and does not end the run while it can go on |
 | ``load_checkpoint`` | several processes each read the file, the same one; the training has a keeper from here on |
+| ``SummaryWriter`` | a full disk does not end the run at TensorBoard's files either; None without tensorboard |
 
-The last two concern the trainings of our tasks alone.
+``save_checkpoint`` and ``load_checkpoint`` concern the trainings of our tasks alone.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
+from fairseq.logging import progress_bar
 from fairseq.trainer import Trainer
 
 from ..data.workers import end_with_parents_alone
@@ -29,6 +32,7 @@ from ..models.checksum import copy_checkpoint, write_checkpoint
 from .keeper import Keeper
 from .kept import KeptTask
 from .processes import check_same_start, process_count
+from .steady_writer import SteadyWriter
 
 logger = logging.getLogger(__name__)
 
@@ -110,3 +114,5 @@ def install() -> None:
     checkpoint_utils.torch_persistent_save = torch_persistent_save
     checkpoint_utils.save_checkpoint = save_checkpoint
     checkpoint_utils.load_checkpoint = load_checkpoint
+    if progress_bar.SummaryWriter is not None:
+        progress_bar.SummaryWriter = SteadyWriter

@@ -8,13 +8,14 @@ from omegaconf import II, MISSING
 
 from ..models.options import warn_without_effect
 from .bad_updates import BadUpdatesConfig
+from .pictures import PicturesConfig
 from .speed import SpeedConfig
 
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 
 
 @dataclass
-class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig):
+class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig, PicturesConfig):
     """Options of every job that reads speech manifests."""
 
     data: Any = field(default=MISSING, metadata={"help": "folder of the manifests, {split}.tsv"})

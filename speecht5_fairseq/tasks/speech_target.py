@@ -20,6 +20,7 @@ from ..data.labels import TextLabels
 from ..data.manifest import Manifest, TextLines
 from ..data.speech_target import SpeechTargetDataset, TargetOptions
 from ..generation.options import reject_unsupported
+from ..generation.previews import Preview, generated_speech, teacher_forced_speech
 from ..generation.results_folder import ResultsFolder, unique_names
 from ..generation.source_gain import source_gain
 from ..generation.speech import SpeechLimits
@@ -119,6 +120,11 @@ class SpeechTargetTask(SpeechT5Task):
             why = "training does not generate: give them to fairseq-generate"
             warn_without_effect(self.cfg, self.config, self.generation_options, why)
         return super().build_model(cfg, from_checkpoint)
+
+    def previews(self, model, shown, meters):
+        """Mels, alignments and sound."""
+        yield Preview("the prediction", lambda: teacher_forced_speech(model, shown))
+        yield Preview("generated speech", lambda: generated_speech(model, shown))
 
     @abstractmethod
     def open_text(self, split: str, saved: Any) -> TextLabels | None:

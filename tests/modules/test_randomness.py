@@ -1,5 +1,8 @@
 """Draws that belong to an utterance."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from speecht5_fairseq.modules.randomness import (
     Dropout,
     fresh_seeds,
     keep_mask,
+    kept_generators,
     utterance_generators,
     utterance_uniform,
 )
@@ -74,3 +78,21 @@ def test_dropout_scales_what_it_keeps_and_rests_in_evaluation():
     torch.testing.assert_close(states.grad, kept / 0.8)
     assert torch.equal(dropout.eval()(states), states)
     assert (Dropout(1.0)(states) == 0).all()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_generators_go_on_as_if_the_block_had_drawn_nothing(fails):
+    def draws():
+        return torch.rand(3).tolist(), np.random.rand(), random.random()
+
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    expected = draws()
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    try:
+        with kept_generators(CPU):
+            torch.manual_seed(9), np.random.seed(9), draws()
+            if fails:
+                raise KeyError
+    except KeyError:
+        pass
+    assert draws() == expected

@@ -1,9 +1,11 @@
 """The task of joint pre-training: with text and without."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from checkpoints import tiny_checkpoint
 from helpers import (
     NEW_RUN,
@@ -239,3 +241,22 @@ def test_reviving_codes_that_never_learn_has_no_effect(labelled, caplog):
     assert "--revive-codes" not in caplog.text
     started(labelled, revive_codes=3, model={"freeze": "quantizer:forever"})
     assert "no effect: --revive-codes 3; the codebook never learns" in caplog.text
+
+
+@pytest.mark.parametrize("text", [True, False])
+@pytest.mark.parametrize("codes", [True, False])
+def test_what_a_pretraining_shows(tmp_path, text, codes):
+    """Without text there is none in the codebook, and without codes no codebook; the utterances are those of speech."""
+    tiny_manifest(tmp_path, 2, job="pretrain", split="valid")
+    options = {"text_data": str(tiny_text_binary(tmp_path / "text", SENTENCES, split="valid"))} if text else {}
+    task = setup(tmp_path, **options)
+    task.load_dataset("valid")
+    assert task.picture_dataset("valid") is task.datasets["valid"].speech
+    model = SpeechT5Model.build_model(tiny_config(codebook_prob=0.1 if codes else 0.0), task)
+    chosen = SimpleNamespace(sum=torch.tensor([[1.0, 2.0]]))
+    meters = {"_codes_speech": chosen} | ({"_codes_text": chosen} if text else {})
+    found = dict(task.previews(model, None, meters))
+    assert [*found] == ["the reconstruction", *(["the codebook"] if codes else [])]
+    if codes:
+        (picture,) = found["the codebook"]()
+        assert picture.pixels.shape[0] == (520 if text else 200)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from speecht5_fairseq.tasks.processes import check_launch, check_same_start, first_process_first
+from speecht5_fairseq.tasks import processes
+from speecht5_fairseq.tasks.processes import check_launch, check_same_start, first_process_first, is_first_process
 
 
 def test_one_process_is_the_first():
@@ -28,3 +29,11 @@ def test_one_of_several_that_fairseq_does_not_know_of_is_refused(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(ValueError, match="alone in each of 2 processes: add --distributed-world-size 2"):
         check_launch()
+
+
+def test_the_first_of_several_is_the_one_of_rank_zero(monkeypatch):
+    assert is_first_process()
+    monkeypatch.setattr(processes, "process_count", lambda: 2)
+    for rank in range(2):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        assert is_first_process() == (rank == 0)

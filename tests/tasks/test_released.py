@@ -170,6 +170,13 @@ def test_options_of_ours_for_speed(data):
         trained(data, "s2t", "--matmul-precision", "low")
 
 
+def test_options_of_ours_for_pictures(data):
+    flags = ["--picture-interval", "2", "--picture-utterances", "5", "--tensorboard-logdir", "OUT"]
+    _, task = trained(data, "s2t", *flags, "--valid-subset", "dev,other")
+    assert (task.cfg.picture_interval, task.cfg.picture_utterances) == (2, 5)
+    assert (task.cfg.tensorboard_logdir, task.cfg.wandb_project, task.cfg.valid_subset) == ("OUT", None, "dev,other")
+
+
 def test_a_flag_that_does_nothing_gets_one_line(data, caplog):
     with caplog.at_level(logging.WARNING):
         cfg, task = trained(data, "s2t", "--pad-audio", "--random-crop")
@@ -280,7 +287,7 @@ def test_decoding_says_what_only_training_reads(data, caplog):
     ],
 )
 def test_of_two_limits_of_length_the_smaller_counts(data, flags, samples):
-    _, task = trained(data, "s2t", *flags)
+    _, task = trained(data, "s2t", *flags, "--valid-subset", "dev,other")
     assert task.cfg.max_speech_samples == samples
 
 
