@@ -24,7 +24,7 @@ MEND = "pip install -c constraints.txt -e '.[web]'"
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page; exits with 1 and one line where something is wrong before."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s | %(levelname)s | %(message)s", force=True)
+    _log()
     try:
         check(args)
         uvicorn, *_ = [importlib.import_module(name) for name in PACKAGES]
@@ -39,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     _announce(listening, args)
     config = uvicorn.Config(app, log_config=None, log_level="warning", timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _log() -> None:
+    """Everything from INFO on to the terminal, in place of what fairseq set."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s | %(levelname)s | %(message)s", force=True)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -85,9 +85,7 @@ class Site:
             Mount("/page", StaticFiles(directory=PAGE)),
         ]
         handlers = {HTTPException: _http_error}
-        return Starlette(
-            routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard, loopback=loopback)]
-        )
+        return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Guard, loopback=loopback)])
 
     async def _page(self, request: Request) -> FileResponse:
         return FileResponse(PAGE / "index.html")
