@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     _announce(listening, args)
     config = uvicorn.Config(app, log_config=None, log_level="warning", timeout_graceful_shutdown=5)
-    uvicorn.Server(config).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order, then hands Ctrl-C on
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _log() -> None:

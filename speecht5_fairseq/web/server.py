@@ -95,7 +95,9 @@ class Site:
         tabs = [
             {
                 "name": name,
-                "checkpoint": tab.served.model.loaded.source.path.name,
+                "checkpoint": "/".join(
+                    tab.served.model.loaded.source.path.parts[-2:]
+                ),  # many are called checkpoint_best.pt
                 "device": str(tab.served.model.device),
             }
             for name, tab in self.tabs.items()

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 import requests
+import torch
 import uvicorn
 
+from speecht5_fairseq.interface import SpeechT5
+from speecht5_fairseq.models.released_format import to_released
 from speecht5_fairseq.web import command
-from speecht5_fairseq.web.command import main
+from speecht5_fairseq.web.arguments import build_parser
+from speecht5_fairseq.web.command import build_site, main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +41,18 @@ def log_of_the_test(monkeypatch) -> None:
 def test_what_is_wrong_is_one_line(folder, line, message):
     with pytest.raises(SystemExit, match=f"^error: .*{message}"):
         main([*line.replace("FOLDER", str(folder)).split(), "--port", "0", "--device", "cpu"])
+
+
+def test_a_published_checkpoint_with_its_dictionary(folder, tmp_path):
+    state = torch.load(folder / "asr.pt")
+    torch.save({**state, "model": to_released(state["model"]), "task_state": {}}, tmp_path / "released.pt")
+    ours = SpeechT5.from_pretrained(folder / "asr.pt", device="cpu")
+    symbols = ours.loaded.dictionary.symbols[4:-2]
+    (tmp_path / "dict.txt").write_text("".join(f"{symbol} 1\n" for symbol in symbols))
+    line = ["--recognise", str(tmp_path / "released.pt"), f"dictionary={tmp_path / 'dict.txt'}", "--device", "cpu"]
+    site = build_site(build_parser().parse_args(line))
+    served = site.tabs["recognise"].served.model
+    assert served.transcribe(folder / "0.wav") == ours.transcribe(folder / "0.wav")
 
 
 def test_a_port_that_is_taken(folder):

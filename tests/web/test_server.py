@@ -11,7 +11,7 @@ from speecht5_fairseq.web.command import is_loopback
 def test_the_page_and_what_it_shows(server, folder):
     about = server.get("/api/site").json()
     assert [tab["name"] for tab in about["tabs"]] == ["recognise", "say", "convert", "enhance", "identify"]
-    assert about["tabs"][0] == {"name": "recognise", "checkpoint": "asr.pt", "device": "cpu"}
+    assert about["tabs"][0] == {"name": "recognise", "checkpoint": f"{folder.name}/asr.pt", "device": "cpu"}
     assert about["voices"] == ["anna", "ben"] and about["voices_of_recordings"]
     assert about["limits"] == {"seconds": 3.0, "megabytes": 0.5, "characters": 1000}
     page = server.get("/")
@@ -36,11 +36,11 @@ def test_two_users_at_once_do_not_mix(server, site, folder):
 
     def user(number: int) -> list[float]:
         together.wait()
-        return [server.post("recognise", recording=files[number]).json()["score"] for _ in range(4)]
+        return [server.post("recognise", recording=files[number]).json()["score"] for _ in range(2)]
 
     with ThreadPoolExecutor(2) as users:
         found = list(users.map(user, range(2)))
-    assert found == [[score] * 4 for score in expected]
+    assert found == [[score] * 2 for score in expected]
 
 
 def test_one_model_computes_one_request_at_a_time(server, site, folder, monkeypatch):

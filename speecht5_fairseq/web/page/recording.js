@@ -19,6 +19,7 @@ export class RecordingField {
     this.audio = this.element.querySelector("audio");
     this.input.addEventListener("change", () => this.input.files[0] && this.take(this.input.files[0]));
     this.button.addEventListener("click", () => this.record());
+    this.audio.addEventListener("error", () => (this.audio.hidden = true)); // nothing that this browser plays
     this.acceptDrops();
   }
 
