@@ -45,8 +45,16 @@ class Guard:
 
     def _problem(self, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self.loopback and urlsplit(f"//{host}").hostname not in LOOPBACK:
+        if self.loopback and _name(host) not in LOOPBACK:
             return f"the name {host!r} is not this machine's own; open the address that the server printed"
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             return f"a request of {origin}; open the address that the server printed"
+        return None
+
+
+def _name(host: str) -> str | None:
+    """The name in HOST:PORT; None where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # brackets of an address without their pair
         return None

@@ -39,7 +39,7 @@ def site_of(folder: Path, *more: object) -> Site:
     """The site of a command line with a tab for each checkpoint of `folder`."""
     files = {"recognise": "asr", "say": "tts", "convert": "vc", "enhance": "se", "identify": "sid", "voices-of": "sid"}
     words = [word for option, stem in files.items() for word in (f"--{option}", folder / f"{stem}.pt")]
-    line = [*words, "--voices", folder / "voices", "--device", "cpu", "--max-seconds", 3, "--max-megabytes", 0.5]
+    line = [*words, "--voices", folder / "voices", "--device", "cpu", "--max-seconds", 8, "--max-megabytes", 1]
     args = build_parser().parse_args([str(word) for word in [*line, *more]])
     check(args)
     return build_site(args)

@@ -25,6 +25,7 @@ def browser(folder) -> Iterator:
         "--no-proxy-server",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ]
+    sync_api.expect.set_options(timeout=20_000)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=flags, chromium_sandbox=False)
         yield browser
@@ -96,7 +97,7 @@ def test_recognise_the_microphone(page, site, monkeypatch):
     sync_api.expect(panel.locator(".chosen")).to_have_text("microphone.wav")
     go(panel)
     (wave,) = heard
-    assert 0.3 < len(wave) / 16_000 < 3
+    assert 0.3 < len(wave) / 16_000 < 8
     assert float(wave.abs().max()) > 0.01  # the microphone's recording, not silence
 
 
@@ -157,10 +158,10 @@ def test_errors_are_words_on_the_page(page, tmp_path):
     choose(panel, broken)
     panel.locator("button.go").click()
     sync_api.expect(panel.locator(".error")).to_contain_text("<b>broken.wav: not readable as audio")
-    (tmp_path / "large.wav").write_bytes(bytes(600_000))
+    (tmp_path / "large.wav").write_bytes(bytes(1_200_000))
     choose(panel, tmp_path / "large.wav")
     panel.locator("button.go").click()
-    sync_api.expect(panel.locator(".error")).to_contain_text("0.6 MB, and 0.5 MB is the most here")
+    sync_api.expect(panel.locator(".error")).to_contain_text("1.2 MB, and 1 MB is the most here")
 
 
 def test_tabs_by_the_keyboard(page):

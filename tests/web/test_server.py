@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
 from speecht5_fairseq.web.command import is_loopback
 
@@ -13,7 +14,7 @@ def test_the_page_and_what_it_shows(server, folder):
     assert [tab["name"] for tab in about["tabs"]] == ["recognise", "say", "convert", "enhance", "identify"]
     assert about["tabs"][0] == {"name": "recognise", "checkpoint": f"{folder.name}/asr.pt", "device": "cpu"}
     assert about["voices"] == ["anna", "ben"] and about["voices_of_recordings"]
-    assert about["limits"] == {"seconds": 3.0, "megabytes": 0.5, "characters": 1000}
+    assert about["limits"] == {"seconds": 8.0, "megabytes": 1.0, "characters": 1000}
     page = server.get("/")
     assert "<title>SpeechT5</title>" in page.text and "default-src 'self'" in page.headers["content-security-policy"]
     for name in ("page.js", "recording.js", "results.js", "page.css", "icon.svg"):
@@ -86,6 +87,14 @@ def test_errors_are_words(server, tab, data, status, words):
     assert answer.status_code == status and words in answer.json()["error"]
 
 
+def test_a_form_that_is_none(server):
+    with requests.Session() as session:
+        session.trust_env = False
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        answer = session.post(f"{server.address}/api/recognise", data=b"no boundary in here", headers=headers)
+    assert answer.status_code == 400 and answer.json()["error"]
+
+
 def test_an_unexpected_error_goes_to_the_log_and_not_to_the_page(server, site, folder, monkeypatch, caplog):
     def identify(*args, **options):
         raise RuntimeError("a secret of the machine")
@@ -105,6 +114,7 @@ def test_an_unexpected_error_goes_to_the_log_and_not_to_the_page(server, site, f
 @pytest.mark.parametrize(
     "headers, words",
     [
+        ({"Host": "[::1"}, "the name '[::1' is not this machine's own"),
         ({"Host": "evil.example"}, "the name 'evil.example' is not this machine's own"),
         ({"Origin": "http://evil.example"}, "a request of http://evil.example"),
     ],

@@ -19,7 +19,7 @@ def wav(seconds: float, format: str = "WAV") -> bytes:
 @pytest.mark.parametrize(
     "file, status, words",
     [
-        (("talk.flac", wav(3.05, "FLAC")), 413, "talk.flac: 3.1 s, and 3 s is the most here; give a shorter one"),
+        (("talk.flac", wav(8.05, "FLAC")), 413, "talk.flac: 8.1 s, and 8 s is the most here; give a shorter one"),
         (("notes.txt", b"no sound at all" * 9), 400, "notes.txt: not readable as audio"),
         (("../../a.wav", b""), 400, "a.wav: not readable as audio"),
         (("x.raw", wav(0.5)), 400, "x.raw: not readable as audio"),
@@ -34,16 +34,16 @@ def test_recordings_that_are_refused(server, file, status, words):
 
 @pytest.mark.parametrize("said", [True, False])
 def test_too_many_bytes_whether_said_or_not(server, said):
-    body = b'--x\r\nContent-Disposition: form-data; name="recording"; filename="a.wav"\r\n\r\n' + bytes(600_000)
+    body = b'--x\r\nContent-Disposition: form-data; name="recording"; filename="a.wav"\r\n\r\n' + bytes(1_200_000)
     with requests.Session() as session:
         session.trust_env = False
         answer = session.post(
             f"{server.address}/api/recognise",
-            data=body if said else iter([body[:300_000], body[300_000:]]),  # an iterator is sent in chunks
+            data=body if said else iter([body[:600_000], body[600_000:]]),  # an iterator is sent in chunks
             headers={"Content-Type": "multipart/form-data; boundary=x"},
         )
     assert answer.status_code == 413
-    assert answer.json()["error"] == "more than 0.5 MB, the most here; give a shorter recording, or FLAC"
+    assert answer.json()["error"] == "more than 1 MB, the most here; give a shorter recording, or FLAC"
 
 
 def test_a_long_text(server):
