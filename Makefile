@@ -14,9 +14,9 @@ PIP_ARGS ?=
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 # Options of tests/fuzz/run.py: make fuzz FUZZ_ARGS="--inputs 5000 --seed 7"
 FUZZ_ARGS ?=
-
 # Options of python -m speecht5_fairseq.web: make web WEB_ARGS="--port 8000"
 WEB_ARGS ?=
+
 # Options of the stress test: make stress STRESS_ARGS="--job t2s --kills 100"
 STRESS_ARGS ?=
 

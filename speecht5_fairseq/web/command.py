@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..interface import SpeechT5
+from ..interface.texts import parts_of_texts
 from .arguments import SPEAKING, TABS, Checkpoint, build_parser, check, checkpoint_of
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         uvicorn, *_ = [importlib.import_module(name) for name in PACKAGES]
         listening = listen(args.host, args.port)
         app = build_site(args).app(loopback=is_loopback(listening))
-    except ModuleNotFoundError as error:
-        if error.name not in PACKAGES:
-            raise
-        sys.exit(f"error: the page needs the Python package {error.name}: {MEND}")
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+        missing = isinstance(error, ImportError) and error.name in PACKAGES
+        sys.exit(f"error: the page needs the Python package {error.name}: {MEND}" if missing else f"error: {error}")
     _announce(listening, args)
     config = uvicorn.Config(app, log_config=None, log_level="warning", timeout_graceful_shutdown=5)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order, then hands Ctrl-C on
@@ -101,14 +99,15 @@ def build_site(args: argparse.Namespace) -> Any:
 
 
 def _options(tab: str, model: SpeechT5, args: argparse.Namespace) -> dict[str, Any]:
-    """What a tab hands to its method, checked now: the job, and the vocoder, which is loaded."""
+    """What a tab hands to its method, checked now: the job, the vocoder, which is loaded, and the normaliser."""
     from .jobs import METHODS
 
     model.require(METHODS[tab])
     options: dict[str, Any] = {}
     if tab in SPEAKING and args.vocoder is not None:
         options["vocoder"] = model.voicing.ready(args.vocoder, source=tab != "say")
-    if tab == "say" and args.text_normaliser is not None:
+    if tab == "say":
+        parts_of_texts([], model.loaded, normaliser=args.text_normaliser)
         options["normaliser"] = args.text_normaliser
     if tab == "recognise" and args.beam is not None:
         options["beam"] = args.beam

@@ -34,6 +34,7 @@ def log_of_the_test(monkeypatch) -> None:
         ("--recognise FOLDER/missing.pt", "missing.pt: no such checkpoint"),
         ("--recognise FOLDER/sid.pt", "a checkpoint of s2c, and transcribe needs one of s2t"),
         ("--say FOLDER/tts.pt --voices FOLDER/voices --vocoder source", "vocoder 'source' is for enhancement"),
+        ("--say FOLDER/tts.pt --voices FOLDER/voices --text-normaliser xx", "no normaliser 'xx': choose one of en"),
         ("--recognise FOLDER/asr.pt spm_model=FOLDER/spm.model", "spm_model .* has no effect"),
         ("", "no checkpoint: give one or more of"),
     ],
