@@ -14,12 +14,14 @@ PIP_ARGS ?=
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 # Options of tests/fuzz/run.py: make fuzz FUZZ_ARGS="--inputs 5000 --seed 7"
 FUZZ_ARGS ?=
+# Options of python -m speecht5_fairseq.web: make web WEB_ARGS="--port 8000"
+WEB_ARGS ?=
 
 # Options of the stress test: make stress STRESS_ARGS="--job t2s --kills 100"
 STRESS_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor lint format test stress fuzz demo bench clean distclean python
+.PHONY: help setup doctor lint format test stress fuzz demo web bench clean distclean python
 .NOTPARALLEL:
 
 help:  ## list these targets
@@ -47,7 +49,7 @@ $(STAMP): setup.py constraints.txt | python
 	  || { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install -qq pip; }
 	@$(BIN)/python -m pip install -qq $(PIP_ARGS) pip
 	@echo "[2/3] packages: about 3 GB, some minutes"
-	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -e ".[test,bench,demo]"
+	@$(BIN)/python -m pip install -qq $(PIP_ARGS) -e ".[test,bench,demo,web]"
 	@echo "[3/3] checking the installation"
 	@$(WITH_ENVIRONMENT) python speecht5_fairseq/doctor.py
 	@touch $@
@@ -70,6 +72,9 @@ stress: setup  ## kill a training 30 times at random moments and compare with on
 
 demo: setup  ## prepare, train, decode and score a small real example on the CPU
 	$(WITH_ENVIRONMENT) bash examples/demo/run.sh
+
+web: setup  ## serve the demo's recogniser and voice as a page in the browser (WEB_ARGS="--port 8000")
+	$(WITH_ENVIRONMENT) bash examples/demo/web.sh $(WEB_ARGS)
 
 bench: setup  ## measure against peers, in one run
 	$(BIN)/python -m pip install -qq $(PIP_ARGS) --no-deps "espnet==202412"

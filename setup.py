@@ -47,7 +47,11 @@ DATA_PREPARATION = ["joblib", "scikit-learn"]
 # manifest_tools --backend dask; Ray (--backend ray) is installed by hand, `pip install "ray[default]"`.
 CLUSTER = ["dask[distributed]"]
 
+# speecht5_fairseq.web
+WEB = ["starlette", "uvicorn", "python-multipart"]
+
 TEST = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "transformers>=4.40", "librosa>=0.10"]
+TEST_WEB = ["playwright"]  # drives the Chromium that the system has, and fetches none
 BENCH = ["transformers>=4.40", "matplotlib"]
 DEMO = ["G722", "num2words"]
 # Scores of generated speech (pesq and pyworld are compiled: a C++ compiler; pyworld reads its version with setuptools'
@@ -68,11 +72,12 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10,<3.13",
+    package_data={"speecht5_fairseq.web": ["page/*"]},
     packages=find_packages(include=["speecht5_fairseq", "speecht5_fairseq.*", "manifest_tools", "manifest_tools.*"]),
     entry_points={"console_scripts": ["speecht5 = speecht5_fairseq.interface.command:main"]},
     install_requires=FAIRSEQ + RUNTIME + DATA_PREPARATION,
     extras_require={
-        "test": TEST + SPEECH + PICTURES + CLUSTER,
+        "test": TEST + SPEECH + PICTURES + CLUSTER + WEB + TEST_WEB,
         "bench": BENCH,
         "demo": DEMO + SPEECH,
         "speech": SPEECH,
@@ -80,5 +85,6 @@ setup(
         "convert": CONVERT,
         "speakers": SPEAKERS,
         "cluster": CLUSTER,
+        "web": WEB,
     },
 )

@@ -33,6 +33,7 @@ OPTIONAL = {
     "G722": "recorded prompts",
     "num2words": "reading digits in texts",
     "matplotlib": "pictures of speech",
+    **dict.fromkeys(("starlette", "uvicorn"), "the page in a browser"),
     **dict.fromkeys(("pyworld", "pystoi", "pesq", "pocketsphinx"), "scores of speech"),
 }  # what each is for
 

@@ -117,7 +117,7 @@ class SpeechT5:
             ValueError: another job's checkpoint, or an option out of range.
             AudioError: see `waveform_of`.
         """
-        self._require("transcribe")
+        self.require("transcribe")
         weight = (0.5 if self.model.has_ctc else 0.0) if ctc_weight is None else ctc_weight
         search = JointBeamSearch(
             self.loaded.dictionary, beam=beam, ctc_weight=weight, max_len_a=max_len_a, max_len_b=max_len_b
@@ -127,7 +127,7 @@ class SpeechT5:
 
     def translate(self, recordings: Any, **options: Any) -> Transcript | list[Transcript]:
         """Translate speech: as `transcribe`, of a model that was trained on translations; without CTC scores."""
-        self._require("translate")
+        self.require("translate")
         return self.transcribe(recordings, **{"ctc_weight": 0.0, **options})
 
     def synthesize(
@@ -158,7 +158,7 @@ class SpeechT5:
             ManifestError: an empty text, or one of unknown symbols alone; others are warned of.
             AudioError: no speaker vector.
         """
-        self._require("synthesize")
+        self.require("synthesize")
         vocoder = self.voicing.ready(vocoder, source=False)
         given = [texts] if isinstance(texts, str) else list(texts)
         parts = parts_of_texts(given, self.loaded, longest_text, normaliser)
@@ -179,7 +179,7 @@ class SpeechT5:
         longest_seconds: float = LONGEST_SECONDS,
     ) -> Speech | list[Speech]:
         """Say what a recording says in another voice; arguments as of `synthesize` and `transcribe`."""
-        self._require("convert_voice")
+        self.require("convert_voice")
         vocoder = self.voicing.ready(vocoder, source=True)
         recordings = listed(recordings, "recordings")
         many = is_many(recordings)
@@ -197,7 +197,7 @@ class SpeechT5:
             vocoder: None for the recording's own phases where the model predicts a mask or a residual of it
                 ("source"), else Griffin-Lim.
         """
-        self._require("enhance")
+        self.require("enhance")
         vocoder = self.voicing.default if vocoder is None else vocoder
         return self.convert_voice(recordings, speaker, vocoder=vocoder, **options)
 
@@ -215,7 +215,7 @@ class SpeechT5:
             longest_seconds: longer recordings are cut at pauses; the log-probabilities of the stretches are averaged
                 by their lengths.
         """
-        self._require("identify")
+        self.require("identify")
         top = min(top, len(self.loaded.classes))
         if top < 1:
             raise ValueError(f"top {top}: give 1 or more")
@@ -230,7 +230,7 @@ class SpeechT5:
         Args:
             longest_seconds: longer recordings are cut at pauses; the vectors are averaged by the stretches' lengths.
         """
-        self._require("embed")
+        self.require("embed")
         return each_recording(recordings, sample_rate, longest_seconds, self.computing.embeddings, mean)
 
     def extract_features(
@@ -258,7 +258,12 @@ class SpeechT5:
         compute, overlap = self.computing.states(layer), ENCODER_WINDOW - ENCODER_STRIDE  # no frame is lost at a cut
         return each_recording(recordings, sample_rate, longest_seconds, compute, one_after_another, overlap=overlap)
 
-    def _require(self, method: str) -> None:
+    def require(self, method: str) -> None:
+        """Check that a method is one of this checkpoint's job.
+
+        Raises:
+            ValueError: it is not; names what this checkpoint can do.
+        """
         if self.job not in JOBS[method]:
             mine = ", ".join(name for name, jobs in JOBS.items() if self.job in jobs) or "extract_features"
             raise ValueError(

@@ -26,8 +26,8 @@ from .bad_updates import GuardedTask
 from .joint import merge_logs, split_parts
 from .kept import KeptTask
 from .optimizers import check_optimizer, spare_frozen
-from .processes import check_launch, first_process_first, process_count
 from .pictures import PicturedTask, warn_of_pictures
+from .processes import check_launch, first_process_first, process_count
 from .speech_options import SpeechTaskConfig
 from .speed import speed_up, warn_of_speed
 from .start import (
