@@ -15,12 +15,14 @@ from ..constants import MEL_HOP, SAMPLE_RATE
 from ..data.atomic import replacing
 
 
-def require_matplotlib() -> None:
-    """Raises:
-    ImportError: matplotlib is not installed.
+def require_matplotlib(option: str = "--save-pictures") -> None:
+    """Check that what an option asks for can be drawn.
+
+    Raises:
+        ImportError: matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("--save-pictures needs matplotlib: `pip install matplotlib`, or drop it")
+        raise ImportError(f"{option} needs matplotlib: `pip install matplotlib`, or drop it")
 
 
 def draw_speech(path: Path, mel: Tensor, alignments: Sequence[Tensor], *, title: str) -> None:

@@ -1,0 +1,193 @@
+"""What is found of codes, as a page of text, as JSON and as a table of all codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..data.atomic import atomic_text
+from ..scoring.estimates import Estimate
+from .alignment import SAID
+from .analysis import Analysis, View
+from .crossing import Crossing
+from .retrieval import TOP, chance
+from .tables import Information, Meaning, code_name, most_shared
+
+LETTERS = 3  # of a code, that the page names
+MORE_LETTERS = 10  # that the table names
+SIDES = ("speech", "text")
+COLUMNS = ("kind", "code", "speech_count", "speech_share", "text_count", "text_share", "speech_letters", "text_letters")
+
+
+def page(found: Analysis, *, top: int) -> str:
+    """Everything, with the ``top`` codes that speech and text share most."""
+    lines = [*_header(found), *_sharing(found), *_information(found), *_agreement(found)]
+    for name in list(found.views)[:1]:
+        lines += _codes(found, name, top)
+    return "\n".join([*lines, *_retrieval(found)])
+
+
+def _header(found: Analysis) -> Iterator[str]:
+    groups, entries, _ = found.book
+    yield (
+        f"{found.utterances:,} utterances: {found.frames:,} frames of speech, {found.letters:,} letters (pieces) of "
+        f"text; a codebook of {groups} x {entries} entries"
+    )
+    yield f"The letters of speech are laid {SAID[found.alignment]}."
+    if groups > 1:
+        both = code_name("", entries**groups - 1, groups, entries)
+        first = code_name("group 1", entries - 1, groups, entries)
+        yield f"A code is an entry of each group, from 0, {both} say; {first} is an entry of the first group alone."
+
+
+def _sharing(found: Analysis) -> Iterator[str]:
+    row = "{:<12}{:>14}{:>14}{:>14}{:>10}{:>12}{:>14}{:>14}{:>9}"
+    yield "\n" + row.format(
+        "codes", "speech only", "text only", "both", "of all", "by chance", "of speech", "of text", "overlap"
+    )
+    for name, view in found.views.items():
+        shared = view.sharing
+        used = shared.speech_only + shared.text_only + shared.both
+        counts = [f"{n} ({_percent(n / used)})" for n in (shared.speech_only, shared.text_only, shared.both)]
+        shares = (_percent(shared.speech_share), _percent(shared.text_share))
+        chances = f"{shared.both_by_chance:.1f} ({_percent(_chance_share(view))})"
+        yield row.format(name, *counts, f"{shared.possible:,}", chances, *shares, f"{shared.overlap:.3f}")
+    yield "(by chance: codes of both, were the used ones of each drawn from all; of speech, of text: frames and letters "
+    yield " with codes of both; overlap: 1 where speech and text choose alike)"
+
+
+def _chance_share(view: View) -> float:
+    """Of the used codes, those of both by chance."""
+    shared = view.sharing
+    speech, text = shared.speech_only + shared.both, shared.text_only + shared.both
+    return shared.both_by_chance / max(speech + text - shared.both_by_chance, 1e-9)
+
+
+def _information(found: Analysis) -> Iterator[str]:
+    row = "{:<12}" + "{:>10}{:>11}{:>9}{:>12}" * 2
+    yield "\nBits that a code tells of its letter (of those that a letter has; with the texts of other utterances)"
+    yield row.format("codes", *(title for side in SIDES for title in (side, "of", "others'", "p")))
+    for name, view in found.views.items():
+        told = [_told(each) for each in (view.speech_information, view.text_information)]
+        yield row.format(name, *told[0], *told[1])
+
+
+def _told(found: Information) -> tuple[str, str, str, str]:
+    return f"{found.bits:.3f}", f"{found.letter_bits:.3f}", _number(found.chance), _p(found.p_value)
+
+
+def _agreement(found: Analysis) -> Iterator[str]:
+    yield "\nCodes of both whose most frequent letter is the same in speech and text"
+    for name, view in found.views.items():
+        same = view.agreement
+        yield f"{name:<12}{same.same} of {same.both}; by chance {_number(same.chance)} (p {_p(same.p_value)})"
+
+
+def _codes(found: Analysis, name: str, top: int) -> Iterator[str]:
+    view = found.views[name]
+    codes = most_shared(view.speech, view.text)[:top]
+    row = "{:<12}{:>9}{:>9}{:>9}{:>9}  {:<34}{}"
+    title = f"\nThe {len(codes)} {name} that speech and text share most: how often chosen, and by which letters"
+    yield title if codes else f"\nNo {name} that speech and text share."
+    if codes:
+        yield row.format("code", "speech", "", "text", "", "letters in text", "letters in speech")
+    for code in codes:
+        counts = [
+            text
+            for side, total in ((view.speech, found.frames), (view.text, found.letters))
+            for text in (f"{side[code].count:,}", _percent(side[code].count / total))
+        ]
+        named = code_name(name, code, found.book.groups, found.book.entries)
+        yield row.format(named, *counts, *(_letters(side[code], found, LETTERS) for side in (view.text, view.speech)))
+
+
+def _letters(meaning: Meaning, found: Analysis, most: int) -> str:
+    return " ".join(
+        f"{found.book.symbols[letter]} {_percent(share, digits=0)}" for letter, share in meaning.letters[:most]
+    )
+
+
+def _retrieval(found: Analysis) -> Iterator[str]:
+    row = "{:<38}{:>22}{:>22}{:>22}{:>9}"
+    yield f"\nThe utterance's own text among {found.texts:,} texts, by cosine of what is pooled over both (95% intervals)"
+    yield row.format("pooled", "first", f"among {TOP}", "reciprocal rank", "p")
+    for name, result in found.retrievals.items():
+        shares = [_estimate(each, 100, "%") for each in (result.first, result.top)]
+        yield row.format(name, *shares, _estimate(result.reciprocal, 1, ""), _p(result.p_value))
+    first, top, reciprocal = chance(found.texts)
+    yield row.format("chance", _percent(first), _percent(top), f"{reciprocal:.3f}", "")
+
+
+def _estimate(found: Estimate, scale: float, unit: str) -> str:
+    digits = 1 if unit else 3
+    value, low, high = (f"{scale * each:.{digits}f}" for each in found[:3])
+    return f"{value}{unit}" if math.isnan(found.low) else f"{value}{unit} ({low}-{high})"
+
+
+def _percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f}%"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _p(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2g}"
+
+
+def write_table(path: Path, found: Analysis) -> None:
+    """Write every code of every view: how often speech and text choose it, and by which letters."""
+    with atomic_text(path) as file:
+        file.write("\t".join(COLUMNS) + "\n")
+        for name, view in found.views.items():
+            for code in sorted(view.speech.keys() | view.text.keys()):
+                file.write("\t".join([name, *_table_row(found, name, view, code)]) + "\n")
+
+
+def _table_row(found: Analysis, name: str, view: View, code: int) -> list[str]:
+    none = Meaning(0, [])
+    speech, text = view.speech.get(code, none), view.text.get(code, none)
+    counts = ((speech.count, found.frames), (text.count, found.letters))
+    numbers = [field for count, total in counts for field in (str(count), f"{count / total:.6f}")]
+    named = code_name(name, code, found.book.groups, found.book.entries)
+    return [named, *numbers, *(_letters(side, found, MORE_LETTERS) for side in (speech, text))]
+
+
+def as_json(found: Analysis, crossing: Crossing | None) -> dict[str, Any]:
+    """The numbers of the page for machines; codes themselves are in the table. NaN is None."""
+    first, top, reciprocal = chance(found.texts)
+    views = {
+        name: {
+            "sharing": view.sharing._asdict(),
+            "information": {"speech": view.speech_information._asdict(), "text": view.text_information._asdict()},
+            "same_first_letter": view.agreement._asdict(),
+        }
+        for name, view in found.views.items()
+    }
+    retrievals = {
+        name: {key: value if key == "p_value" else value._asdict() for key, value in result._asdict().items()}
+        for name, result in found.retrievals.items()
+    }
+    return _plain(
+        {
+            "utterances": found.utterances,
+            "frames": found.frames,
+            "letters": found.letters,
+            "groups": found.book.groups,
+            "entries": found.book.entries,
+            "alignment": found.alignment,
+            "codes": views,
+            "retrieval": {"texts": found.texts, "chance": {"first": first, "top": top, "reciprocal": reciprocal}}
+            | {"pooled": retrievals, "top": TOP},
+            "crossing": crossing and {key: getattr(crossing, key) for key in ("row", "on_path", "everywhere", "others")},
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
