@@ -3,11 +3,11 @@
     python -m speecht5_fairseq.codes pretrain/checkpoint_last.pt --data prompts/en --split valid \\
         --spm-model prompts/vocabulary/spm.model --out codes
 
-Recordings and their transcripts, as recognition has them (DATA/SPLIT.tsv, SPLIT.txt), are encoded each by itself, without
-masks, and every state is quantized (in training it is a share of them) by its most probable entries. Printed are: which
-codes speech and text share; what a code tells of its letter, beside what it tells of the letters of other texts; the
-codes that both share most, with their letters; and how often an utterance's text is found among all texts of the split
-by what is pooled over its codes and states, beside chance and what the lengths alone tell.
+Recordings and their transcripts, as recognition has them (DATA/SPLIT.tsv, SPLIT.txt), are encoded each by itself,
+without masks, and every state is quantized by its most probable entries (in training a share of them is, with noise).
+Printed are: which codes speech and text share; what a code tells of its letter, beside what it tells of the letters of
+other texts; the codes that both share most, with their letters; and how often an utterance's text is found among all
+texts of the split by what is pooled over codes and states, beside chance and what the lengths alone tell.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..data.atomic import atomic_text
 from ..data.s2t import S2TDataset
 from ..generation.pictures import require_matplotlib
 from ..interface.loading import found_device
-from .alignment import DTW, EVEN
+from .alignment import DTW, EVEN, SAID
 from .analysis import Analysis, Book, analyse
 from .collect import collect, load_quantizing, open_split
 from .crossing import Crossing, cross
@@ -47,16 +47,18 @@ def build_parser() -> argparse.ArgumentParser:
     add("--split", required=True, metavar="NAME", help="such as valid")
     add("--label-dir", type=Path, metavar="FOLDER", help="of the transcripts, SPLIT.txt (default: --data)")
     add("--audio-root", type=Path, metavar="FOLDER", help="of the audio, if it was moved (default: the manifest's)")
-    add("--spm-model", type=Path, metavar="FILE", help="sentencepiece model, of transcripts that are raw text (default: "
-        "they are pieces)")  # fmt: skip
+    add("--spm-model", type=Path, metavar="FILE",
+        help="sentencepiece model, of transcripts that are raw text (default: they are pieces)")  # fmt: skip
     add("--dictionary", type=Path, metavar="FILE", help="dict.txt, of a checkpoint that does not hold its symbols")
-    add("--alignment", choices=(EVEN, DTW), default=EVEN, help="how frames are given letters: spread evenly, or by time "
-        "warping of encoder states, which favours what the model hears alike and takes longer (default: %(default)s)")  # fmt: skip
+    add("--alignment", choices=SAID, default=EVEN,
+        help="how frames are given letters: spread evenly, or by time warping of encoder states, which favours what "
+        "the model hears alike and takes longer (default: %(default)s)")  # fmt: skip
     add("--draws", type=int, default=100, help="of other texts, for what codes tell by chance (default: %(default)s)")
     add("--top", type=int, default=20, help="codes that are printed (default: %(default)s)")
-    add("-o", "--out", type=Path, metavar="FOLDER", help=f"write {TABLE} (every code), {LETTERS} and row-N.png (codes of "
-        "an utterance over time against those of its text)")  # fmt: skip
-    add("--row", type=int, metavar="N", help="of the manifest, from 0, whose codes row-N.png shows (default: the first)")
+    add("-o", "--out", type=Path, metavar="FOLDER",
+        help=f"write {TABLE} (every code), {LETTERS} and row-N.png (codes of an utterance over time against those of "
+        "its text)")  # fmt: skip
+    add("--row", type=int, metavar="N", help="of the manifest, from 0, whose codes are drawn (default: the first)")
     add("--json", type=Path, metavar="FILE", help="write the numbers for machines")
     add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     return parser

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .alignment import DTW, EVEN, even_layer, other_letters, own_letters, warping_layer
-from .collect import Pair, Side
+from .alignment import DTW, even_layer, other_letters, own_letters, warping_layer
+from .collect import Pair, Side, centred_states
 from .retrieval import Retrieval, histogram, length_similarity, retrieval, similarities
 from .tables import (
     Agreement,
@@ -71,17 +71,17 @@ def analyse(pairs: Sequence[Pair], book: Book, *, alignment: str, draws: int) ->
     """Of the pairs of a split; with alignment DTW their states are needed.
 
     Args:
-        alignment: EVEN or DTW.
+        alignment: a key of ``alignment.SAID``.
         draws: of other texts, for what chance gives.
     """
     letters, count = [pair.letters for pair in pairs], len(pairs)
+    sides = ([pair.speech for pair in pairs], [pair.text for pair in pairs])
     reading = even_layer(letters, [len(own) for own in letters])
     hearing = even_layer(letters, [len(pair.speech.codes) for pair in pairs])
     if alignment == DTW:
-        hearing = warping_layer(letters, *(centred_states(side) for side in zip(*(pair[2:] for pair in pairs))))
+        hearing = warping_layer(letters, *(centred_states(side) for side in sides))
     layers = (hearing, reading)
-    sides = [np.concatenate([side.codes for side in sides]) for sides in zip(*(pair[2:] for pair in pairs))]
-    numbers = [views(codes, book.entries) for codes in sides]
+    numbers = [views(np.concatenate([each.codes for each in side]), book.entries) for side in sides]
     owned = [own_letters(lay, count) for lay in layers]
     told = [
         information(codes, own, other_letters(lay, count, draws))

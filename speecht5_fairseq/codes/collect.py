@@ -142,3 +142,9 @@ def modality_mean(sides: Sequence[Side]) -> np.ndarray:
     """The mean state of all positions of all utterances: (D,)."""
     weights = np.array([len(side.codes) for side in sides], dtype=np.float64)
     return np.average([side.mean_state for side in sides], axis=0, weights=weights)
+
+
+def centred_states(sides: Sequence[Side]) -> list[np.ndarray]:
+    """The kept states of one modality, (T, D) of each utterance, less ``modality_mean``."""
+    mean = modality_mean(sides)
+    return [side.states - mean for side in sides]

@@ -45,7 +45,7 @@ def draw_crossing(path: Path, crossing: Crossing, symbols: Sequence[str]) -> Non
         if len(letters) <= MOST_LABELS:
             place.set_yticks(range(len(letters)), letters, fontsize=8 if len(letters) <= 40 else 5)
         figure.colorbar(drawn, ax=place)
-    above.legend(loc="upper left", fontsize=8)
+    above.legend(loc="lower right", fontsize=8)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110)
 

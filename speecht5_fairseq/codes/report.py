@@ -18,6 +18,7 @@ from .tables import Information, Meaning, code_name, most_shared
 LETTERS = 3  # of a code, that the page names
 MORE_LETTERS = 10  # that the table names
 SIDES = ("speech", "text")
+CROSSED = ("row", "on_path", "everywhere", "others")  # numbers of an utterance's picture
 COLUMNS = ("kind", "code", "speech_count", "speech_share", "text_count", "text_share", "speech_letters", "text_letters")
 
 
@@ -54,8 +55,8 @@ def _sharing(found: Analysis) -> Iterator[str]:
         shares = (_percent(shared.speech_share), _percent(shared.text_share))
         chances = f"{shared.both_by_chance:.1f} ({_percent(_chance_share(view))})"
         yield row.format(name, *counts, f"{shared.possible:,}", chances, *shares, f"{shared.overlap:.3f}")
-    yield "(by chance: codes of both, were the used ones of each drawn from all; of speech, of text: frames and letters "
-    yield " with codes of both; overlap: 1 where speech and text choose alike)"
+    yield "by chance: codes of both, were the used ones of each drawn from all; of speech, of text: frames and letters"
+    yield "with codes of both; overlap: 1 where speech and text choose alike"
 
 
 def _chance_share(view: View) -> float:
@@ -111,7 +112,7 @@ def _letters(meaning: Meaning, found: Analysis, most: int) -> str:
 
 def _retrieval(found: Analysis) -> Iterator[str]:
     row = "{:<38}{:>22}{:>22}{:>22}{:>9}"
-    yield f"\nThe utterance's own text among {found.texts:,} texts, by cosine of what is pooled over both (95% intervals)"
+    yield f"\nThe utterance's own text among {found.texts:,}, by cosine of what is pooled over both (95% intervals)"
     yield row.format("pooled", "first", f"among {TOP}", "reciprocal rank", "p")
     for name, result in found.retrievals.items():
         shares = [_estimate(each, 100, "%") for each in (result.first, result.top)]
@@ -182,7 +183,7 @@ def as_json(found: Analysis, crossing: Crossing | None) -> dict[str, Any]:
             "codes": views,
             "retrieval": {"texts": found.texts, "chance": {"first": first, "top": top, "reciprocal": reciprocal}}
             | {"pooled": retrievals, "top": TOP},
-            "crossing": crossing and {key: getattr(crossing, key) for key in ("row", "on_path", "everywhere", "others")},
+            "crossing": crossing and {name: getattr(crossing, name) for name in CROSSED},
         }
     )
 

@@ -53,7 +53,7 @@ class Information(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """How often a code is chosen, and by which letters: (letter, share of the code's positions), most frequent first."""
+    """How often a code is chosen, and by which letters: (letter, share of the positions), most frequent first."""
 
     count: int
     letters: list[tuple[int, float]]
@@ -74,7 +74,7 @@ class Agreement(NamedTuple):
 
 
 def views(codes: np.ndarray, entries: int) -> dict[str, np.ndarray]:
-    """Codes (N, G) as numbers (N,): of whole codes ("pairs" of two groups) and of each group's entries by themselves."""
+    """Codes (N, G) as numbers (N,): of whole codes ("pairs" of two groups) and of each group's entries alone."""
     groups = codes.shape[1]
     whole = codes @ (entries ** np.arange(groups - 1, -1, -1))
     found = {{1: "entries", 2: "pairs"}.get(groups, "tuples"): whole}
