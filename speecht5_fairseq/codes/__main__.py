@@ -5,9 +5,9 @@
 
 Recordings and their transcripts, as recognition has them (DATA/SPLIT.tsv, SPLIT.txt), are encoded each by itself,
 without masks, and every state is quantized by its most probable entries (in training a share of them is, with noise).
-Printed are: which codes speech and text share; what a code tells of its letter, beside what it tells of the letters of
-other texts; the codes that both share most, with their letters; and how often an utterance's text is found among all
-texts of the split by what is pooled over codes and states, beside chance and what the lengths alone tell.
+Printed are: which codes speech and text share; what a code tells of its letter, beside chance; the codes that both
+share most, with their letters; and how often an utterance's text is found among all texts of the split by what is
+pooled over codes and states, beside chance and what the lengths alone tell.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--alignment", choices=SAID, default=EVEN,
         help="how frames are given letters: spread evenly, or by time warping of encoder states, which favours what "
         "the model hears alike and takes longer (default: %(default)s)")  # fmt: skip
-    add("--draws", type=int, default=100, help="of other texts, for what codes tell by chance (default: %(default)s)")
+    add("--draws", type=int, default=100, help="of letters, for what codes tell by chance (default: %(default)s)")
     add("--top", type=int, default=20, help="codes that are printed (default: %(default)s)")
     add("-o", "--out", type=Path, metavar="FOLDER",
         help=f"write {TABLE} (every code), {LETTERS} and row-N.png (codes of an utterance over time against those of "

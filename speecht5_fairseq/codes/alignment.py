@@ -16,6 +16,12 @@ SAID = {
     EVEN: "spread evenly over the frames, pauses too (a checkpoint of pre-training has no CTC head to tell better)",
     DTW: "by time warping of the encoder's states of speech and text, which favours letters that the model hears alike",
 }
+CHANCE = {
+    EVEN: "with all letters moved by a number of positions that is drawn",
+    DTW: "with texts of like lengths, warped alike (text: all letters moved by a number of positions that is drawn)",
+}
+TITLES = {EVEN: "spread evenly", DTW: "by time warping"}
+LIKE_TEXTS = 4  # that are dealt out among each other
 SEED = 0  # of the draws: the same data give the same numbers
 
 Lay = Callable[[int, int], np.ndarray]  # (utterance i, text j) -> the letters of text j at the positions of i
@@ -59,12 +65,25 @@ def own_letters(lay: Lay, count: int) -> np.ndarray:
     return np.concatenate([lay(i, i) for i in range(count)])
 
 
-def other_letters(lay: Lay, count: int, draws: int) -> Iterator[np.ndarray]:
-    """Every utterance with the text of one drawn without replacement: (N,) of each draw; none of one utterance.
+def moved_letters(letters: np.ndarray, draws: int) -> Iterator[np.ndarray]:
+    """The letters (N,) of all utterances in a row, moved around by a number of positions that is drawn: (N,) each.
 
-    The letters are laid as the own text's are, so that what the laying favours is in both.
+    Letters that are long stay long, and the codes stay as they are: only which letter meets which code is by chance.
+    (Texts dealt out anew would be stretched, and stretched letters tell more by chance than the own ones do.)
     """
     generator = np.random.default_rng(SEED)
-    for _ in range(draws if count > 1 else 0):
-        texts = generator.permutation(count)
+    for _ in range(draws if len(letters) > 1 else 0):
+        yield np.roll(letters, int(generator.integers(1, len(letters))))
+
+
+def other_letters(lay: Lay, sizes: Sequence[int], draws: int) -> Iterator[np.ndarray]:
+    """Every utterance with the text of one of about its size, laid as the own one is: (N,) of each draw.
+
+    What the laying favours is in these too. None of one utterance.
+    """
+    generator, order = np.random.default_rng(SEED), np.argsort(sizes, kind="stable")
+    for _ in range(draws if len(sizes) > 1 else 0):
+        texts = np.arange(len(sizes))
+        for block in np.split(order, np.arange(generator.integers(LIKE_TEXTS), len(sizes), LIKE_TEXTS)):
+            texts[block] = generator.permutation(block)
         yield np.concatenate([lay(i, int(j)) for i, j in enumerate(texts)])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .alignment import DTW, even_layer, other_letters, own_letters, warping_layer
+from .alignment import DTW, even_layer, moved_letters, other_letters, own_letters, warping_layer
 from .collect import Pair, Side, centred_states
 from .retrieval import Retrieval, histogram, length_similarity, retrieval, similarities
 from .tables import (
@@ -72,7 +72,7 @@ def analyse(pairs: Sequence[Pair], book: Book, *, alignment: str, draws: int) ->
 
     Args:
         alignment: a key of ``alignment.SAID``.
-        draws: of other texts, for what chance gives.
+        draws: of other letters, for what chance gives: see ``alignment.CHANCE``.
     """
     letters, count = [pair.letters for pair in pairs], len(pairs)
     sides = ([pair.speech for pair in pairs], [pair.text for pair in pairs])
@@ -80,13 +80,12 @@ def analyse(pairs: Sequence[Pair], book: Book, *, alignment: str, draws: int) ->
     hearing = even_layer(letters, [len(pair.speech.codes) for pair in pairs])
     if alignment == DTW:
         hearing = warping_layer(letters, *(centred_states(side) for side in sides))
-    layers = (hearing, reading)
     numbers = [views(np.concatenate([each.codes for each in side]), book.entries) for side in sides]
-    owned = [own_letters(lay, count) for lay in layers]
-    told = [
-        information(codes, own, other_letters(lay, count, draws))
-        for codes, own, lay in zip(numbers, owned, layers, strict=True)
-    ]
+    owned = [own_letters(lay, count) for lay in (hearing, reading)]
+    others = [moved_letters(own, draws) for own in owned]
+    if alignment == DTW:
+        others[0] = other_letters(hearing, [len(own) for own in letters], draws)
+    told = [information(*each) for each in zip(numbers, owned, others, strict=True)]
     found = {}
     for name in numbers[0]:
         meant = [meanings(codes[name], own) for codes, own in zip(numbers, owned, strict=True)]

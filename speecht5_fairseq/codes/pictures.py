@@ -12,6 +12,7 @@ import numpy as np
 
 from ..constants import ENCODER_FRAME_RATE
 from ..data.atomic import replacing
+from .alignment import TITLES
 from .crossing import Crossing
 from .tables import Meaning
 
@@ -64,7 +65,7 @@ def draw_letters(
     Args:
         names: of the codes that are drawn, in their order, ``MOST_CODES`` at most.
         speech, text: their letters.
-        alignment: how speech was given its letters, for the title.
+        alignment: how speech was given its letters, a key of ``TITLES``.
     """
     from matplotlib.figure import Figure  # an extra
 
@@ -72,7 +73,9 @@ def draw_letters(
     shown = common_letters(codes, speech, text)
     figure = Figure(figsize=(12, 2 + 0.2 * len(codes)), layout="constrained")
     places = figure.subplots(1, 2, sharey=True)
-    for place, side, title in zip(places, (text, speech), ("text", f"speech, letters {alignment}"), strict=True):
+    for place, side, title in zip(
+        places, (text, speech), ("text", f"speech, letters {TITLES[alignment]}"), strict=True
+    ):
         matrix = letter_shares(codes, side, shown)
         drawn = place.imshow(matrix, aspect="auto", interpolation="nearest", vmin=0, vmax=1, cmap="Blues")
         place.set_xticks(range(len(shown)), [symbols[letter] for letter in shown], fontsize=8)

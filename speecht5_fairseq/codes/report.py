@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.atomic import atomic_text
 from ..scoring.estimates import Estimate
-from .alignment import SAID
+from .alignment import CHANCE, SAID
 from .analysis import Analysis, View
 from .crossing import Crossing
 from .retrieval import TOP, chance
@@ -44,7 +44,7 @@ def _header(found: Analysis) -> Iterator[str]:
 
 
 def _sharing(found: Analysis) -> Iterator[str]:
-    row = "{:<12}{:>14}{:>14}{:>14}{:>10}{:>12}{:>14}{:>14}{:>9}"
+    row = "{:<10}{:>14}{:>14}{:>14}{:>9}{:>15}{:>11}{:>10}{:>10}"
     yield "\n" + row.format(
         "codes", "speech only", "text only", "both", "of all", "by chance", "of speech", "of text", "overlap"
     )
@@ -67,9 +67,9 @@ def _chance_share(view: View) -> float:
 
 
 def _information(found: Analysis) -> Iterator[str]:
-    row = "{:<12}" + "{:>10}{:>11}{:>9}{:>12}" * 2
-    yield "\nBits that a code tells of its letter (of those that a letter has; with the texts of other utterances)"
-    yield row.format("codes", *(title for side in SIDES for title in (side, "of", "others'", "p")))
+    row = "{:<10}" + "{:>12}{:>9}{:>9}{:>9}" * 2
+    yield f"\nBits that a code tells of its letter, of those that a letter has; chance: {CHANCE[found.alignment]}"
+    yield row.format("codes", *(title for side in SIDES for title in (side, "of", "chance", "p")))
     for name, view in found.views.items():
         told = [_told(each) for each in (view.speech_information, view.text_information)]
         yield row.format(name, *told[0], *told[1])
@@ -83,7 +83,7 @@ def _agreement(found: Analysis) -> Iterator[str]:
     yield "\nCodes of both whose most frequent letter is the same in speech and text"
     for name, view in found.views.items():
         same = view.agreement
-        yield f"{name:<12}{same.same} of {same.both}; by chance {_number(same.chance)} (p {_p(same.p_value)})"
+        yield f"{name:<10}{same.same} of {same.both}; by chance {_number(same.chance)} (p {_p(same.p_value)})"
 
 
 def _codes(found: Analysis, name: str, top: int) -> Iterator[str]:
@@ -112,13 +112,14 @@ def _letters(meaning: Meaning, found: Analysis, most: int) -> str:
 
 def _retrieval(found: Analysis) -> Iterator[str]:
     row = "{:<38}{:>22}{:>22}{:>22}{:>9}"
-    yield f"\nThe utterance's own text among {found.texts:,}, by cosine of what is pooled over both (95% intervals)"
+    yield f"\nThe utterance's own text among {found.texts:,}, by cosine of what is pooled over each (95% intervals)"
     yield row.format("pooled", "first", f"among {TOP}", "reciprocal rank", "p")
     for name, result in found.retrievals.items():
         shares = [_estimate(each, 100, "%") for each in (result.first, result.top)]
         yield row.format(name, *shares, _estimate(result.reciprocal, 1, ""), _p(result.p_value))
     first, top, reciprocal = chance(found.texts)
-    yield row.format("chance", _percent(first), _percent(top), f"{reciprocal:.3f}", "")
+    yield row.format("chance", _percent(first), _percent(top), f"{reciprocal:.3f}", "").rstrip()
+    yield "p: of the reciprocal rank, with the texts dealt out anew; centred: less the mean of each modality"
 
 
 def _estimate(found: Estimate, scale: float, unit: str) -> str:

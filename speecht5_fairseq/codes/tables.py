@@ -41,8 +41,8 @@ class Information(NamedTuple):
 
     Attributes:
         bits: mutual information.
-        chance: its mean with the texts of other utterances; as biased by few counts as ``bits`` is.
-        p_value: how often other texts tell as much; NaN, as ``chance``, where there are no others.
+        chance: its mean with other letters; as biased by few counts as ``bits`` is.
+        p_value: how often others tell as much; NaN, as ``chance``, where there are none.
         letter_bits: the entropy of the letters, the most that there could be.
     """
 
@@ -122,7 +122,8 @@ def mutual_information(first: np.ndarray, second: np.ndarray) -> float:
 
 def entropy(numbers: np.ndarray) -> float:
     """Bits, by the counts of (N,)."""
-    shares = np.unique(numbers, return_counts=True)[1] / len(numbers)
+    counts = np.bincount(numbers) if numbers.max() < 10 * len(numbers) else np.unique(numbers, return_counts=True)[1]
+    shares = counts[counts > 0] / len(numbers)
     return float(-(shares * np.log2(shares)).sum())
 
 
@@ -133,7 +134,7 @@ def _joint(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def information(
     codes: Mapping[str, np.ndarray], letters: np.ndarray, others: Iterable[np.ndarray]
 ) -> dict[str, Information]:
-    """Of each of the ``views`` (N,), with letters (N,); ``others`` are letters (N,) of other texts, one a draw."""
+    """Of each of the ``views`` (N,), with letters (N,); ``others`` are letters (N,) by chance, of each draw."""
     found = {name: mutual_information(numbers, letters) for name, numbers in codes.items()}
     drawn = [[mutual_information(numbers, other) for numbers in codes.values()] for other in others]
     chances = np.array(drawn).reshape(len(drawn), len(codes))

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from speecht5_fairseq.codes.alignment import (
+    LIKE_TEXTS,
     cosines,
     even_layer,
+    moved_letters,
     other_letters,
     own_letters,
     spread_evenly,
     warped,
     warping_layer,
 )
+from speecht5_fairseq.codes.tables import information
 
 
 @pytest.mark.parametrize("letters, frames", [(1, 5), (3, 7), (4, 4), (5, 3), (7, 100)])
@@ -50,15 +53,41 @@ def test_warping_follows_what_is_alike():
     assert own_letters(even_layer(letters, [6, 4]), 2).tolist() == [4, 4, 5, 5, 6, 6, 6, 6, 4, 4]
 
 
-def test_other_texts_are_laid_at_the_own_positions():
-    texts = [np.full(length, length) for length in (2, 3, 5, 7)]
-    draws = list(other_letters(even_layer(texts, [4, 6, 10, 14]), 4, 50))
+def test_letters_by_chance_keep_their_lengths():
+    letters = np.repeat([4, 5, 6, 4, 7], [3, 1, 4, 2, 5])
+    draws = [drawn.tolist() for drawn in moved_letters(letters, 60)]
+    rounds = [np.roll(letters, shift).tolist() for shift in range(1, 15)]
+    assert len(draws) == 60 and all(drawn in rounds for drawn in draws)
+    assert len({tuple(drawn) for drawn in draws}) > 10
+    assert not list(moved_letters(letters[:1], 60))
+
+
+def test_other_texts_are_of_about_the_own_length():
+    lengths = [int(length) for length in np.random.default_rng(0).permutation(np.arange(2, 22))]
+    texts = [np.full(length, length) for length in lengths]
+    frames = [2 * length for length in lengths]
+    draws = list(other_letters(even_layer(texts, frames), lengths, 50))
     assert len(draws) == 50
     for drawn in draws:
-        parts = np.split(drawn, [4, 10, 20])
-        assert sorted({int(part[0]) for part in parts}) == [2, 3, 5, 7] and all(len(set(part)) == 1 for part in parts)
-    assert len({tuple(drawn) for drawn in draws}) > 10  # of 24 orders
-    assert not list(other_letters(even_layer(texts[:1], [4]), 1, 50))
+        parts = np.split(drawn, np.cumsum(frames)[:-1])
+        given = [int(part[0]) for part in parts]
+        assert sorted(given) == sorted(lengths) and all(len(set(part)) == 1 for part in parts)
+        assert max(abs(one - other) for one, other in zip(given, lengths, strict=True)) < LIKE_TEXTS
+    assert {abs(int(drawn[0]) - lengths[0]) for drawn in draws} >= {0, 1, 2}
+    assert not list(other_letters(even_layer(texts[:1], [4]), [2], 50))
+
+
+def test_chance_is_what_codes_without_meaning_reach():
+    """Codes and letters of some length each, which know nothing of each other: the p-values are of any size."""
+    values = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        letters = np.repeat(rng.integers(9, size=120), rng.integers(1, 6, size=120))
+        codes = np.repeat(rng.integers(20, size=200), 4)[: len(letters)]
+        letters = letters[: len(codes)]
+        found = information({"codes": codes}, letters, moved_letters(letters, 39))["codes"]
+        values.append(found.p_value)
+    assert 0.35 < np.mean(values) < 0.65 and min(values) < 0.2 and max(values) > 0.8
 
 
 def test_cosines():

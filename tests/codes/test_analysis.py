@@ -117,9 +117,11 @@ def test_equal_texts_are_one():
     assert found.retrievals["histograms of pairs"].first.value == 1.0
 
 
-def test_one_utterance_has_no_chance_beside_it():
-    found = analyse(pairs(lambda letters: letters, count=1), BOOK, alignment=EVEN, draws=5)
+def test_one_utterance_finds_its_text_and_has_no_others():
+    given = pairs(lambda letters: letters, count=1)
+    found = analyse(given, BOOK, alignment=DTW, draws=5)
     assert math.isnan(found.views["pairs"].speech_information.chance)
+    assert found.views["pairs"].text_information.chance > 0
     assert found.texts == 1 and math.isnan(found.retrievals["lengths alone"].p_value)
 
 
