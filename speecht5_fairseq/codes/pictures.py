@@ -73,9 +73,8 @@ def draw_letters(
     shown = common_letters(codes, speech, text)
     figure = Figure(figsize=(12, 2 + 0.2 * len(codes)), layout="constrained")
     places = figure.subplots(1, 2, sharey=True)
-    for place, side, title in zip(
-        places, (text, speech), ("text", f"speech, letters {TITLES[alignment]}"), strict=True
-    ):
+    titles = ("text", f"speech, letters {TITLES[alignment]}")
+    for place, side, title in zip(places, (text, speech), titles, strict=True):
         matrix = letter_shares(codes, side, shown)
         drawn = place.imshow(matrix, aspect="auto", interpolation="nearest", vmin=0, vmax=1, cmap="Blues")
         place.set_xticks(range(len(shown)), [symbols[letter] for letter in shown], fontsize=8)

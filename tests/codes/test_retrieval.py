@@ -57,10 +57,10 @@ def test_the_own_text_is_found_where_it_is_nearest():
 
 def test_random_similarities_give_chance_and_any_p_value():
     generator = np.random.default_rng(0)
-    results = [retrieval(generator.random((25, 25)), np.arange(25)) for _ in range(30)]
+    results = [retrieval(generator.random((25, 25)), np.arange(25)) for _ in range(15)]
     for index, expected in enumerate(chance(25)):
-        assert np.mean([result[index].value for result in results]) == pytest.approx(expected, rel=0.2)
-    assert 0.35 < np.mean([result.p_value for result in results]) < 0.65
+        assert np.mean([result[index].value for result in results]) == pytest.approx(expected, rel=0.3)
+    assert 0.3 < np.mean([result.p_value for result in results]) < 0.7
 
 
 def test_one_text_alone():
