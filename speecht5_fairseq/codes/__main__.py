@@ -28,7 +28,7 @@ from .analysis import Analysis, Book, analyse
 from .collect import collect, load_quantizing, open_split
 from .crossing import Crossing, cross
 from .pictures import draw_crossing, draw_letters
-from .report import as_json, page, write_table
+from .report import as_json, crossing_line, page, write_table
 from .tables import code_name, most_shared
 
 TABLE, LETTERS = "codes.tsv", "letters.png"
@@ -129,6 +129,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = analyse(pairs, book, alignment=options.alignment, draws=options.draws)
     print(f"{options.checkpoint}, {dataset.describe()}\n{page(found, top=options.top)}")
     crossing = None if row is None else cross(pairs, row)
+    if crossing is not None:
+        print(f"\n{crossing_line(crossing)}")
     files = [] if crossing is None else write_out(options.out, found, crossing)
     if options.json is not None:
         with atomic_text(options.json) as file:

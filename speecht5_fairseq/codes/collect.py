@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..constants import ENCODER_WINDOW
 from ..data.errors import ManifestError, located
 from ..data.labels import TextLabels
 from ..data.manifest import JOB_COLUMNS, Manifest
@@ -87,7 +86,7 @@ def open_split(
     """
     rows = Manifest.open(manifest, JOB_COLUMNS["s2t"], root=audio_root)
     labels = TextLabels.open(label_dir, manifest.stem, loaded.dictionary, spm_model)
-    dataset = S2TDataset(rows, labels, loaded.dictionary, seed=0, training=False, min_samples=ENCODER_WINDOW)
+    dataset = S2TDataset(rows, labels, loaded.dictionary, seed=0, training=False)
     unknown: Counter[str] = Counter()
     for row in range(len(dataset)):
         pieces = labels.pieces(row)

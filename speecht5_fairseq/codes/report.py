@@ -25,9 +25,16 @@ COLUMNS = ("kind", "code", "speech_count", "speech_share", "text_count", "text_s
 def page(found: Analysis, *, top: int) -> str:
     """Everything, with the ``top`` codes that speech and text share most."""
     lines = [*_header(found), *_sharing(found), *_information(found), *_agreement(found)]
-    for name in list(found.views)[:1]:
-        lines += _codes(found, name, top)
-    return "\n".join([*lines, *_retrieval(found)])
+    whole = next(iter(found.views))
+    return "\n".join([*lines, *_codes(found, whole, top), *_retrieval(found)])
+
+
+def crossing_line(crossing: Crossing) -> str:
+    """What is said of an utterance's picture."""
+    return (
+        f"Row {crossing.row}: share of the groups with the same entry in speech and text: {crossing.everywhere:.3f} over "
+        f"all, {crossing.on_path:.3f} on the path that agrees most; on those of other texts {_number(crossing.others)}"
+    )
 
 
 def _header(found: Analysis) -> Iterator[str]:
@@ -38,9 +45,8 @@ def _header(found: Analysis) -> Iterator[str]:
     )
     yield f"The letters of speech are laid {SAID[found.alignment]}."
     if groups > 1:
-        both = code_name("", entries**groups - 1, groups, entries)
-        first = code_name("group 1", entries - 1, groups, entries)
-        yield f"A code is an entry of each group, from 0, {both} say; {first} is an entry of the first group alone."
+        whole, first = (code_name(view, entries - 1, groups, entries) for view in (next(iter(found.views)), "group 1"))
+        yield f"A code is named by its entries, from 0, one of each group: {whole}; {first} is one of group 1 with any."
 
 
 def _sharing(found: Analysis) -> Iterator[str]:
