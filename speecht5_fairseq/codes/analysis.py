@@ -5,7 +5,8 @@ Shapes: N positions of all utterances in a row, G groups, C entries of a group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,16 +16,21 @@ from .collect import Pair, Side, centred_states
 from .retrieval import Retrieval, histogram, length_similarity, retrieval, similarities
 from .tables import (
     Agreement,
-    Information,
     Meaning,
     Sharing,
+    Tested,
     agreement,
-    information,
+    beside_chance,
+    entropy,
     meanings,
+    mutual_information,
     possible_codes,
+    share_right,
     sharing,
     views,
 )
+
+BITS, RIGHT = "bits", "right"
 
 
 class Book(NamedTuple):
@@ -36,14 +42,21 @@ class Book(NamedTuple):
 
 
 class View(NamedTuple):
-    """What is said of codes as whole ones, or as the entries of one group."""
+    """What is said of codes as whole ones, or as the entries of one group.
+
+    Attributes:
+        speech, text: what each code means there.
+        speech_bits, text_bits: mutual information of codes and letters.
+        transfer: share of the frames with codes of both whose letter is the one that the code means in text.
+    """
 
     sharing: Sharing
     speech: dict[int, Meaning]
     text: dict[int, Meaning]
+    speech_bits: Tested
+    text_bits: Tested
+    transfer: Tested
     agreement: Agreement
-    speech_information: Information
-    text_information: Information
 
 
 class Analysis(NamedTuple):
@@ -52,6 +65,7 @@ class Analysis(NamedTuple):
     Attributes:
         alignment: how speech was given letters, a key of ``alignment.SAID``.
         frames, letters: of all utterances.
+        letter_bits: entropy of the letters of speech and of text: the most that codes could tell.
         views: by the names of ``tables.views``.
         texts: that differ.
         retrievals: by what is compared.
@@ -62,6 +76,7 @@ class Analysis(NamedTuple):
     utterances: int
     frames: int
     letters: int
+    letter_bits: tuple[float, float]
     views: dict[str, View]
     texts: int
     retrievals: dict[str, Retrieval]
@@ -74,25 +89,51 @@ def analyse(pairs: Sequence[Pair], book: Book, *, alignment: str, draws: int) ->
         alignment: a key of ``alignment.SAID``.
         draws: of other letters, for what chance gives: see ``alignment.CHANCE``.
     """
-    letters, count = [pair.letters for pair in pairs], len(pairs)
-    sides = ([pair.speech for pair in pairs], [pair.text for pair in pairs])
-    reading = even_layer(letters, [len(own) for own in letters])
-    hearing = even_layer(letters, [len(pair.speech.codes) for pair in pairs])
+    texts = [pair.letters for pair in pairs]
+    speech, text = [pair.speech for pair in pairs], [pair.text for pair in pairs]
+    hearing = even_layer(texts, [len(side.codes) for side in speech])
     if alignment == DTW:
-        hearing = warping_layer(letters, *(centred_states(side) for side in sides))
-    numbers = [views(np.concatenate([each.codes for each in side]), book.entries) for side in sides]
-    owned = [own_letters(lay, count) for lay in (hearing, reading)]
-    others = [moved_letters(own, draws) for own in owned]
+        hearing = warping_layer(texts, centred_states(speech), centred_states(text))
+    heard, read = own_letters(hearing, len(pairs)), np.concatenate(texts)
+    others = moved_letters(heard, draws)
     if alignment == DTW:
-        others[0] = other_letters(hearing, [len(own) for own in letters], draws)
-    told = [information(*each) for each in zip(numbers, owned, others, strict=True)]
-    found = {}
-    for name in numbers[0]:
-        meant = [meanings(codes[name], own) for codes, own in zip(numbers, owned, strict=True)]
-        shared = sharing(numbers[0][name], numbers[1][name], possible_codes(name, book.groups, book.entries))
-        found[name] = View(shared, *meant, agreement(*meant), told[0][name], told[1][name])
-    texts, retrievals = retrieve(pairs, book)
-    return Analysis(book, alignment, count, len(owned[0]), len(owned[1]), found, texts, retrievals)
+        others = other_letters(hearing, [len(letters) for letters in texts], draws)
+    codes = [views(np.concatenate([each.codes for each in side]), book.entries) for side in (speech, text)]
+    found = _views(book, *codes, heard, read, others, moved_letters(read, draws))
+    bits = (entropy(heard), entropy(read))
+    return Analysis(book, alignment, len(pairs), len(heard), len(read), bits, found, *retrieve(pairs, book))
+
+
+def _views(
+    book: Book,
+    speech: Mapping[str, np.ndarray],
+    text: Mapping[str, np.ndarray],
+    heard: np.ndarray,
+    read: np.ndarray,
+    others_heard: Iterable[np.ndarray],
+    others_read: Iterable[np.ndarray],
+) -> dict[str, View]:
+    """Of the ``views`` of speech and text (N,), with letters (N,) of each, their own and by chance."""
+    spoken = {name: meanings(codes, heard) for name, codes in speech.items()}
+    written = {name: meanings(codes, read) for name, codes in text.items()}
+    bits = {(BITS, name): partial(mutual_information, codes) for name, codes in speech.items()}
+    right = {(RIGHT, name): partial(share_right, codes, written[name]) for name, codes in speech.items()}
+    of_speech = beside_chance(bits | right, heard, others_heard)
+    of_text = beside_chance(
+        {name: partial(mutual_information, codes) for name, codes in text.items()}, read, others_read
+    )
+    return {
+        name: View(
+            sharing=sharing(speech[name], text[name], possible_codes(name, book.groups, book.entries)),
+            speech=spoken[name],
+            text=written[name],
+            speech_bits=of_speech[BITS, name],
+            text_bits=of_text[name],
+            transfer=of_speech[RIGHT, name],
+            agreement=agreement(spoken[name], written[name]),
+        )
+        for name in speech
+    }
 
 
 def retrieve(pairs: Sequence[Pair], book: Book) -> tuple[int, dict[str, Retrieval]]:

@@ -13,7 +13,7 @@ from .alignment import CHANCE, SAID
 from .analysis import Analysis, View
 from .crossing import Crossing
 from .retrieval import TOP, chance
-from .tables import Information, Meaning, code_name, most_shared
+from .tables import Meaning, code_name, most_shared
 
 LETTERS = 3  # of a code, that the page names
 MORE_LETTERS = 10  # that the table names
@@ -23,17 +23,18 @@ COLUMNS = ("kind", "code", "speech_count", "speech_share", "text_count", "text_s
 
 
 def page(found: Analysis, *, top: int) -> str:
-    """Everything, with the ``top`` codes that speech and text share most."""
+    """Everything, with the ``top`` codes of each view that speech and text share most."""
     lines = [*_header(found), *_sharing(found), *_information(found), *_agreement(found)]
-    whole = next(iter(found.views))
-    return "\n".join([*lines, *_codes(found, whole, top), *_retrieval(found)])
+    for name in found.views:
+        lines += _codes(found, name, top)
+    return "\n".join([*lines, *_retrieval(found)])
 
 
 def crossing_line(crossing: Crossing) -> str:
     """What is said of an utterance's picture."""
     return (
-        f"Row {crossing.row}: share of the groups with the same entry in speech and text: {crossing.everywhere:.3f} over "
-        f"all, {crossing.on_path:.3f} on the path that agrees most; on those of other texts {_number(crossing.others)}"
+        f"Row {crossing.row}: share of the groups with the same entry: {crossing.everywhere:.3f} everywhere, "
+        f"{crossing.on_path:.3f} on the path that agrees most; on those with other texts {_number(crossing.others)}"
     )
 
 
@@ -77,35 +78,37 @@ def _information(found: Analysis) -> Iterator[str]:
     yield f"\nBits that a code tells of its letter, of those that a letter has; chance: {CHANCE[found.alignment]}"
     yield row.format("codes", *(title for side in SIDES for title in (side, "of", "chance", "p")))
     for name, view in found.views.items():
-        told = [_told(each) for each in (view.speech_information, view.text_information)]
-        yield row.format(name, *told[0], *told[1])
-
-
-def _told(found: Information) -> tuple[str, str, str, str]:
-    return f"{found.bits:.3f}", f"{found.letter_bits:.3f}", _number(found.chance), _p(found.p_value)
+        told = []
+        for side, most in zip((view.speech_bits, view.text_bits), found.letter_bits, strict=True):
+            told += [f"{side.value:.3f}", f"{most:.3f}", _number(side.chance), _p(side.p_value)]
+        yield row.format(name, *told)
 
 
 def _agreement(found: Analysis) -> Iterator[str]:
-    yield "\nCodes of both whose most frequent letter is the same in speech and text"
+    row = "{:<10}{:>12}{:>9}{:>9}{:>16}{:>9}{:>9}"
+    yield "\nWhat a code means in text (its most frequent letter), tried on the frames of speech; and the codes of both"
+    yield "that mean the same letter in both"
+    yield row.format("codes", "frames right", "chance", "p", "codes the same", "chance", "p")
     for name, view in found.views.items():
-        same = view.agreement
-        yield f"{name:<10}{same.same} of {same.both}; by chance {_number(same.chance)} (p {_p(same.p_value)})"
+        frames, same = view.transfer, view.agreement
+        shares = ["-" if math.isnan(each) else _percent(each) for each in frames[:2]]
+        codes = (f"{same.same} of {same.both}", _number(same.chance), _p(same.p_value))
+        yield row.format(name, *shares, _p(frames.p_value), *codes)
 
 
 def _codes(found: Analysis, name: str, top: int) -> Iterator[str]:
     view = found.views[name]
-    codes = most_shared(view.speech, view.text)[:top]
+    codes = most_shared(view.speech, view.text)
     row = "{:<12}{:>9}{:>9}{:>9}{:>9}  {:<34}{}"
-    title = f"\nThe {len(codes)} {name} that speech and text share most: how often chosen, and by which letters"
-    yield title if codes else f"\nNo {name} that speech and text share."
-    if codes:
+    if not codes:
+        yield f"\n{name}: none that speech and text share"
+    elif top:
+        yield f"\n{name}: the {min(top, len(codes))} that speech and text share most, of {len(codes)}"
         yield row.format("code", "speech", "", "text", "", "letters in text", "letters in speech")
-    for code in codes:
-        counts = [
-            text
-            for side, total in ((view.speech, found.frames), (view.text, found.letters))
-            for text in (f"{side[code].count:,}", _percent(side[code].count / total))
-        ]
+    for code in codes[:top]:
+        counts = []
+        for side, total in ((view.speech, found.frames), (view.text, found.letters)):
+            counts += [f"{side[code].count:,}", _percent(side[code].count / total)]
         named = code_name(name, code, found.book.groups, found.book.entries)
         yield row.format(named, *counts, *(_letters(side[code], found, LETTERS) for side in (view.text, view.speech)))
 
@@ -170,8 +173,9 @@ def as_json(found: Analysis, crossing: Crossing | None) -> dict[str, Any]:
     views = {
         name: {
             "sharing": view.sharing._asdict(),
-            "information": {"speech": view.speech_information._asdict(), "text": view.text_information._asdict()},
-            "same_first_letter": view.agreement._asdict(),
+            "bits": {"speech": view.speech_bits._asdict(), "text": view.text_bits._asdict()},
+            "frames_right": view.transfer._asdict(),
+            "same_letter": view.agreement._asdict(),
         }
         for name, view in found.views.items()
     }
@@ -187,6 +191,7 @@ def as_json(found: Analysis, crossing: Crossing | None) -> dict[str, Any]:
             "groups": found.book.groups,
             "entries": found.book.entries,
             "alignment": found.alignment,
+            "letter_bits": dict(zip(SIDES, found.letter_bits, strict=True)),
             "codes": views,
             "retrieval": {"texts": found.texts, "chance": {"first": first, "top": top, "reciprocal": reciprocal}}
             | {"pooled": retrievals, "top": TOP},

@@ -5,11 +5,12 @@ Shapes: N positions (frames of speech, letters of text) of all utterances in a r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+Key = TypeVar("Key", bound=Hashable)
 SEED = 0  # of the draws
 SHUFFLES = 1000
 
@@ -36,20 +37,17 @@ class Sharing(NamedTuple):
     overlap: float
 
 
-class Information(NamedTuple):
-    """What a code tells of the letter.
+class Tested(NamedTuple):
+    """A statistic of codes and letters, beside chance.
 
     Attributes:
-        bits: mutual information.
-        chance: its mean with other letters; as biased by few counts as ``bits`` is.
-        p_value: how often others tell as much; NaN, as ``chance``, where there are none.
-        letter_bits: the entropy of the letters, the most that there could be.
+        chance: its mean with other letters; as biased by few counts as the value is.
+        p_value: how often others give as much; NaN, as ``chance``, where there are none.
     """
 
-    bits: float
+    value: float
     chance: float
     p_value: float
-    letter_bits: float
 
 
 class Meaning(NamedTuple):
@@ -131,16 +129,23 @@ def _joint(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return first * (int(second.max()) + 1) + second
 
 
-def information(
-    codes: Mapping[str, np.ndarray], letters: np.ndarray, others: Iterable[np.ndarray]
-) -> dict[str, Information]:
-    """Of each of the ``views`` (N,), with letters (N,); ``others`` are letters (N,) by chance, of each draw."""
-    found = {name: mutual_information(numbers, letters) for name, numbers in codes.items()}
-    drawn = [[mutual_information(numbers, other) for numbers in codes.values()] for other in others]
-    chances = np.array(drawn).reshape(len(drawn), len(codes))
+def share_right(codes: np.ndarray, meant: Mapping[int, Meaning], letters: np.ndarray) -> float:
+    """Of the positions (N,) whose codes are among ``meant``, those with the code's most frequent letter there."""
+    known, places = np.unique(codes, return_inverse=True)
+    guesses = np.array([meant[code].letters[0][0] if code in meant else -1 for code in known.tolist()])[places]
+    return float((guesses == letters).sum() / max((guesses >= 0).sum(), 1))
+
+
+def beside_chance(
+    statistics: Mapping[Key, Callable[[np.ndarray], float]], letters: np.ndarray, others: Iterable[np.ndarray]
+) -> dict[Key, Tested]:
+    """Statistics of letters (N,); ``others`` are letters (N,) by chance, of each draw."""
+    drawn = [[statistic(other) for statistic in statistics.values()] for other in others]
+    chances = np.array(drawn).reshape(len(drawn), len(statistics))
+    values = [statistic(letters) for statistic in statistics.values()]
     return {
-        name: Information(bits, *_against(bits, chances[:, column]), entropy(letters))
-        for column, (name, bits) in enumerate(found.items())
+        key: Tested(value, *_against(value, chances[:, column]))
+        for column, (key, value) in enumerate(zip(statistics, values, strict=True))
     }
 
 

@@ -34,7 +34,7 @@ def test_everything_that_is_printed_and_written(alignment, data, tmp_path, capsy
     assert found["retrieval"]["chance"]["first"] == pytest.approx(1 / found["retrieval"]["texts"])
     for name, pooled in found["retrieval"]["pooled"].items():
         assert name in printed.out and pooled["first"]["low"] <= pooled["first"]["value"] <= pooled["first"]["high"]
-    assert found["codes"]["group 1"]["information"]["speech"]["p_value"] >= 1 / 6
+    assert found["codes"]["group 1"]["bits"]["speech"]["p_value"] >= 1 / 6
     assert {path.name for path in out.iterdir()} == {"codes.tsv", "row-4.png", "letters.png"}
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in out.glob("*.png"))
     assert [line.split()[1] for line in printed.err.splitlines() if line.startswith("wrote")] == [
@@ -101,7 +101,7 @@ def test_splits_without_rows_and_without_transcripts(data, tmp_path):
     [
         (["--row", 1], "--row 1 has no effect without --out"),
         (["--out", "{folder}", "--row", COUNT], rf"--row {COUNT}: .*valid\.tsv has rows 0 to {COUNT - 1}"),
-        (["--draws", -1], "--draws -1, --top 20: give 0 or more"),
+        (["--draws", -1], "--draws -1, --top 10: give 0 or more"),
         (["--out", "{folder}/file"], "file: is a file, and a folder is needed"),
     ],
 )

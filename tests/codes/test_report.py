@@ -34,7 +34,7 @@ def test_one_group_has_entries_and_no_pairs(pairs, tmp_path):
         and "pairs" not in told
         and "histograms of entries" in told
     )
-    assert "The 2 entries that speech and text share most" in told
+    assert "entries: the 2 that speech and text share most, of 12" in told
     letter = next(line for line in told.splitlines() if line.endswith(" 100%"))
     assert letter.split()[-2] == letter.split()[-4] == SYMBOLS[int(letter.split()[0])]  # in text and in speech
     write_table(tmp_path / "codes.tsv", found)
@@ -47,14 +47,14 @@ def test_codes_that_share_nothing(pairs):
     given = one_group(pairs(lambda letters: letters // 2))
     moved = [pair._replace(text=pair.text._replace(codes=pair.text.codes + 12)) for pair in given]
     told = page(analyse(moved, Book(1, 24, SYMBOLS * 2), alignment=EVEN, draws=3), top=5)
-    assert "No entries that speech and text share." in told and "0 of 0; by chance - (p -)" in told
+    assert "entries: none that speech and text share" in told and "0 of 0        -        -" in told
 
 
 def test_without_others_there_are_no_numbers(pairs):
     found = analyse(pairs(lambda letters: letters, count=1), Book(2, 12, SYMBOLS), alignment=EVEN, draws=0)
     told, numbers = page(found, top=1), as_json(found, None)
     assert "nan" not in told and json.loads(json.dumps(numbers, allow_nan=False)) == numbers
-    assert numbers["codes"]["pairs"]["information"]["speech"]["chance"] is None and numbers["crossing"] is None
+    assert numbers["codes"]["pairs"]["bits"]["speech"]["chance"] is None and numbers["crossing"] is None
     assert numbers["retrieval"]["pooled"]["lengths alone"]["first"] == {
         "value": 1.0,
         "low": None,

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ import pytest
 from speecht5_fairseq.codes.tables import (
     Meaning,
     agreement,
+    beside_chance,
     code_name,
     entropy,
-    information,
     meanings,
     most_shared,
     mutual_information,
     possible_codes,
+    share_right,
     sharing,
     views,
 )
@@ -74,16 +76,26 @@ def test_mutual_information_is_that_of_the_definition():
     assert mutual_information(first, np.zeros(300, dtype=np.int64)) == 0.0
 
 
-def test_what_codes_tell_is_above_other_texts_where_they_tell_anything():
+def test_a_statistic_beside_chance():
     letters = draw(400, 6, 1)
     others = [np.random.default_rng(seed).permutation(letters) for seed in range(99)]
-    codes = {"told": letters * 10, "untold": draw(400, 40, 2)}
-    found = information(codes, letters, iter(others))
-    assert found["told"].bits == pytest.approx(found["told"].letter_bits) and found["told"].p_value == 0.01
-    assert found["untold"].bits > 0.2 and found["untold"].p_value > 0.05  # few counts: bits of chance alone
-    assert found["untold"].chance == pytest.approx(np.mean([mutual_information(codes["untold"], o) for o in others]))
-    alone = information(codes, letters, [])["told"]
-    assert alone.bits == found["told"].bits and math.isnan(alone.chance) and math.isnan(alone.p_value)
+    untold = draw(400, 40, 2)
+    statistics = {"told": partial(mutual_information, letters * 10), "untold": partial(mutual_information, untold)}
+    found = beside_chance(statistics, letters, iter(others))
+    assert found["told"].value == pytest.approx(entropy(letters)) and found["told"].p_value == 0.01
+    assert found["untold"].value > 0.2 and found["untold"].p_value > 0.05  # few counts: bits of chance alone
+    assert found["untold"].chance == pytest.approx(np.mean([mutual_information(untold, other) for other in others]))
+    alone = beside_chance(statistics, letters, [])["told"]
+    assert alone.value == found["told"].value and math.isnan(alone.chance) and math.isnan(alone.p_value)
+
+
+def test_letters_that_codes_mean_elsewhere():
+    codes, letters = draw(300, 9, 1), draw(300, 4, 2)
+    meant = {code: Meaning(1, [(code % 4, 1.0)]) for code in range(6)}
+    known = [(code, letter) for code, letter in zip(codes.tolist(), letters.tolist(), strict=True) if code < 6]
+    assert share_right(codes, meant, letters) == pytest.approx(np.mean([code % 4 == letter for code, letter in known]))
+    assert share_right(codes, meant, codes % 4) == 1.0
+    assert share_right(codes, {}, letters) == 0.0
 
 
 def test_meanings_are_counts():
