@@ -119,9 +119,8 @@ def _views(
     bits = {(BITS, name): partial(mutual_information, codes) for name, codes in speech.items()}
     right = {(RIGHT, name): partial(share_right, codes, written[name]) for name, codes in speech.items()}
     of_speech = beside_chance(bits | right, heard, others_heard)
-    of_text = beside_chance(
-        {name: partial(mutual_information, codes) for name, codes in text.items()}, read, others_read
-    )
+    text_bits = {name: partial(mutual_information, codes) for name, codes in text.items()}
+    of_text = beside_chance(text_bits, read, others_read)
     return {
         name: View(
             sharing=sharing(speech[name], text[name], possible_codes(name, book.groups, book.entries)),

@@ -46,8 +46,8 @@ def _header(found: Analysis) -> Iterator[str]:
     )
     yield f"The letters of speech are laid {SAID[found.alignment]}."
     if groups > 1:
-        whole, first = (code_name(view, entries - 1, groups, entries) for view in (next(iter(found.views)), "group 1"))
-        yield f"A code is named by its entries, from 0, one of each group: {whole}; {first} is one of group 1 with any."
+        whole, first = "-".join(map(str, range(groups))), code_name("group 1", 0, groups, entries)
+        yield f"A code is named by its entries, from 0, one of each group: {whole}; {first} is entry 0 of group 1 with any."
 
 
 def _sharing(found: Analysis) -> Iterator[str]:
