@@ -79,8 +79,9 @@ def draw_letters(
         drawn = place.imshow(matrix, aspect="auto", interpolation="nearest", vmin=0, vmax=1, cmap="Blues")
         place.set_xticks(range(len(shown)), [symbols[letter] for letter in shown], fontsize=8)
         place.set_title(title, fontsize=10)
-    places[0].set_yticks(range(len(codes)), [names[code] for code in codes], fontsize=7)
-    places[0].set_ylabel("codes of both, most shared first")
+    rows = [f"{names[code]} ({text[code].count}, {speech[code].count})" for code in codes]
+    places[0].set_yticks(range(len(codes)), rows, fontsize=7)
+    places[0].set_ylabel("codes of both (times in text, in speech), most shared first")
     figure.colorbar(drawn, ax=places, label="share of the code's positions")
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110)

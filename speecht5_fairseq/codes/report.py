@@ -47,7 +47,7 @@ def _header(found: Analysis) -> Iterator[str]:
     yield f"The letters of speech are laid {SAID[found.alignment]}."
     if groups > 1:
         whole, first = "-".join(map(str, range(groups))), code_name("group 1", 0, groups, entries)
-        yield f"A code is named by its entries, from 0, one of each group: {whole}; {first} is entry 0 of group 1 with any."
+        yield f"A code is named by its entries, from 0, one of each group: {whole}; {first} is one of group 1 with any."
 
 
 def _sharing(found: Analysis) -> Iterator[str]:
