@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--alignment", choices=SAID, default=EVEN,
         help="how frames are given letters: spread evenly, or by time warping of encoder states, which favours what "
         "the model hears alike and takes longer (default: %(default)s)")  # fmt: skip
-    add("--draws", type=int, default=100, help="of letters, for what codes tell by chance (default: %(default)s)")
+    add("--draws", type=int, default=100, help="of other letters, for what codes tell by chance (default: %(default)s)")
     add("--top", type=int, default=10, help="codes of each kind that are printed (default: %(default)s)")
     add("-o", "--out", type=Path, metavar="FOLDER",
         help=f"write {TABLE} (every code), {LETTERS} and row-N.png (codes of an utterance over time against those of "

@@ -66,7 +66,7 @@ def load_quantizing(path: str | Path, *, device: torch.device, dictionary: str |
         raise CheckpointError(f"{path}: a model of {job} has no quantizer, and so no codes; {mend}")
     if loaded.model.quantizer is None:
         raise CheckpointError(
-            f"{path}: has no quantizer (trained with --codebook-prob 0), and so no codes; {mend}, and above 0"
+            f"{path}: has no quantizer (trained with --codebook-prob 0), and so no codes; {mend} and one"
         )
     return loaded
 
