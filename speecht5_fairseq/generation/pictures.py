@@ -24,7 +24,7 @@ MOST_LABELS = 60  # symbols that can be read beside each other
 
 
 def require_matplotlib(option: str = "--save-pictures") -> None:
-    """``option`` is what asks for pictures.
+    """Check that what an option asks for can be drawn.
 
     Raises:
         ImportError: matplotlib is not installed.

@@ -77,7 +77,7 @@ class Quantizer(nn.Module):
         In evaluation the most probable code is taken and the frames to replace are drawn all the same.
         """
         size = states.size(1)
-        logits = self.projection(states).float().unflatten(-1, (self.groups, self.entries))  # (B, T, G, C)
+        logits = self.logits(states)  # (B, T, G, C)
         choice = self._choose(logits, lengths, seeds)
         codes = torch.einsum("btgc,gcd->btgd", choice.to(states.dtype), self.codebook.to(states.dtype)).flatten(2)
         replaced = utterance_uniform(seeds, lengths, (size,), stream="mix") < self.mix_probability
@@ -94,6 +94,18 @@ class Quantizer(nn.Module):
             prob_sums=probabilities.detach().sum(0),
             temperature=self.temperature,
         )
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Of each entry at states (..., D): float32 (..., G, C)."""
+        return self.projection(states).float().unflatten(-1, (self.groups, self.entries))
+
+    def codes(self, states: Tensor) -> Tensor:
+        """The most probable entry of each group at states (..., D), as evaluation takes it: int64 (..., G)."""
+        return self.logits(states).argmax(-1)
+
+    def vectors(self, codes: Tensor) -> Tensor:
+        """What the decoder is given in place of states with the codes (..., G): (..., D)."""
+        return self.codebook[torch.arange(self.groups, device=codes.device), codes].flatten(-2)
 
     def _choose(self, logits: Tensor, lengths: Tensor, seeds: Tensor) -> Tensor:
         """One-hot (B, T, G, C) in the forward pass, the Gumbel softmax's gradient in the backward pass."""

@@ -46,6 +46,20 @@ def test_evaluation_takes_the_most_probable_code():
     assert torch.equal(output.code_counts, counts)
 
 
+def test_codes_and_their_vectors_are_those_of_evaluation():
+    quantizer, inputs = build(mix_probability=1.0).eval(), states()
+    codes = quantizer.codes(inputs)
+    assert codes.shape == (2, 40, GROUPS) and codes.dtype == torch.int64
+    output = quantizer(inputs, LENGTHS, SEEDS)
+    torch.testing.assert_close(output.mixed[0], quantizer.vectors(codes)[0])
+    torch.testing.assert_close(output.mixed[1, :25], quantizer.vectors(codes[1, :25]))
+    counts = [torch.bincount(codes[0, :, g], minlength=ENTRIES) for g in range(GROUPS)]
+    counts = [count + torch.bincount(codes[1, :25, g], minlength=ENTRIES) for g, count in enumerate(counts)]
+    assert torch.equal(output.code_counts, torch.stack(counts))
+    training = build(mix_probability=1.0).train()
+    assert torch.equal(training.codes(inputs), codes)  # no noise, in training either
+
+
 def test_gradients_are_those_of_the_soft_choice():
     """Straight through: codebook and projection learn from the frames replaced, all frames learn from themselves."""
     quantizer, inputs = build(mix_probability=1.0).train(), states().requires_grad_()
