@@ -174,19 +174,17 @@ def _told(labelled: Labelled, labels: Path) -> dict[str, Any]:
 def inherit(sources: Sequence[Path], labels: Path) -> None:
     """Note of labels that are lines of others what is known of those, beside the manifest of their rows.
 
-    sources, labels: SPLIT.km files. Where those are not all known to be of one model, nothing is known of `labels`.
+    sources, labels: SPLIT.km files. Where those are not all known to be of one model, nothing is known of `labels`;
+    a record that knows no other labels goes.
     """
     if not labels.is_file():
         return
     records = [read_json(source.with_name(RECORD)) for source in sources]
     models = {_model_of(record, source.stem) for record, source in zip(records, sources, strict=True)}
     model = models.pop() if len(models) == 1 else None
-    file = labels.with_name(RECORD)
-    known = read_json(file)
+    known = read_json(labels.with_name(RECORD))
     if model is None:
-        if known.get("splits", {}).pop(labels.stem, None) is not None:
-            logger.info("%s tells nothing of %s any more: it is of other labels", file, labels)
-            save_record(labels.parent, known)
+        _forget(labels, known)
         return
     if known.get("model") != model:
         known = {**records[0], "splits": {}}
@@ -194,6 +192,21 @@ def inherit(sources: Sequence[Path], labels: Path) -> None:
     sizes = _counted(labels, int(known["clusters"]))
     known["splits"][labels.stem] = _told(Labelled(model, rows_hash([manifest]), sizes), labels)
     save_record(labels.parent, known)
+
+
+def _forget(labels: Path, known: dict[str, Any]) -> None:
+    """Take SPLIT.km out of the record of its folder, `known`; a warning where other labels stay known."""
+    if not known:
+        return
+    file = labels.with_name(RECORD)
+    known["splits"].pop(labels.stem, None)
+    if known["splits"]:
+        others = ", ".join(f"{split}.km" for split in known["splits"])
+        logger.warning("%s knows the model of %s and not that of %s: training will not take it", file, others, labels)
+        save_record(labels.parent, known)
+    else:
+        logger.info("%s goes: it tells nothing of %s, which is of other labels", file, labels)
+        file.unlink()
 
 
 def _counted(labels: Path, clusters: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from manifest_tools.unit_clusters import Fitting
 from manifest_tools.unit_files import Share
 from manifest_tools.units import main, prepare_units
 from speecht5_fairseq.data.checks import verify
+from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.data.labels import UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 from speecht5_fairseq.data.unit_record import read_record
@@ -172,11 +173,10 @@ def test_a_record_that_is_none(data):
 
 
 def verified(folder, split):
-    """Whether the labels are those that the record there tells of; None where it tells nothing."""
+    """Whether there is a record; the labels are those that it tells of."""
     labels = UnitLabels.open(folder, split)
-    told = labels.record is not None and split in labels.record.splits
     verify(Manifest.open(folder / f"{split}.tsv", JOB_COLUMNS["s2t"]), units=labels, progress=False).raise_problems()
-    return True if told else None
+    return labels.record is not None
 
 
 def test_a_subset_is_known_to_be_of_its_model(data):
@@ -201,7 +201,22 @@ def test_joined_labels_are_known_to_be_of_their_model(data):
     assert verified(data / "joined", "train")
     (folders[1] / "units.json").unlink()  # now nothing tells of these
     combine_manifests(folders, data / "joined", splits=("train",))
-    assert verified(data / "joined", "train") is None
+    assert not verified(data / "joined", "train")
+
+
+def test_a_split_of_unknown_labels_beside_known_ones_is_told(data, caplog):
+    prepare_units(data, SPLITS, fitting=Fitting(clusters=8))
+    for split in SPLITS:
+        subset_manifest(data / f"{split}.tsv", data / f"part/{split}.tsv", minutes=0.01)
+    (data / "units.json").unlink()
+    subset_manifest(data / "valid.tsv", data / "part/valid.tsv", minutes=0.01)
+    file = data / "part/units.json"
+    said = f"{file} knows the model of train.km and not that of {data / 'part/valid.km'}: training will not take it"
+    assert said in caplog.messages and set(read_record(data / "part").splits) == {"train"}
+    with pytest.raises(DataError, match="units.json says nothing of valid.km"):
+        verified(data / "part", "valid")
+    subset_manifest(data / "train.tsv", data / "part/train.tsv", minutes=0.01)
+    assert not file.exists() and not verified(data / "part", "train")
 
 
 def test_without_a_record_none_is_made(data):
