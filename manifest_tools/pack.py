@@ -4,9 +4,10 @@
     python -m manifest_tools.pack --manifests corpus/train.tsv --out packed --flac --shard-mb 2000
 
 OUT/NAME.tsv names the members of OUT/NAME-00000.tar and so on: audio and speaker vectors, each once, in the order of
-the rows. Lines of NAME.txt and NAME.km go along with their dictionaries. --flac writes WAV and AIFF of 16 and 24 bits
-as FLAC, sample for sample; all other files stay as they are. Run again, it makes the archives that are missing or whose
-files have changed. Of segments (talk.flac:START:SAMPLES) the recording is packed, whole and once.
+the rows. Lines of NAME.txt and NAME.km go along with their dictionaries and what units.json tells of them. --flac
+writes WAV and AIFF of 16 and 24 bits as FLAC, sample for sample; all other files stay as they are. Run again, it makes
+the archives that are missing or whose files have changed. Of segments (talk.flac:START:SAMPLES) the recording is
+packed, whole and once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .parallel import default_jobs, parallel_map
 from .shards import Item, Shard, make_shard
 from .subset import CLASSES, DICTIONARIES, take_dictionary, take_labels
 from .summary import SplitSize, size_table
+from .unit_files import inherit
 from .updates import update_manifest
 
 logger = logging.getLogger(__name__)
@@ -137,6 +139,7 @@ def pack_manifest(
     if job == "s2c":  # whose labels stand in the manifest
         take_dictionary(manifest, CLASSES, target)
     update_manifest(target, ".", partial(_rows, manifest, plan), job)
+    inherit([manifest_file.with_suffix(".km")], target.with_suffix(".km"))
     return Packed(SplitSize(target.stem, len(manifest), int(manifest.samples.sum())), len(plan.shards), made)
 
 

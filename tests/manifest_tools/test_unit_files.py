@@ -9,6 +9,7 @@ from helpers import write_speech
 
 from manifest_tools import units
 from manifest_tools.combine import combine_manifests
+from manifest_tools.pack import pack_manifest
 from manifest_tools.subset import subset_manifest
 from manifest_tools.unit_clusters import Fitting
 from manifest_tools.unit_files import Share
@@ -189,6 +190,14 @@ def test_a_subset_is_known_to_be_of_its_model(data):
         units_of = (out.parent / "train-1.km").read_text().split()
         assert sum(record["splits"]["train-1"]["cluster_sizes"]) == len(units_of)
     assert verified(data, "train") and set(read_record(data / "part").splits) == {"train-1"}
+
+
+def test_packed_labels_are_known_to_be_of_their_model(data):
+    prepare_units(data, SPLITS, fitting=Fitting(clusters=8))
+    for split in SPLITS:
+        pack_manifest(data / f"{split}.tsv", data / "packed", n_jobs=1)
+    assert all(verified(data / "packed", split) for split in SPLITS)
+    assert read_record(data / "packed").source == read_record(data).source
 
 
 def test_joined_labels_are_known_to_be_of_their_model(data):
