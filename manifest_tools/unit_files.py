@@ -179,15 +179,14 @@ def inherit(sources: Sequence[Path], labels: Path) -> None:
     """
     if not labels.is_file():
         return
-    records = [read_json(source.with_name(RECORD)) for source in sources]
-    models = {_model_of(record, source.stem) for record, source in zip(records, sources, strict=True)}
+    models = {model_of(source) for source in sources}
     model = models.pop() if len(models) == 1 else None
     known = read_json(labels.with_name(RECORD))
     if model is None:
         _forget(labels, known)
         return
     if known.get("model") != model:
-        known = {**records[0], "splits": {}}
+        known = {**read_json(sources[0].with_name(RECORD)), "splits": {}}
     manifest = Manifest.open(labels.with_suffix(".tsv"), JOB_COLUMNS["s2t"])  # the first two columns of any job
     sizes = _counted(labels, int(known["clusters"]))
     known["splits"][labels.stem] = _told(Labelled(model, rows_hash([manifest]), sizes), labels)
@@ -220,9 +219,10 @@ def _counted(labels: Path, clusters: int) -> np.ndarray:
     return sizes
 
 
-def _model_of(record: Mapping[str, Any], split: str) -> str | None:
-    """The model of a split's labels; None where that is not told, or not as this version does."""
-    told = record.get("splits", {}).get(split)
+def model_of(labels: Path) -> str | None:
+    """The hash of the model of SPLIT.km; None where units.json does not tell it, or not as this version does."""
+    record = read_json(labels.with_name(RECORD))
+    told = record.get("splits", {}).get(labels.stem)
     return None if told is None or "clusters" not in record else told.get("model")
 
 

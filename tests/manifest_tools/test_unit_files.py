@@ -213,6 +213,26 @@ def test_joined_labels_are_known_to_be_of_their_model(data):
     assert not verified(data / "joined", "train")
 
 
+def test_labels_of_two_known_models_are_not_joined(data):
+    """Subsets and archives come without kmeans.joblib: units.json tells."""
+    parts = []
+    for seed, split in enumerate(SPLITS):
+        own = data / f"own{seed}"
+        prepare_units(data, (split,), fitting=Fitting(clusters=8, seed=seed), out=own)
+        (data / f"{split}.km").write_bytes((own / f"{split}.km").read_bytes())
+        for name in ("units.json", "dict.km.txt"):
+            (data / name).write_bytes((own / name).read_bytes())
+        parts.append(data / f"part{seed}")
+        subset_manifest(data / f"{split}.tsv", parts[-1] / "train.tsv", minutes=0.01)
+    said = r"part0/train.km .k-means \w{16}., .*part1/train.km .k-means \w{16}. differ, so unit 5 of one is not unit 5"
+    with pytest.raises(ValueError, match=said):
+        combine_manifests(parts, data / "joined", splits=("train",))
+    subset_manifest(parts[0] / "train.tsv", data / "again/train.tsv", minutes=0.005)
+    (data / "again/kmeans.joblib").write_bytes((data / "own0/kmeans.joblib").read_bytes())
+    combine_manifests([parts[0], data / "again"], data / "joined", splits=("train",))  # one has no kmeans.joblib
+    assert verified(data / "joined", "train")
+
+
 def test_a_split_of_unknown_labels_beside_known_ones_is_told(data, caplog):
     prepare_units(data, SPLITS, fitting=Fitting(clusters=8))
     for split in SPLITS:
