@@ -25,7 +25,7 @@ from speecht5_fairseq.data.archives import inside
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.segments import recording_of, segment_of
 
-from .command import add_jobs_option, add_root_option, run
+from .command import add_jobs_option, add_root_option, run, workers
 from .parallel import default_jobs, parallel_map
 from .shards import Item, Shard, make_shard
 from .subset import CLASSES, DICTIONARIES, take_dictionary, take_labels
@@ -177,21 +177,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, pack each manifest, print the sizes."""
-    arguments = build_parser().parse_args(argv)
-    sizes = []
-    for manifest in arguments.manifests:
-        packed = pack_manifest(
-            manifest,
-            arguments.out,
-            job=arguments.job,
-            archive=arguments.format,
-            flac=arguments.flac,
-            shard_mb=arguments.shard_mb,
-            allow_outside_root=arguments.allow_outside_root,
-            n_jobs=arguments.jobs or None,
-        )
-        logger.info("%s: %d archives, %d of them made now", manifest, packed.shards, packed.made)
-        sizes.append(packed.size)
+    options = vars(build_parser().parse_args(argv))
+    manifests, archive, sizes = options.pop("manifests"), options.pop("format"), []
+    with workers(options) as n_jobs:
+        for manifest in manifests:
+            packed = pack_manifest(manifest, archive=archive, **options, n_jobs=n_jobs)
+            logger.info("%s: %d archives, %d of them made now", manifest, packed.shards, packed.made)
+            sizes.append(packed.size)
     print(size_table(sizes))
 
 
