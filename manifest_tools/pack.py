@@ -179,6 +179,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, pack each manifest, print the sizes."""
     options = vars(build_parser().parse_args(argv))
     manifests, archive, sizes = options.pop("manifests"), options.pop("format"), []
+    names = [manifest.stem for manifest in manifests]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"--manifests: {names.count(name)} are called {name}.tsv; give each an --out of its own, or combine "
+                "them first (manifest_tools.combine)"
+            )
     with workers(options) as n_jobs:
         for manifest in manifests:
             packed = pack_manifest(manifest, archive=archive, **options, n_jobs=n_jobs)
