@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from helpers import write_lines, write_speech
 
 import manifest_tools
 from manifest_tools import check, combine, mix_noise, pack, pairs, speaker_vectors, speakers, units
+from manifest_tools.command import run
+from manifest_tools.files import write_lines as write_whole
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
 SPLITS = ("train", "valid", "test")
@@ -96,3 +100,19 @@ def test_the_options_of_parallel_work_are_read(name):
         tool.main([*line, "--jobs", "-5"])
     with pytest.raises(ValueError, match="--scheduler tcp://a:1 has no effect with --backend loky"):
         tool.main([*line, "--scheduler", "tcp://a:1"])
+
+
+def test_a_tool_that_is_stopped_leaves_nothing_half_written(tmp_path):
+    def lines():
+        yield "1 2 3"
+        assert list(tmp_path.glob(".train.*.part.km"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield "4 5 6"
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            run(lambda: write_whole(tmp_path / "train.km", lines()))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.value.code == 143 and not list(tmp_path.iterdir())
