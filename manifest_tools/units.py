@@ -246,7 +246,8 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", type=int, metavar="L", help="of that model, whose output is clustered")
     parser.add_argument(
         "--device",
-        help="of that model: cpu (default), cuda, cuda:1; --jobs processes share it, and --shard uses several",
+        help="of that model: cpu (default), cuda, cuda:1, with one process unless --jobs says how many share it; "
+        "--shard uses several",
     )
 
 
@@ -263,6 +264,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     share = None if arguments.shard is None else Share.parsed(arguments.shard)
     if share is not None and arguments.fit_only:
         raise ValueError(f"--shard {arguments.shard} labels, and --fit-only labels nothing: give one of them")
+    if arguments.device is not None and not arguments.device.startswith("cpu") and arguments.scheduler is None:
+        arguments.jobs = arguments.jobs or 1  # each has a copy of the model there
     with workers(vars(arguments)) as n_jobs:
         sizes = prepare_units(
             arguments.data,

@@ -13,7 +13,7 @@ from checkpoints import tiny_checkpoint
 from helpers import write_lines, write_speech
 from torch import nn
 
-from manifest_tools import unit_clusters
+from manifest_tools import parallel, unit_clusters, units
 from manifest_tools.features import MFCC_DIM, mfcc
 from manifest_tools.unit_clusters import Fitting, fit_kmeans, nearest
 from manifest_tools.units import prepare_units, size_summary
@@ -192,6 +192,18 @@ def test_fit_hours_bound_what_is_fitted_on(data, caplog):
     caplog.set_level("INFO")
     prepare_units(data, ("valid",), fitting=Fitting(clusters=4, hours=1.0 / 3600))
     assert "of 6 utterances (--fit-hours" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "jobs"),
+    [([], 7), (["--device", "cpu"], 7), (["--device", "cuda:1"], 1), (["--device", "cuda", "--jobs", "3"], 3)],
+)
+def test_a_gpu_has_one_process_unless_it_is_asked_for_more(monkeypatch, options, jobs):
+    seen = []
+    monkeypatch.setattr(parallel, "default_jobs", lambda: 7)
+    monkeypatch.setattr(units, "prepare_units", lambda *args, n_jobs, **rest: seen.append(n_jobs))
+    units.main(["--data", "data", "--extractor", "speecht5", "--checkpoint", "x.pt", "--layer", "6", *options])
+    assert seen == [jobs]
 
 
 def half_rate(wave):
