@@ -212,7 +212,8 @@ def given_model(out: Path, path: Path, extractor: Extractor, *, may_copy: bool =
     model, settings = file_hash(path), {**extractor.settings, "rate": ENCODER_FRAME_RATE}
     told = read_json(path.with_name(RECORD))
     if told.get("model") == model:
-        if any(told["settings"].get(name) != settings.get(name) for name in ("features", "checkpoint", "layer")):
+        fitted = {"source": settings.get("source"), **told["settings"]}  # records of 0.6.0 tell no source
+        if any(fitted.get(name) != settings.get(name) for name in ("features", "checkpoint", "layer", "source")):
             raise ValueError(
                 f"--model {path} was fitted on {described(told['settings'])}, and the extractor is "
                 f"{described(settings)}; name the extractor that the model was fitted with"

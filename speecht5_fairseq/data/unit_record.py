@@ -89,8 +89,11 @@ def _parsed(file: Path, found: Mapping[str, Any]) -> UnitRecord:
 
 
 def described(settings: Mapping[str, Any]) -> str:
-    """The features of a record's settings in words: "mfcc", or "fairseq-hubert, layer 6, checkpoint HASH"."""
-    parts = [f"{name} {settings[name]}" for name in ("layer", "checkpoint") if name in settings]
+    """The features of a record's settings in words.
+
+    "mfcc", "fairseq-hubert, layer 6, checkpoint HASH", or for a user's function "module:function, source HASH".
+    """
+    parts = [f"{name} {settings[name]}" for name in ("layer", "checkpoint", "source") if name in settings]
     return ", ".join([str(settings["features"]), *parts])
 
 
