@@ -228,7 +228,14 @@ def model_of(labels: Path) -> str | None:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Commands that write to one folder do so one after the other, those of other machines that share it too."""
+    """Commands that write to one folder do so one after the other, those of other machines that share it too.
+
+    Raises OSError with the mend where the file system has no locks.
+    """
     with open(out / LOCK, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            problem = f"{out / LOCK}: this file system locks no files ({error.strerror}); put --out on another"
+            raise OSError(problem) from error
         yield

@@ -56,7 +56,7 @@ from .unit_clusters import (
     open_rows,
     utterances_of,
 )
-from .unit_files import Labelled, Share, finish, finish_share, finished, finished_share, join_shares
+from .unit_files import Labelled, Share, finish, finish_share, finished, finished_share, join_shares, locked
 
 logger = logging.getLogger(__name__)
 
@@ -168,6 +168,9 @@ def prepare_units(
     found = find_extractor(extractor, checkpoint=checkpoint, layer=layer, device=device)
     out = out or data
     out.mkdir(parents=True, exist_ok=True)
+    if splits:
+        with locked(out):
+            pass  # a file system without locks is told of now, and not when the labels are made
     if model is not None:
         given_model(out, model, found, may_copy=share is None)
     else:

@@ -1,5 +1,7 @@
 """Labels in shares: in any order, none done twice, joined by the last, never of two models."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -153,6 +155,19 @@ def test_a_model_that_is_replaced_meanwhile_is_told(data, monkeypatch):
     monkeypatch.setattr(units, "_label_rows", slow)
     with pytest.raises(ValueError, match="units.json: another command has put another model there while train was"):
         labelled(data)
+
+
+def test_a_file_system_without_locks_is_told_before_the_work(data, monkeypatch):
+    def no_locks(file, kind):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    fit_only(data)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setattr(units, "_label_rows", None)  # calling it would fail
+    said = "shares/.units.lock: this file system locks no files .No locks available.; put --out on another"
+    for share in (Share(1, 2), None):
+        with pytest.raises(OSError, match=said):
+            labelled(data, share)
 
 
 def test_the_command_line(data, capsys):
