@@ -122,8 +122,8 @@ def test_a_user_s_function_that_changes_makes_other_units(tmp_path, monkeypatch,
     assert labels[0] != labels[1] == labels[2] and "train.km is up to date" in caplog.text
     assert read_record(tmp_path).features == f"own_ramp:ramp, source {file_hash(file)}"
     file.write_text(code.format(5))
-    with pytest.raises(ValueError, match=r"kmeans.joblib was fitted on own_ramp:ramp, source \w+, and the extractor is"):
-        model = tmp_path / "kmeans.joblib"
+    model = tmp_path / "kmeans.joblib"
+    with pytest.raises(ValueError, match=r"kmeans.joblib was fitted on own_ramp:ramp, source \w+, and the extr"):
         prepare_units(tmp_path, ("train",), model=model, extractor="own_ramp:ramp", out=tmp_path / "other")
     sys.modules.pop("own_ramp")
 

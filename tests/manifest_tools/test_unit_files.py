@@ -62,7 +62,8 @@ def test_shares_in_any_order_make_what_one_command_makes(data):
     for name in ("train.km", "valid.km", "units.json", "dict.km.txt"):
         assert (data / "shares" / name).read_bytes() == (data / "whole" / name).read_bytes()
     whole = labelled(data)
-    assert (whole["train"] == parts[-1]["train"]).all() and whole["train"].sum() > parts[0]["train"].sum() > 0
+    assert list(parts[0]) == ["train.2-of-3", "valid.2-of-3"] and tuple(parts[-1]) == SPLITS
+    assert (whole["train"] == parts[-1]["train"]).all() and whole["train"].sum() > parts[0]["train.2-of-3"].sum() > 0
     assert not list((data / "shares").glob("*-of-*"))
 
 
@@ -174,9 +175,10 @@ def test_the_command_line(data, capsys):
     line = ["--data", str(data), "--clusters", "8", "--out", str(data / "shares"), "--jobs", "1"]
     main([*line, "--fit-only"])
     assert (data / "shares/kmeans.joblib").exists() and not capsys.readouterr().out
-    for number in (1, 2):
+    for number, names in ((1, ["train.1-of-2", "valid.1-of-2"]), (2, ["train", "valid"])):
         main([*line, "--shard", f"{number}/2"])
-    assert "clusters used" in capsys.readouterr().out
+        header, *rows = [row.split() for row in capsys.readouterr().out.splitlines()]
+        assert header[:2] == ["split", "units"] and [row[0] for row in rows if row[0][0] in "tv"] == names
     assert (data / "shares/units.json").read_bytes() == (data / "whole/units.json").read_bytes()
     with pytest.raises(ValueError, match="--shard 1/2 labels, and --fit-only labels nothing"):
         main([*line, "--fit-only", "--shard", "1/2"])
