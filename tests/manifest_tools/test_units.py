@@ -120,7 +120,7 @@ def test_labels_with_a_given_model(data):
     assert len(sizes["valid"]) == 8
     with pytest.raises(ValueError, match="--model labels with clusters that exist: leave --fit"):
         prepare_units(data, model=data / "kmeans.joblib", fitting=Fitting())
-    with pytest.raises(ValueError, match="--model .* was fitted on mfcc, and the extractor is .*:positions, source .*; name"):
+    with pytest.raises(ValueError, match="--model .* was fitted on mfcc, and the extr.* .*:positions, source .*; name"):
         prepare_units(data, model=data / "kmeans.joblib", extractor=f"{__name__}:positions", out=data / "third")
     (data / "alone").mkdir()
     (data / "kmeans.joblib").rename(data / "alone/kmeans.joblib")  # without its record
