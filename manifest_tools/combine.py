@@ -17,7 +17,7 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines
 from .command import add_root_option, run
 from .files import SPLITS, write_text
 from .summary import SplitSize, size_table
-from .unit_files import inherit
+from .unit_files import inherit, model_of
 from .updates import update_lines, update_manifest
 
 logger = logging.getLogger(__name__)
@@ -74,18 +74,28 @@ def _join_labels(manifests: Sequence[Manifest], split: str, label: str, out: Pat
                 f"{lines.path} has {len(lines)} lines, {manifest.file} {len(manifest)} rows; make it again"
             )
     if label == "km":
-        _check_same_units([path.with_name("kmeans.joblib") for path in paths])
+        _check_same_units(paths)
         write_text(out / "dict.km.txt", paths[0].with_name("dict.km.txt").read_text(encoding="utf-8"))
     update_lines(out / f"{split}.{label}", lambda: (line for lines in labels for line in lines))
 
 
-def _check_same_units(models: Sequence[Path]) -> None:
-    """Units of different models must not be mixed: their numbers mean different sounds."""
-    contents = {path.read_bytes() if path.is_file() else b"" for path in models}
-    if len(contents) > 1:
+def _check_same_units(labels: Sequence[Path]) -> None:
+    """Units of different models must not be mixed: their numbers mean different sounds.
+
+    What units.json tells counts, and where it does not tell of all, the models beside the labels too.
+    """
+    told = [model_of(path) for path in labels]
+    known = {model for model in told if model is not None}
+    models = [path.with_name("kmeans.joblib") for path in labels]
+    what = ""
+    if len(known) > 1:
+        what = ", ".join(f"{path} (k-means {model})" for path, model in zip(labels, told, strict=True) if model)
+    elif None in told and len({path.read_bytes() if path.is_file() else b"" for path in models}) > 1:
+        what = ", ".join(map(str, models))
+    if what:
         raise ValueError(
-            f"{', '.join(str(path) for path in models)} differ, so unit 5 of one is not unit 5 of the other; delete "
-            "the .km files, combine, then run manifest_tools.units on the combined folder"
+            f"{what} differ, so unit 5 of one is not unit 5 of the other; delete the .km files, combine, then run "
+            "manifest_tools.units on the combined folder"
         )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import FrameType
 from typing import Any
 
 from speecht5_fairseq.data.paths import OPTION
@@ -57,12 +59,18 @@ def workers(options: dict[str, Any]) -> AbstractContextManager[int]:
 def run(main: Callable[[], None]) -> None:
     """Run a tool's `main`. Mistakes in data or options end with their message and exit code 1, others with a traceback.
 
+    SIGTERM ends it as Ctrl-C does, so that what is half written is removed; the exit code is the shell's, 143.
     MANIFEST_TOOLS_TRACEBACK=1 in the environment shows the traceback of these too.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", force=True)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         main()
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("MANIFEST_TOOLS_TRACEBACK"):
             raise
         sys.exit(f"error: {error}")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

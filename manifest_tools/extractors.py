@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -51,7 +52,7 @@ class Extractor(NamedTuple):
         kind: "mfcc", a key of `LOADERS`, or module:function.
         checkpoint: what a loader takes, a file or folder that is there.
         layer: of a speech model; see `speech_models` for how they are counted.
-        hash: of the checkpoint's weights; empty where there is none.
+        hash: of the checkpoint's weights, or of the file of a user's function; empty where there is none.
         device: where a speech model runs.
     """
 
@@ -64,8 +65,9 @@ class Extractor(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """What makes its features these and no others, for units.json."""
-        loaded = {"checkpoint": self.hash, "layer": self.layer} if self.kind in LOADERS else {}
-        return {"features": self.kind, **loaded}
+        if self.kind in LOADERS:
+            return {"features": self.kind, "checkpoint": self.hash, "layer": self.layer}
+        return {"features": self.kind, **({"source": self.hash} if self.hash else {})}
 
     @property
     def versions(self) -> dict[str, str]:
@@ -90,9 +92,7 @@ def find_extractor(
                 f"{', '.join(unread)}: no effect with --extractor {kind}; leave it out, or give one of "
                 f"{', '.join(LOADERS)}"
             )
-        if kind != MFCC:
-            _user_function(kind)
-        return Extractor(kind)
+        return Extractor(kind) if kind == MFCC else Extractor(kind, hash=_source_hash(kind))
     if checkpoint is None:
         raise ValueError(f"--extractor {kind} needs --checkpoint: the model's file, folder or name")
     if layer is None:
@@ -112,6 +112,13 @@ def _user_function(kind: str) -> Callable[[np.ndarray], Any]:
             f"--extractor {kind}: no such features; give {MFCC}, {', '.join(LOADERS)}, or a function as module:function"
         )
     return load_function(kind, "--extractor")
+
+
+def _source_hash(kind: str) -> str:
+    """Of the file of a user's function, not of what it imports; empty for one typed into a running Python."""
+    _user_function(kind)
+    file = getattr(sys.modules[kind.partition(":")[0]], "__file__", None)
+    return file_hash(file) if file else ""
 
 
 def found_checkpoint(kind: str, checkpoint: str) -> str:

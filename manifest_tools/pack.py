@@ -4,9 +4,10 @@
     python -m manifest_tools.pack --manifests corpus/train.tsv --out packed --flac --shard-mb 2000
 
 OUT/NAME.tsv names the members of OUT/NAME-00000.tar and so on: audio and speaker vectors, each once, in the order of
-the rows. Lines of NAME.txt and NAME.km go along with their dictionaries. --flac writes WAV and AIFF of 16 and 24 bits
-as FLAC, sample for sample; all other files stay as they are. Run again, it makes the archives that are missing or whose
-files have changed. Of segments (talk.flac:START:SAMPLES) the recording is packed, whole and once.
+the rows. Lines of NAME.txt and NAME.km go along with their dictionaries and what units.json tells of them. --flac
+writes WAV and AIFF of 16 and 24 bits as FLAC, sample for sample; all other files stay as they are. Run again, it makes
+the archives that are missing or whose files have changed. Of segments (talk.flac:START:SAMPLES) the recording is
+packed, whole and once.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from speecht5_fairseq.data.archives import inside
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.segments import recording_of, segment_of
 
-from .command import add_jobs_option, add_root_option, run
+from .command import add_jobs_option, add_root_option, run, workers
 from .parallel import default_jobs, parallel_map
 from .shards import Item, Shard, make_shard
 from .subset import CLASSES, DICTIONARIES, take_dictionary, take_labels
 from .summary import SplitSize, size_table
+from .unit_files import inherit
 from .updates import update_manifest
 
 logger = logging.getLogger(__name__)
@@ -137,6 +139,7 @@ def pack_manifest(
     if job == "s2c":  # whose labels stand in the manifest
         take_dictionary(manifest, CLASSES, target)
     update_manifest(target, ".", partial(_rows, manifest, plan), job)
+    inherit([manifest_file.with_suffix(".km")], target.with_suffix(".km"))
     return Packed(SplitSize(target.stem, len(manifest), int(manifest.samples.sum())), len(plan.shards), made)
 
 
@@ -174,21 +177,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, pack each manifest, print the sizes."""
-    arguments = build_parser().parse_args(argv)
-    sizes = []
-    for manifest in arguments.manifests:
-        packed = pack_manifest(
-            manifest,
-            arguments.out,
-            job=arguments.job,
-            archive=arguments.format,
-            flac=arguments.flac,
-            shard_mb=arguments.shard_mb,
-            allow_outside_root=arguments.allow_outside_root,
-            n_jobs=arguments.jobs or None,
-        )
-        logger.info("%s: %d archives, %d of them made now", manifest, packed.shards, packed.made)
-        sizes.append(packed.size)
+    options = vars(build_parser().parse_args(argv))
+    manifests, archive, sizes = options.pop("manifests"), options.pop("format"), []
+    names = [manifest.stem for manifest in manifests]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"--manifests: {names.count(name)} are called {name}.tsv; give each an --out of its own, or combine "
+                "them first (manifest_tools.combine)"
+            )
+    with workers(options) as n_jobs:
+        for manifest in manifests:
+            packed = pack_manifest(manifest, archive=archive, **options, n_jobs=n_jobs)
+            logger.info("%s: %d archives, %d of them made now", manifest, packed.shards, packed.made)
+            sizes.append(packed.size)
     print(size_table(sizes))
 
 

@@ -159,8 +159,10 @@ def prepare_recordings(
     selected = select_spoken(measured, lengths, text_of if with_text else None, normalise)
     holding = Holding(valid_fraction, test_fraction, split_level)
     sizes = _write(selected, holding, entries, root, out)
-    if any(entry.speaker for entry in entries.values()):
-        write_speaker_table(out, ((name, entry.speaker) for name, entry in entries.items() if entry.speaker))
+    speakers = {name: entry.speaker for name, entry in entries.items() if entry.speaker is not None}
+    if speakers:
+        kept = (spoken.audio.name for spoken in selected.kept)
+        write_speaker_table(out, ((name, speakers[name]) for name in kept if name in speakers))
     label_vocabulary(out, vocabulary, n_jobs=n_jobs)
     return sizes
 

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 FAIRSEQ_EPSILON = 1e-5  # of torch's layer_norm, over the waveform
 TRANSFORMERS_EPSILON = 1e-7  # of its feature extractor, over the waveform
 MOST_CONV_LAYERS = 100
+SHOWN = 200  # characters of an option that a message repeats
 _PRETRAINING = ("final_proj.", "target_glu.", "label_embs_concat")  # of fairseq's HuBERT; features need none of them
 
 
@@ -144,9 +145,10 @@ def _conv_layers(options: Mapping[str, Any], path: str) -> list[tuple[int, int, 
     try:
         found = _lists(ast.parse(text.strip(), mode="eval").body)
         return [(int(channels), int(kernel), int(stride)) for channels, kernel, stride in found]
-    except (SyntaxError, ValueError, TypeError) as error:
+    except (SyntaxError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
         raise ValueError(
-            f"--checkpoint {path}: conv_feature_layers {text!r} is no list of (channels, kernel, stride) ({error}); "
+            f"--checkpoint {path}: conv_feature_layers {shown!r} is no list of (channels, kernel, stride) ({error}); "
             "give a checkpoint of fairseq's HuBERT"
         ) from error
 

@@ -76,10 +76,11 @@ def read_entries(path: Path, columns: Columns) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for line, row in read_rows(path, wanted, columns.delimiter):
         name, split = row["path"].strip(), row.get("split")
-        if not name:
-            raise ValueError(
-                located(path, line, f"no path in column {columns.path!r}", "fill it in, or delete the row")
-            )
+        for role, column in (("path", columns.path), ("speaker", columns.speaker)):
+            if column is not None and not row[role].strip():
+                raise ValueError(
+                    located(path, line, f"no {role} in column {column!r}", "fill it in, or delete the row")
+                )
         if name in entries:
             raise ValueError(located(path, line, f"a second row for {name!r}", "delete one"))
         if split is not None and split.strip().lower() not in SPLIT_NAMES:

@@ -134,24 +134,25 @@ def fit_kmeans(features: np.ndarray, clusters: int, seed: int) -> MiniBatchKMean
 def _gathered(
     manifests: Sequence[Manifest], hours: float, extractor: Extractor, out: Path, n_jobs: int
 ) -> Iterator[np.ndarray]:
-    """(frames, D) features to fit on, in a file of `out` until the block ends: they need not fit into memory."""
+    """(frames, D) features to fit on, in a file of `out` until the block ends: they need not fit into memory.
+
+    The file loses its name as soon as it is mapped, so that nothing of it is left however the process ends.
+    """
     chosen = _choose(manifests, hours)
     rows, total = chain.from_iterable(map(utterances_of, manifests, chosen)), sum(map(len, chosen))
     samples = np.concatenate([each.samples[some] for each, some in zip(manifests, chosen, strict=True)])
     frames = sum(map(encoder_frames, samples.tolist()))
     file = out / f".features.{uuid.uuid4().hex}.npy"
     store, place = np.empty((0, 1), np.float32), 0
-    try:
-        compute = partial(features_of, extractor=extractor)
-        for part in parallel_map(compute, rows, total=total, n_jobs=n_jobs, description="features"):
-            if not place:
-                shape = (frames, part.shape[1])
-                store = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
-            store[place : place + len(part)] = part
-            place += len(part)
-        yield store
-    finally:
-        file.unlink(missing_ok=True)
+    compute = partial(features_of, extractor=extractor)
+    for part in parallel_map(compute, rows, total=total, n_jobs=n_jobs, description="features"):
+        if not place:
+            shape = (frames, part.shape[1])
+            store = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+            file.unlink()
+        store[place : place + len(part)] = part
+        place += len(part)
+    yield store
 
 
 def obtain_model(
@@ -211,7 +212,8 @@ def given_model(out: Path, path: Path, extractor: Extractor, *, may_copy: bool =
     model, settings = file_hash(path), {**extractor.settings, "rate": ENCODER_FRAME_RATE}
     told = read_json(path.with_name(RECORD))
     if told.get("model") == model:
-        if any(told["settings"].get(name) != settings.get(name) for name in ("features", "checkpoint", "layer")):
+        fitted = {"source": settings.get("source"), **told["settings"]}  # records of 0.6.0 tell no source
+        if any(fitted.get(name) != settings.get(name) for name in ("features", "checkpoint", "layer", "source")):
             raise ValueError(
                 f"--model {path} was fitted on {described(told['settings'])}, and the extractor is "
                 f"{described(settings)}; name the extractor that the model was fitted with"

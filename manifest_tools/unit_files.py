@@ -174,26 +174,38 @@ def _told(labelled: Labelled, labels: Path) -> dict[str, Any]:
 def inherit(sources: Sequence[Path], labels: Path) -> None:
     """Note of labels that are lines of others what is known of those, beside the manifest of their rows.
 
-    sources, labels: SPLIT.km files. Where those are not all known to be of one model, nothing is known of `labels`.
+    sources, labels: SPLIT.km files. Where those are not all known to be of one model, nothing is known of `labels`;
+    a record that knows no other labels goes.
     """
     if not labels.is_file():
         return
-    records = [read_json(source.with_name(RECORD)) for source in sources]
-    models = {_model_of(record, source.stem) for record, source in zip(records, sources, strict=True)}
+    models = {model_of(source) for source in sources}
     model = models.pop() if len(models) == 1 else None
-    file = labels.with_name(RECORD)
-    known = read_json(file)
+    known = read_json(labels.with_name(RECORD))
     if model is None:
-        if known.get("splits", {}).pop(labels.stem, None) is not None:
-            logger.info("%s tells nothing of %s any more: it is of other labels", file, labels)
-            save_record(labels.parent, known)
+        _forget(labels, known)
         return
     if known.get("model") != model:
-        known = {**records[0], "splits": {}}
+        known = {**read_json(sources[0].with_name(RECORD)), "splits": {}}
     manifest = Manifest.open(labels.with_suffix(".tsv"), JOB_COLUMNS["s2t"])  # the first two columns of any job
     sizes = _counted(labels, int(known["clusters"]))
     known["splits"][labels.stem] = _told(Labelled(model, rows_hash([manifest]), sizes), labels)
     save_record(labels.parent, known)
+
+
+def _forget(labels: Path, known: dict[str, Any]) -> None:
+    """Take SPLIT.km out of the record of its folder, `known`; a warning where other labels stay known."""
+    if not known:
+        return
+    file = labels.with_name(RECORD)
+    known["splits"].pop(labels.stem, None)
+    if known["splits"]:
+        others = ", ".join(f"{split}.km" for split in known["splits"])
+        logger.warning("%s knows the model of %s and not that of %s: training will not take it", file, others, labels)
+        save_record(labels.parent, known)
+    else:
+        logger.info("%s goes: it tells nothing of %s, which is of other labels", file, labels)
+        file.unlink()
 
 
 def _counted(labels: Path, clusters: int) -> np.ndarray:
@@ -207,15 +219,23 @@ def _counted(labels: Path, clusters: int) -> np.ndarray:
     return sizes
 
 
-def _model_of(record: Mapping[str, Any], split: str) -> str | None:
-    """The model of a split's labels; None where that is not told, or not as this version does."""
-    told = record.get("splits", {}).get(split)
+def model_of(labels: Path) -> str | None:
+    """The hash of the model of SPLIT.km; None where units.json does not tell it, or not as this version does."""
+    record = read_json(labels.with_name(RECORD))
+    told = record.get("splits", {}).get(labels.stem)
     return None if told is None or "clusters" not in record else told.get("model")
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Commands that write to one folder do so one after the other, those of other machines that share it too."""
+    """Commands that write to one folder do so one after the other, those of other machines that share it too.
+
+    Raises OSError with the mend where the file system has no locks.
+    """
     with open(out / LOCK, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            problem = f"{out / LOCK}: this file system locks no files ({error.strerror}); put --out on another"
+            raise OSError(problem) from error
         yield

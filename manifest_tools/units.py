@@ -56,7 +56,7 @@ from .unit_clusters import (
     open_rows,
     utterances_of,
 )
-from .unit_files import Labelled, Share, finish, finish_share, finished, finished_share, join_shares
+from .unit_files import Labelled, Share, finish, finish_share, finished, finished_share, join_shares, locked
 
 logger = logging.getLogger(__name__)
 
@@ -118,16 +118,18 @@ def _label_split(out: Path, manifest: Manifest, labelling: Labelling, n_jobs: in
     return labelled.cluster_sizes
 
 
-def _label_share(out: Path, manifest: Manifest, labelling: Labelling, share: Share, n_jobs: int) -> np.ndarray:
+def _label_share(
+    out: Path, manifest: Manifest, labelling: Labelling, share: Share, n_jobs: int
+) -> tuple[str, np.ndarray]:
     """Write the labels of a share unless they are done, and join SPLIT.km if they are the last; as `_label_split`.
 
-    Returns the sizes of the split where it is whole, else those of the share.
+    Returns the split and its sizes where it is whole, else the share's name and sizes.
     """
     split, rows = manifest.file.stem, rows_hash([manifest])
     target, done = out / f"{share.name(split)}.km", finished(out, split, labelling.hash, rows)
     if done is not None:
         logger.info("%s is up to date", out / f"{split}.km")
-        return done
+        return split, done
     sizes = finished_share(out, split, share, labelling.hash, rows)
     if sizes is None:
         labelled = _label_rows(manifest, share.rows(len(manifest)), target, labelling, rows, n_jobs)
@@ -136,7 +138,7 @@ def _label_share(out: Path, manifest: Manifest, labelling: Labelling, share: Sha
     else:
         logger.info("%s is up to date", target)
     joined = join_shares(out, split, share.of, labelling.hash, rows)
-    return sizes if joined is None else joined
+    return (share.name(split), sizes) if joined is None else (split, joined)
 
 
 def prepare_units(
@@ -160,7 +162,7 @@ def prepare_units(
     only files you trust). extractor, checkpoint, layer, device: see `find_extractor`. splits: none finds the clusters
     and labels nothing. share: label these rows alone, with a model that is in `out`; the last of the shares joins them.
     What is already labelled with the same model and rows is skipped. Returns split -> frames in each cluster, int64
-    (K,); of a share its own, until the split is whole.
+    (K,); until the split is whole, the share's name -> its own.
     Raises ManifestError, AudioError, CheckpointError, ValueError, OSError or ImportError with the mend.
     """
     if fitting is not None and model is not None:
@@ -168,6 +170,9 @@ def prepare_units(
     found = find_extractor(extractor, checkpoint=checkpoint, layer=layer, device=device)
     out = out or data
     out.mkdir(parents=True, exist_ok=True)
+    if splits:
+        with locked(out):
+            pass  # a file system without locks is told of now, and not when the labels are made
     if model is not None:
         given_model(out, model, found, may_copy=share is None)
     else:
@@ -179,7 +184,8 @@ def prepare_units(
         if share is None:
             sizes[split] = _label_split(out, manifest, labelling, n_jobs)
         else:
-            sizes[split] = _label_share(out, manifest, labelling, share, n_jobs)
+            name, counted = _label_share(out, manifest, labelling, share, n_jobs)
+            sizes[name] = counted
     if share is None:
         _warn_of_empty(sizes)
     return sizes
@@ -246,7 +252,8 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", type=int, metavar="L", help="of that model, whose output is clustered")
     parser.add_argument(
         "--device",
-        help="of that model: cpu (default), cuda, cuda:1; --jobs processes share it, and --shard uses several",
+        help="of that model: cpu (default), cuda, cuda:1, with one process unless --jobs says how many share it; "
+        "--shard uses several",
     )
 
 
@@ -263,6 +270,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     share = None if arguments.shard is None else Share.parsed(arguments.shard)
     if share is not None and arguments.fit_only:
         raise ValueError(f"--shard {arguments.shard} labels, and --fit-only labels nothing: give one of them")
+    if arguments.device is not None and not arguments.device.startswith("cpu") and arguments.scheduler is None:
+        arguments.jobs = arguments.jobs or 1  # each has a copy of the model there
     with workers(vars(arguments)) as n_jobs:
         sizes = prepare_units(
             arguments.data,

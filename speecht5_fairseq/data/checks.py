@@ -239,9 +239,9 @@ class _Checker:
 
 
 def _told_units(units: UnitLabels | None) -> list[str]:
-    """What units.json says of the labels; empty where it says nothing."""
+    """What units.json says of the labels; empty where there is none."""
     record = None if units is None else units.record
-    return [] if record is None else list(record.splits.get(units.lines.path.stem, ()))
+    return [] if record is None else list(record.splits[units.lines.path.stem])
 
 
 def _rows(manifest: Manifest, level: str) -> np.ndarray:

@@ -185,7 +185,7 @@ class UnitLabels:
         Raises:
             ManifestError: a file is missing.
             DictionaryError: dict.km.txt breaks its format.
-            DataError: `units.json` is no record, or tells of another model for this split than for the others.
+            DataError: `units.json` is no record, tells nothing of this split, or of another model than for the others.
         """
         mend = "make it with `python -m manifest_tools.units`"
         if vocabulary is None:

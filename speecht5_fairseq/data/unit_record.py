@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any, NamedTuple
 
 from .errors import DataError
 from .manifest import Manifest
-
-logger = logging.getLogger(__name__)
 
 RECORD = "units.json"
 _REMAKE = "make the units again with `python -m manifest_tools.units`"
@@ -92,8 +89,11 @@ def _parsed(file: Path, found: Mapping[str, Any]) -> UnitRecord:
 
 
 def described(settings: Mapping[str, Any]) -> str:
-    """The features of a record's settings in words: "mfcc", or "fairseq-hubert, layer 6, checkpoint HASH"."""
-    parts = [f"{name} {settings[name]}" for name in ("layer", "checkpoint") if name in settings]
+    """The features of a record's settings in words.
+
+    "mfcc", "fairseq-hubert, layer 6, checkpoint HASH", or for a user's function "module:function, source HASH".
+    """
+    parts = [f"{name} {settings[name]}" for name in ("layer", "checkpoint", "source") if name in settings]
     return ", ".join([str(settings["features"]), *parts])
 
 
@@ -123,10 +123,16 @@ def check_model(record: UnitRecord, split: str) -> None:
     """Check that a split was labelled with the record's model, as all others.
 
     Raises:
-        DataError: another model's labels: the same numbers mean other sounds.
+        DataError: another model's labels, or labels that the record does not know, as a new model leaves those of the
+            one before: the same numbers mean other sounds.
     """
     told = record.splits.get(split)
-    if told is not None and told.model != record.model:
+    if told is None:
+        raise DataError(
+            f"{record.file} says nothing of {split}.km, which may be of an earlier model; {_REMAKE}, or delete "
+            f"{RECORD} if it is meant"
+        )
+    if told.model != record.model:
         raise DataError(
             f"{record.file}: {split}.km is of the k-means model {told.model}, the other labels are of {record.model}: "
             f"their numbers mean other sounds; {_REMAKE}, all splits with one model"
@@ -134,12 +140,11 @@ def check_model(record: UnitRecord, split: str) -> None:
 
 
 def record_problems(record: UnitRecord, manifest: Manifest, labels: Path) -> list[str]:
-    """What is wrong where SPLIT.km is not the labels of these rows that the record speaks of; reads all of both."""
-    told = record.splits.get(labels.stem)
-    if told is None:
-        logger.info("%s says nothing of %s: not compared with it", record.file, labels)
-        return []
-    problems = []
+    """What is wrong where SPLIT.km is not the labels of these rows that the record speaks of; reads all of both.
+
+    The record knows the split, see `check_model`.
+    """
+    told, problems = record.splits[labels.stem], []
     if told.rows != rows_hash([manifest]):
         problems.append(f"{labels}: made for other rows than those of {manifest.file} (see {record.file}); {_REMAKE}")
     if told.labels and told.labels != file_hash(labels):

@@ -121,9 +121,19 @@ def test_a_stamp_holds_until_the_record_tells_otherwise_of_its_split(data):
         verified(data)
 
 
-def test_a_split_that_the_record_does_not_know_is_told(data, caplog):
-    splits = json.loads((data / "units.json").read_text())["splits"]
-    change(data, splits={"valid": splits["valid"]})
-    with caplog.at_level("INFO"):
-        verified(data)
-    assert f"{data / 'units.json'} says nothing of {data / 'train.km'}: not compared with it" in caplog.messages
+NOTHING_OF = "units.json says nothing of {}.km, which may be of an earlier model; make the .*, or delete units.json if"
+
+
+def test_labels_that_a_new_model_left_behind_are_refused(data):
+    old = (data / "train.km").read_bytes()
+    prepare_units(data, (), fitting=Fitting(clusters=8, seed=5))
+    assert (data / "train.km").read_bytes() == old
+    for split in ("train", "valid"):
+        with pytest.raises(DataError, match=NOTHING_OF.format(split)):
+            UnitLabels.open(data, split)
+    prepare_units(data, ("train",), fitting=Fitting(clusters=8, seed=5))
+    verified(data)
+    with pytest.raises(DataError, match=NOTHING_OF.format("valid")):
+        UnitLabels.open(data, "valid")
+    (data / "units.json").unlink()
+    verified(data, "valid")

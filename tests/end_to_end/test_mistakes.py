@@ -72,6 +72,16 @@ def test_a_run_that_goes_on_with_units_of_another_model(copy, pretrained, tmp_pa
     assert load(tmp_path / "checkpoint_last.pt")["task_state"]["unit_source"]["features"] == "mfcc"
 
 
+def test_units_that_were_there_before_a_new_model(copy, tmp_path):
+    """Between --fit-only and the last shard the labels are still those of the model before."""
+    for seed, splits in ((1, ("train", "valid")), (2, ())):
+        prepare_units(copy.pretrain, splits, fitting=Fitting(clusters=UNITS, seed=seed))
+    last = run("fairseq-train", *pretraining(copy, "--save-dir", tmp_path), fails=True).splitlines()[-1]
+    assert f"{copy.pretrain / 'units.json'} says nothing of" in last
+    assert ".km, which may be of an earlier model; make the units again with `python -m manifest_tools.units`" in last
+    assert not list(tmp_path.glob("*.pt"))
+
+
 def test_an_unknown_value_of_an_option(data, tmp_path):
     options = ["--extractor-norm", "batch", "--save-dir", tmp_path / "out"]
     output = run("fairseq-train", *recognition(data, *options), fails=True)

@@ -1,15 +1,27 @@
 """--allow-outside-root, of every tool that reads recordings by a manifest: without it nothing outside is read."""
 
+import argparse
+import importlib
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import write_lines, write_speech
 
+import manifest_tools
 from manifest_tools import check, combine, mix_noise, pack, pairs, speaker_vectors, speakers, units
+from manifest_tools.command import run
+from manifest_tools.files import write_lines as write_whole
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
 SPLITS = ("train", "valid", "test")
+PARALLEL = [
+    file.stem
+    for file in sorted(Path(manifest_tools.__file__).parent.glob("*.py"))
+    if file.stem != "command" and "add_jobs_option(" in file.read_text(encoding="utf-8")
+]
 
 
 @pytest.fixture
@@ -65,3 +77,42 @@ def test_babble_is_no_way_round(escaping):
     options = {"noise": ["synthetic:babble"], "babble_dir": escaping / "two"}
     with pytest.raises(ValueError, match="two/train.tsv:3: the path leads out"):
         mix_noise.mix_manifests([escaping / "one/train.tsv"], escaping / "out", **options)
+
+
+def required(parser):
+    """A command line with nothing but what the parser asks for."""
+    line = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            name, chosen = next(iter(action.choices.items()))
+            line += [name, *required(chosen)]
+        elif action.required:
+            value = str(next(iter(action.choices))) if action.choices else "x"
+            line += [*action.option_strings[:1], *[value] * (action.nargs if isinstance(action.nargs, int) else 1)]
+    return line
+
+
+@pytest.mark.parametrize("name", PARALLEL)
+def test_the_options_of_parallel_work_are_read(name):
+    tool = importlib.import_module(f"manifest_tools.{name}")
+    line = required(tool.build_parser())
+    with pytest.raises(ValueError, match="--jobs -5: give a number of processes, or 0 for one a core"):
+        tool.main([*line, "--jobs", "-5"])
+    with pytest.raises(ValueError, match="--scheduler tcp://a:1 has no effect with --backend loky"):
+        tool.main([*line, "--scheduler", "tcp://a:1"])
+
+
+def test_a_tool_that_is_stopped_leaves_nothing_half_written(tmp_path):
+    def lines():
+        yield "1 2 3"
+        assert list(tmp_path.glob(".train.*.part.km"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield "4 5 6"
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            run(lambda: write_whole(tmp_path / "train.km", lines()))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.value.code == 143 and not list(tmp_path.iterdir())

@@ -17,6 +17,7 @@ from manifest_tools.speech_models import SpeechModel
 from manifest_tools.unit_clusters import Fitting
 from manifest_tools.units import Labelling, prepare_units
 from speecht5_fairseq.data.manifest import write_manifest
+from speecht5_fairseq.data.unit_record import file_hash, read_record
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,29 @@ def test_a_user_s_centred_frames_fit(monkeypatch):
     for samples in (400, 640, 1000, 16000):
         found = checked_features(np.zeros(samples, np.float32), Extractor("my_features:centred"), "a.tsv:2")
         assert found.shape == ((samples - 400) // 320 + 1, 3)
+
+
+def test_a_user_s_function_that_changes_makes_other_units(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    write_manifest(tmp_path / "train.tsv", "train", write_speech(tmp_path / "train", 3))
+    code = "import numpy\n\ndef ramp(wave):\n    return numpy.arange(1 + len(wave) // 320)[:, None] % {}.0\n"
+    file = tmp_path / "own_ramp.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    labels = []
+    for period in (5, 7, 7):
+        file.write_text(code.format(period))
+        sys.modules.pop("own_ramp", None)
+        caplog.clear()
+        prepare_units(tmp_path, ("train",), fitting=Fitting(clusters=4), extractor="own_ramp:ramp")
+        labels.append((tmp_path / "train.km").read_text())
+    assert labels[0] != labels[1] == labels[2] and "train.km is up to date" in caplog.text
+    assert read_record(tmp_path).features == f"own_ramp:ramp, source {file_hash(file)}"
+    file.write_text(code.format(5))
+    model = tmp_path / "kmeans.joblib"
+    with pytest.raises(ValueError, match=r"kmeans.joblib was fitted on own_ramp:ramp, source \w+, and the extr"):
+        prepare_units(tmp_path, ("train",), model=model, extractor="own_ramp:ramp", out=tmp_path / "other")
+    sys.modules.pop("own_ramp")
 
 
 def test_a_model_is_loaded_once_and_travels_by_name(tmp_path, monkeypatch):

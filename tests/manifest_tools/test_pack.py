@@ -209,3 +209,10 @@ def test_mistakes_are_named(data, tmp_path, options, harm, message):
 def test_the_manifest_is_not_packed_over_itself(data):
     with pytest.raises(ValueError, match="is the folder of .*train.tsv; choose another"):
         pack_manifest(data, data.parent)
+
+
+def test_manifests_of_one_name_do_not_overwrite_each_other(data, tmp_path):
+    other = tiny_manifest(tmp_path / "other", 2, job="pretrain")
+    with pytest.raises(ValueError, match="--manifests: 2 are called train.tsv; give each an --out of its own, or comb"):
+        main(["--manifests", str(data), str(other), "--out", str(tmp_path / "packed"), "--jobs", "1"])
+    assert not (tmp_path / "packed").exists()

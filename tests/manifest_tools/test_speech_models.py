@@ -152,7 +152,10 @@ def test_nothing_in_its_options_is_run(tmp_path):
     state = torch.load(file, weights_only=False)
     code = f"[__import__('pathlib').Path({str(tmp_path / 'intruded')!r}).touch()]"
     long = "[(12,10,5)]" + " * 100" * 9
-    for text in (code, long, "[(12,10,5)] * 10**9", "[(12,10,5)] + 3", "(12, 10", "[(1, 2)]"):
+    deep = "[(1,1,1)]" + "+[(1,1,1)]" * 3000
+    nested = "(" * 5000 + ")" * 5000
+    endless = "[(12, 1e999, 5)]"
+    for text in (code, long, deep, nested, endless, "[(12,10,5)] * 10**9", "[(12,10,5)] + 3", "(12, 10", "[(1, 2)]"):
         state["cfg"]["model"]["conv_feature_layers"] = text
         torch.save(state, file)
         with pytest.raises(ValueError, match=r"hubert.pt: conv_feature_layers .* is no list of .channels, kernel"):

@@ -1,5 +1,7 @@
 """Labels in shares: in any order, none done twice, joined by the last, never of two models."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -9,11 +11,13 @@ from helpers import write_speech
 
 from manifest_tools import units
 from manifest_tools.combine import combine_manifests
+from manifest_tools.pack import pack_manifest
 from manifest_tools.subset import subset_manifest
 from manifest_tools.unit_clusters import Fitting
 from manifest_tools.unit_files import Share
 from manifest_tools.units import main, prepare_units
 from speecht5_fairseq.data.checks import verify
+from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.data.labels import UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 from speecht5_fairseq.data.unit_record import read_record
@@ -58,7 +62,8 @@ def test_shares_in_any_order_make_what_one_command_makes(data):
     for name in ("train.km", "valid.km", "units.json", "dict.km.txt"):
         assert (data / "shares" / name).read_bytes() == (data / "whole" / name).read_bytes()
     whole = labelled(data)
-    assert (whole["train"] == parts[-1]["train"]).all() and whole["train"].sum() > parts[0]["train"].sum() > 0
+    assert list(parts[0]) == ["train.2-of-3", "valid.2-of-3"] and tuple(parts[-1]) == SPLITS
+    assert (whole["train"] == parts[-1]["train"]).all() and whole["train"].sum() > parts[0]["train.2-of-3"].sum() > 0
     assert not list((data / "shares").glob("*-of-*"))
 
 
@@ -153,13 +158,27 @@ def test_a_model_that_is_replaced_meanwhile_is_told(data, monkeypatch):
         labelled(data)
 
 
+def test_a_file_system_without_locks_is_told_before_the_work(data, monkeypatch):
+    def no_locks(file, kind):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    fit_only(data)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setattr(units, "_label_rows", None)  # calling it would fail
+    said = "shares/.units.lock: this file system locks no files .No locks available.; put --out on another"
+    for share in (Share(1, 2), None):
+        with pytest.raises(OSError, match=said):
+            labelled(data, share)
+
+
 def test_the_command_line(data, capsys):
     line = ["--data", str(data), "--clusters", "8", "--out", str(data / "shares"), "--jobs", "1"]
     main([*line, "--fit-only"])
     assert (data / "shares/kmeans.joblib").exists() and not capsys.readouterr().out
-    for number in (1, 2):
+    for number, names in ((1, ["train.1-of-2", "valid.1-of-2"]), (2, ["train", "valid"])):
         main([*line, "--shard", f"{number}/2"])
-    assert "clusters used" in capsys.readouterr().out
+        header, *rows = [row.split() for row in capsys.readouterr().out.splitlines()]
+        assert header[:2] == ["split", "units"] and [row[0] for row in rows if row[0][0] in "tv"] == names
     assert (data / "shares/units.json").read_bytes() == (data / "whole/units.json").read_bytes()
     with pytest.raises(ValueError, match="--shard 1/2 labels, and --fit-only labels nothing"):
         main([*line, "--fit-only", "--shard", "1/2"])
@@ -172,11 +191,10 @@ def test_a_record_that_is_none(data):
 
 
 def verified(folder, split):
-    """Whether the labels are those that the record there tells of; None where it tells nothing."""
+    """Whether there is a record; the labels are those that it tells of."""
     labels = UnitLabels.open(folder, split)
-    told = labels.record is not None and split in labels.record.splits
     verify(Manifest.open(folder / f"{split}.tsv", JOB_COLUMNS["s2t"]), units=labels, progress=False).raise_problems()
-    return True if told else None
+    return labels.record is not None
 
 
 def test_a_subset_is_known_to_be_of_its_model(data):
@@ -191,6 +209,14 @@ def test_a_subset_is_known_to_be_of_its_model(data):
     assert verified(data, "train") and set(read_record(data / "part").splits) == {"train-1"}
 
 
+def test_packed_labels_are_known_to_be_of_their_model(data):
+    prepare_units(data, SPLITS, fitting=Fitting(clusters=8))
+    for split in SPLITS:
+        pack_manifest(data / f"{split}.tsv", data / "packed", n_jobs=1)
+    assert all(verified(data / "packed", split) for split in SPLITS)
+    assert read_record(data / "packed").source == read_record(data).source
+
+
 def test_joined_labels_are_known_to_be_of_their_model(data):
     folders = [data / "one", data / "two"]
     for number, folder in enumerate(folders):
@@ -201,7 +227,42 @@ def test_joined_labels_are_known_to_be_of_their_model(data):
     assert verified(data / "joined", "train")
     (folders[1] / "units.json").unlink()  # now nothing tells of these
     combine_manifests(folders, data / "joined", splits=("train",))
-    assert verified(data / "joined", "train") is None
+    assert not verified(data / "joined", "train")
+
+
+def test_labels_of_two_known_models_are_not_joined(data):
+    """Subsets and archives come without kmeans.joblib: units.json tells."""
+    parts = []
+    for seed, split in enumerate(SPLITS):
+        own = data / f"own{seed}"
+        prepare_units(data, (split,), fitting=Fitting(clusters=8, seed=seed), out=own)
+        (data / f"{split}.km").write_bytes((own / f"{split}.km").read_bytes())
+        for name in ("units.json", "dict.km.txt"):
+            (data / name).write_bytes((own / name).read_bytes())
+        parts.append(data / f"part{seed}")
+        subset_manifest(data / f"{split}.tsv", parts[-1] / "train.tsv", minutes=0.01)
+    said = r"part0/train.km .k-means \w{16}., .*part1/train.km .k-means \w{16}. differ, so unit 5 of one is not unit 5"
+    with pytest.raises(ValueError, match=said):
+        combine_manifests(parts, data / "joined", splits=("train",))
+    subset_manifest(parts[0] / "train.tsv", data / "again/train.tsv", minutes=0.005)
+    (data / "again/kmeans.joblib").write_bytes((data / "own0/kmeans.joblib").read_bytes())
+    combine_manifests([parts[0], data / "again"], data / "joined", splits=("train",))  # one has no kmeans.joblib
+    assert verified(data / "joined", "train")
+
+
+def test_a_split_of_unknown_labels_beside_known_ones_is_told(data, caplog):
+    prepare_units(data, SPLITS, fitting=Fitting(clusters=8))
+    for split in SPLITS:
+        subset_manifest(data / f"{split}.tsv", data / f"part/{split}.tsv", minutes=0.01)
+    (data / "units.json").unlink()
+    subset_manifest(data / "valid.tsv", data / "part/valid.tsv", minutes=0.01)
+    file = data / "part/units.json"
+    said = f"{file} knows the model of train.km and not that of {data / 'part/valid.km'}: training will not take it"
+    assert said in caplog.messages and set(read_record(data / "part").splits) == {"train"}
+    with pytest.raises(DataError, match="units.json says nothing of valid.km"):
+        verified(data / "part", "valid")
+    subset_manifest(data / "train.tsv", data / "part/train.tsv", minutes=0.01)
+    assert not file.exists() and not verified(data / "part", "train")
 
 
 def test_without_a_record_none_is_made(data):

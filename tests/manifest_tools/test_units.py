@@ -13,7 +13,7 @@ from checkpoints import tiny_checkpoint
 from helpers import write_lines, write_speech
 from torch import nn
 
-from manifest_tools import unit_clusters
+from manifest_tools import parallel, unit_clusters, units
 from manifest_tools.features import MFCC_DIM, mfcc
 from manifest_tools.unit_clusters import Fitting, fit_kmeans, nearest
 from manifest_tools.units import prepare_units, size_summary
@@ -120,7 +120,7 @@ def test_labels_with_a_given_model(data):
     assert len(sizes["valid"]) == 8
     with pytest.raises(ValueError, match="--model labels with clusters that exist: leave --fit"):
         prepare_units(data, model=data / "kmeans.joblib", fitting=Fitting())
-    with pytest.raises(ValueError, match="--model .* was fitted on mfcc, and the extractor is .*:positions; name"):
+    with pytest.raises(ValueError, match="--model .* was fitted on mfcc, and the extr.* .*:positions, source .*; name"):
         prepare_units(data, model=data / "kmeans.joblib", extractor=f"{__name__}:positions", out=data / "third")
     (data / "alone").mkdir()
     (data / "kmeans.joblib").rename(data / "alone/kmeans.joblib")  # without its record
@@ -165,27 +165,45 @@ def test_a_reason_for_fitting_again_is_told(data, caplog):
 
 
 def test_features_to_fit_on_leave_no_file_behind(data, monkeypatch):
+    """Not even where the process is killed: they have no name while they are made and used."""
     seen = []
 
+    def heard(utterance, extractor):
+        seen.append(list(data.glob(".features.*")))
+        return found(utterance, extractor)
+
     def fit(features, clusters, seed):
-        seen.append((features, [path.stat().st_size for path in data.glob(".features.*")]))
+        seen.append(features)
         raise ValueError("stopped")
 
+    found = unit_clusters.features_of
+    monkeypatch.setattr(unit_clusters, "features_of", heard)
     monkeypatch.setattr(unit_clusters, "fit_kmeans", fit)
     with pytest.raises(ValueError, match="^stopped$"):
         prepare_units(data, fitting=Fitting(clusters=8))
-    features, sizes = seen[0]
-    assert isinstance(features, np.memmap) and sizes == [128 + features.nbytes]
+    *named, features = seen
+    assert isinstance(features, np.memmap) and named == [[]] * 6
     rows = [row.split("\t") for row in (data / "train.tsv").read_text().splitlines()[1:]]
     expected = np.concatenate([mfcc(read_audio(data / "train" / name)) for name, _ in rows])
     assert sorted(map(bytes, features)) == sorted(map(bytes, expected))
-    assert not list(data.glob(".features.*"))
 
 
 def test_fit_hours_bound_what_is_fitted_on(data, caplog):
     caplog.set_level("INFO")
     prepare_units(data, ("valid",), fitting=Fitting(clusters=4, hours=1.0 / 3600))
     assert "of 6 utterances (--fit-hours" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "jobs"),
+    [([], 7), (["--device", "cpu"], 7), (["--device", "cuda:1"], 1), (["--device", "cuda", "--jobs", "3"], 3)],
+)
+def test_a_gpu_has_one_process_unless_it_is_asked_for_more(monkeypatch, options, jobs):
+    seen = []
+    monkeypatch.setattr(parallel, "default_jobs", lambda: 7)
+    monkeypatch.setattr(units, "prepare_units", lambda *args, n_jobs, **rest: seen.append(n_jobs))
+    units.main(["--data", "data", "--extractor", "speecht5", "--checkpoint", "x.pt", "--layer", "6", *options])
+    assert seen == [jobs]
 
 
 def half_rate(wave):
