@@ -18,7 +18,7 @@ LEVELS = (
     (("criterions",), "apart"),
     (("tasks",), "apart"),
     (("scoring", "convert", "average", "inspect", "plan"), "apart"),
-    (("interface",), "apart"),
+    (("interface", "report"), "apart"),
 )
 ROOMS = [room for rooms, _ in LEVELS for room in rooms]
 OUTSIDE = ("manifest_tools", "examples", "benchmarks", "tests")  # they import the package, never the other way round

@@ -71,7 +71,9 @@ def check_options(options: argparse.Namespace) -> None:
     if options.worst < 0:
         raise ValueError(f"--worst {options.worst}: give a number of utterances, or 0 for none")
     if options.log and len(options.runs) > 1:
-        raise ValueError("--log belongs to one RUN, and there are several: give each log beside its folder, as NAME.log")
+        raise ValueError(
+            "--log belongs to one RUN, and there are several: give each log beside its folder, as NAME.log"
+        )
     if options.audio_root is not None and options.data is None:
         raise ValueError("--audio-root has no effect without --data: add --data FOLDER, or leave --audio-root out")
     for option, folder in (("--data", options.data), ("--audio-root", options.audio_root)):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 CORRECT, SUBSTITUTED, DELETED, INSERTED = "correct", "substituted", "deleted", "inserted"
+_EDIT = 1 << 20  # cost of an edit; of equally many, substitutions cost 1 more, so that more words are correct
 
 
 class Step(NamedTuple):
@@ -39,18 +40,19 @@ class Confusions(NamedTuple):
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Step]:
     """An alignment with the fewest insertions, deletions and substitutions (Wagner and Fischer 1974).
 
-    Of several the one whose substitutions stand latest, so that a deletion goes before what follows it.
+    Of several one with the most correct words: "b c" for "a b" is a deletion, a match and an insertion, not two
+    substitutions.
     """
     costs = _costs(reference, hypothesis)
     row, column, steps = len(reference), len(hypothesis), []
     while row or column:
         if row and column:
-            differs = reference[row - 1] != hypothesis[column - 1]
-            if costs[row, column] == costs[row - 1, column - 1] + differs:
+            cost = (_EDIT + 1) * (reference[row - 1] != hypothesis[column - 1])
+            if costs[row, column] == costs[row - 1, column - 1] + cost:
                 row, column = row - 1, column - 1
                 steps.append(Step(reference[row], hypothesis[column]))
                 continue
-        if row and costs[row, column] == costs[row - 1, column] + 1:
+        if row and costs[row, column] == costs[row - 1, column] + _EDIT:
             row -= 1
             steps.append(Step(reference[row], None))
         else:
@@ -60,18 +62,18 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Step]:
 
 
 def _costs(reference: Sequence[str], hypothesis: Sequence[str]) -> np.ndarray:
-    """(len(reference) + 1, len(hypothesis) + 1) int32, edits between the beginnings of both; a row at a time."""
+    """(len(reference) + 1, len(hypothesis) + 1) int64, costs between the beginnings of both; a row at a time."""
     names: dict[str, int] = {}
     wanted, heard = (
         np.array([names.setdefault(each, len(names)) for each in side], dtype=np.int64)
         for side in (reference, hypothesis)
     )
-    places = np.arange(len(heard) + 1, dtype=np.int32)
-    costs = np.empty((len(wanted) + 1, len(heard) + 1), dtype=np.int32)
+    places = _EDIT * np.arange(len(heard) + 1, dtype=np.int64)
+    costs = np.empty((len(wanted) + 1, len(heard) + 1), dtype=np.int64)
     costs[0] = places
     for row, name in enumerate(wanted, start=1):
-        costs[row, 0] = row
-        costs[row, 1:] = np.minimum(costs[row - 1, 1:] + 1, costs[row - 1, :-1] + (heard != name))
+        costs[row, 0] = _EDIT * row
+        costs[row, 1:] = np.minimum(costs[row - 1, 1:] + _EDIT, costs[row - 1, :-1] + (_EDIT + 1) * (heard != name))
         costs[row] = np.minimum.accumulate(costs[row] - places) + places  # insertions, each one more than its left
     return costs
 

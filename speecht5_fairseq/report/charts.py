@@ -143,9 +143,9 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> l
     stretch = math.ceil(2 * len(points) / most)
     kept: list[tuple[float, float]] = []
     for start in range(0, len(points), stretch):
-        part = points[start : start + stretch]
-        ends = {min(part, key=lambda point: point[1]), max(part, key=lambda point: point[1])}
-        kept += sorted(ends)
+        places = range(start, min(start + stretch, len(points)))
+        ends = {min(places, key=lambda place: points[place][1]), max(places, key=lambda place: points[place][1])}
+        kept += [points[place] for place in sorted(ends)]
     return kept
 
 
@@ -180,7 +180,5 @@ def _path(line: Line, across: Axis, up: Axis) -> Path:
 
 
 def _short(value: float) -> str:
-    if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
-        mantissa, exponent = f"{value:.2g}".split("e") if "e" in f"{value:.2g}" else (f"{value:.2g}", "")
-        return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    """1,200 and 0.25 and 1e-08: four digits at most, without a row of zeros."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..data.atomic import atomic_text
 from ..scoring.detection import detection_errors, equal_error_rate
 from ..scoring.errors import ScoreError
 from ..scoring.estimates import COVERAGE, DRAWS, Estimate
@@ -81,7 +82,8 @@ class Page(NamedTuple):
     comparisons: list[Comparison]
     notes: list[str]
     detection: list[Chart]
-    legend: list[tuple[int, str]]
+    scored: list[tuple[int, str]]  # (colour, name) of the folders that have scores; the columns of `scores`
+    trained: list[tuple[int, str]]  # of those that have curves
 
 
 def make_page(sources: Sequence[Source], *, title: str, worst: int, recordings: Sequence[Recordings]) -> Page:
@@ -102,15 +104,17 @@ def make_page(sources: Sequence[Source], *, title: str, worst: int, recordings: 
         for number, (source, shown, told) in enumerate(zip(sources, parts, own_notes, strict=True))
     ]
     names = [source.name for source in sources]
+    keys = [(number % COLOURS, name) for number, name in enumerate(names)]
     return Page(
         title,
         sections,
         training_charts(sources),
-        _score_rows(scores),
+        _score_rows([own for own in scores if own]),
         compare(names, scores, notes),
         notes,
         _detection_charts(sources),
-        [(number % COLOURS, name) for number, name in enumerate(names)],
+        [key for key, own in zip(keys, scores, strict=True) if own],
+        [key for key, source in zip(keys, sources, strict=True) if source.curves is not None],
     )
 
 
@@ -124,9 +128,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["score"] = _number
-    return environment.get_template(TEMPLATE).render(
-        page=page, coverage=COVERAGE, draws=DRAWS, isnan=math.isnan, several=len(page.sections) > 1
-    )
+    return environment.get_template(TEMPLATE).render(page=page, coverage=COVERAGE, draws=DRAWS, isnan=math.isnan)
 
 
 def _number(value: float, sign: str = "") -> str:
@@ -212,8 +214,6 @@ def _detection_charts(sources: Sequence[Source]) -> list[Chart]:
 
 def write_page(path: Path, page: Page) -> int:
     """Write the page, whole or not at all; returns its size in bytes."""
-    from ..data.atomic import atomic_text
-
     text = render(page)
     with atomic_text(path) as file:
         file.write(text)

@@ -91,9 +91,11 @@ def open_source(path: Path, name: str, logs: Sequence[Path] = ()) -> Source:
         raise DataError(f"{path}: no such folder or file; correct the path")
     notes: list[str] = []
     texts = list(_files(path, (PATTERN, *LOGS)))
-    transcripts = _one_each_subset([found for file in texts if (found := read_transcripts(file)) is not None])
     curves = _curves(path, logs or _logs(path), notes)
     speech, speakers = _tables(path)
+    read = [found for file in texts if (found := read_transcripts(file)) is not None]
+    described = {table.subset for table in speech + speakers}  # what was printed of them is no text
+    transcripts = [each for each in _one_each_subset(read) if each.scored or each.subset not in described]
     trials = [found for file in _files(path, TRIALS, below=True) if (found := read_trials(file)) is not None]
     source = Source(name, path, curves, transcripts, speech, speakers, trials, notes)
     if not source.parts:
