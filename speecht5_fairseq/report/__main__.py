@@ -1,12 +1,12 @@
 """One HTML page of trainings and of what they generated: curves, scores, the worst utterances to hear, confusions.
 
-    python -m speecht5_fairseq.report checkpoints/asr                        # a training: its folder of checkpoints
+    python -m speecht5_fairseq.report checkpoints/asr                    # a training: its folder of checkpoints
     python -m speecht5_fairseq.report checkpoints/asr --log asr.log -o asr.html
-    python -m speecht5_fairseq.report results/asr --data prompts/en          # fairseq-generate --results-path results/asr
-    python -m speecht5_fairseq.report results/asr results/other --data prompts/en       # side by side, with p-values
+    python -m speecht5_fairseq.report results/asr --data prompts/en      # what fairseq-generate --results-path wrote
+    python -m speecht5_fairseq.report results/asr results/other --data prompts/en     # side by side, with p-values
     python -m speecht5_fairseq.report work/finetuned work/scratch work/decode_finetuned.log work/decode_scratch.log
-    python -m speecht5_fairseq.report speech/tts/test                        # after python -m speecht5_fairseq.scoring
-    python -m speecht5_fairseq.report speakers/sid/test                      # with the file of verification --scores in it
+    python -m speecht5_fairseq.report speech/tts/test                    # after python -m speecht5_fairseq.scoring
+    python -m speecht5_fairseq.report speakers/sid/test                  # with the file of verification --scores
 
 Each RUN is a folder, or one file of it: a training (its log is looked for in the folder and beside it: NAME.log), or
 what fairseq-generate wrote (transcripts, generated speech, speakers), with the scores that
@@ -71,9 +71,7 @@ def check_options(options: argparse.Namespace) -> None:
     if options.worst < 0:
         raise ValueError(f"--worst {options.worst}: give a number of utterances, or 0 for none")
     if options.log and len(options.runs) > 1:
-        raise ValueError(
-            "--log belongs to one RUN, and there are several: give each log beside its folder, as NAME.log"
-        )
+        raise ValueError("--log belongs to one RUN, and there are several: put each log beside its folder, NAME.log")
     if options.audio_root is not None and options.data is None:
         raise ValueError("--audio-root has no effect without --data: add --data FOLDER, or leave --audio-root out")
     for option, folder in (("--data", options.data), ("--audio-root", options.audio_root)):

@@ -33,7 +33,7 @@ def translation_estimate(name: str, references: Sequence[str], hypotheses: Seque
 
 
 def translation_p_value(name: str, references: Sequence[str], first: Sequence[str], second: Sequence[str]) -> float:
-    """Paired bootstrap of sacrebleu: that the two are equally good (Koehn 2004); 1 for equal texts, as chance has it."""
+    """Paired bootstrap of sacrebleu: that the two are equally good (Koehn 2004); 1 for equal texts."""
     if list(first) == list(second):
         return 1.0
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)

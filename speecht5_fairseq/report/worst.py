@@ -112,7 +112,7 @@ def worst_classes(table: Table, recordings: Recordings, number: int) -> list[Wor
 
 
 def worst_trials(trials: Trials, number: int) -> list[tuple[str, str, str, str]]:
-    """The trials of one speaker with the least scores, and of two with the greatest, in turn: (is, path, path, score)."""
+    """Trials of one speaker with the least scores, and of two with the greatest, in turn: (is, path, path, score)."""
     order = trials.scores.argsort(kind="stable").tolist()
     missed = [place for place in order if trials.targets[place]]
     taken = [place for place in order[::-1] if not trials.targets[place]]

@@ -40,7 +40,7 @@ def test_long_lines_too():
 
 
 def test_kinds_of_steps():
-    steps = align("the line is busy now".split(), "a line is is busy".split())
+    steps = align(["the", "line", "is", "busy", "now"], ["a", "line", "is", "is", "busy"])
     assert [step.kind for step in steps] == ["substituted", "correct", "inserted", "correct", "correct", "deleted"]
     assert [step.kind for step in align("ab", "bc")] == ["deleted", "correct", "inserted"]
     assert align([], []) == [] and align(["a"], []) == [Step("a", None)] and align([], ["a"]) == [Step(None, "a")]

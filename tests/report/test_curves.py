@@ -3,8 +3,8 @@
 import pytest
 import torch
 from helpers import write_lines
-
 from report_folders import write_run
+
 from speecht5_fairseq.report.curves import parse_line, read_checkpoints, read_logs
 
 
