@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..data.errors import DataError, located
 from ..scoring.detection import Costs
 from ..scoring.error_rate import ErrorCount, character_errors, word_errors
 from ..scoring.errors import ScoreError
 from ..scoring.estimates import Estimate, Sample, estimate, estimate_difference, paired_p_value
-from ..scoring.metrics import METRICS, PREFIXES
+from ..scoring.metrics import METRICS, PREFIXES, SPEAKER
 from ..scoring.report import CorpusMetric, corpus_metrics
 from .intervals import TRANSLATION_METRICS, translation_estimate, translation_p_value, verification_estimates
 from .sources import Source, Table, Trials
@@ -92,7 +93,7 @@ def _of_speech(table: Table, notes: list[str]) -> Iterator[Score]:
     scored = False
     for metric in metrics:
         for system, prefix in PREFIXES.items():
-            pairs = {_utterance(row): pair for row in rows if (pair := metric.pairs(row, system)) is not None}
+            pairs = {_utterance(row): pair for row, pair in numbers(table, metric, system)}
             if pairs:
                 scored |= metric is not FOCUS
                 name = metric.name if not prefix else f"{metric.name} of the {system}"
@@ -102,6 +103,24 @@ def _of_speech(table: Table, notes: list[str]) -> Iterator[Score]:
     failed = sum(row.get("status", "ok") not in ("ok", "") for row in rows)
     if failed:
         notes.append(f"{table.subset}: {failed} of {len(rows)} utterances were not generated; its table says why")
+
+
+def numbers(table: Table, metric: CorpusMetric, system: str) -> Iterator[tuple[dict[str, str], tuple[float, float]]]:
+    """(row, (amount, weight)) of the utterances that have a metric.
+
+    Raises:
+        DataError: with file and line, for a field that is no number.
+    """
+    for line, row in enumerate(table.table.rows, start=2):
+        try:
+            pair = metric.pairs(row, system)
+        except ValueError as error:
+            if metric.amount == SPEAKER:  # the vector's file, as generation left it: no score yet
+                continue
+            mend = "score the folder again"
+            raise DataError(located(table.table.path, line, f"{metric.name}: {error}", mend)) from None
+        if pair is not None:
+            yield row, pair
 
 
 def _utterance(row: dict[str, str]) -> Hashable:

@@ -33,7 +33,7 @@ def training_charts(sources: Sequence[Source]) -> list[Chart]:
     names = {name for _, source in runs for metrics in source.curves.groups.values() for name in metrics}
     charts = []
     for name in sorted((name for name in names if _rank(name) is not None), key=lambda name: (_rank(name), name)):
-        lines = [line for number, source in runs for line in _lines(name, number, source, len(sources) > 1)]
+        lines = [line for number, source in runs for line in _lines(name, number, source, len(runs) > 1)]
         if lines:
             charts.append(line_chart(name, lines))
     return charts

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from ..data.errors import DataError
 from ..scoring.error_rate import edits
-from ..scoring.metrics import METRICS
+from ..scoring.intelligibility import plain_text
+from ..scoring.metrics import GENERATED, METRICS
 from ..scoring.report import CorpusMetric, corpus_metrics
 from .alignment import Step, align, edit_count
 from .media import Player, Recordings, mel_picture, player, png_file
-from .scores import FOCUS
+from .scores import FOCUS, numbers
 from .sources import Table, Trials
 from .transcripts import Transcript, Transcripts
 
@@ -58,32 +59,34 @@ def _of_transcript(row: Transcript, subset: str, recordings: Recordings) -> Wors
 
 def worst_speech(table: Table, number: int, notes: list[str]) -> list[Worst]:
     """The generated utterances with the worst score: of the first metric that the table has, or the focus rate."""
-    metrics = [*(metric for metric in corpus_metrics(METRICS)), FOCUS]
-    metric = next((each for each in metrics if any(row.get(each.amount) for row in table.table.rows)), None)
-    if metric is None:
+    ranked = ((metric, _ranked(table, metric)) for metric in (*corpus_metrics(METRICS), FOCUS))
+    metric, rows = next(((metric, rows) for metric, rows in ranked if rows), (FOCUS, []))
+    if not rows:
         notes.append(f"{table.subset}: neither scores nor focus rates, so no worst utterances")
-        return []
-    ranked = sorted(
-        ((value, row["id"], row) for row in table.table.rows if (value := _value(metric, row)) is not None),
-        key=lambda entry: (entry[0] if metric.better == "higher" else -entry[0], entry[1]),
-    )
-    found = [_of_speech(row, f"{metric.name} {value:.4g} {metric.unit}".removesuffix(" -"), table.folder)
-             for value, _, row in ranked[:number]]  # fmt: skip
+    found = [
+        _of_speech(row, f"{metric.name} {value:.4g} {metric.unit}".removesuffix(" -"), table.folder)
+        for value, row in rows[:number]
+    ]
     if any(each.picture is None for each in found):
-        notes.append(f"{table.subset}: pictures are missing where there is neither a PNG (--save-pictures) nor a mel, "
-                     "or without matplotlib (pip install matplotlib)")  # fmt: skip
+        notes.append(
+            f"{table.subset}: pictures are missing where there is neither a PNG (--save-pictures) nor a mel, or "
+            "without matplotlib (pip install matplotlib)"
+        )
     return found
 
 
-def _value(metric: CorpusMetric, row: dict[str, str]) -> float | None:
-    pair = metric.pairs(row, "generated")
-    return None if pair is None or not pair[1] else pair[0] / pair[1]
+def _ranked(table: Table, metric: CorpusMetric) -> list[tuple[float, dict[str, str]]]:
+    """(value, row) of the utterances that have a metric, the worst first."""
+    values = [(amount / weight, row) for row, (amount, weight) in numbers(table, metric, GENERATED) if weight]
+    sign = 1 if metric.better == "higher" else -1
+    return sorted(values, key=lambda entry: (sign * entry[0], entry[1]["id"]))
 
 
 def _of_speech(row: dict[str, str], measure: str, folder: Path) -> Worst:
-    heard, wanted = row.get("asr_text", ""), row.get("text", "")
+    recognised = bool(row.get("words"))  # the recogniser of the scores may have heard nothing
+    steps = align(plain_text(row["text"]).split(), row["asr_text"].split()) if recognised else []
     shown = ("focus_rate", "length_ratio", "hit_limit", "seconds", "mcd", "stoi", "pesq", "si_sdr", "score_problems")
-    facts = [("text", wanted), ("recognised", heard)] if wanted or heard else []
+    facts = [("text", row["text"])] if row.get("text") else []
     facts += [(name.replace("_", " "), row[name]) for name in shown if row.get(name)]
     players = _players(folder / row["wav"], "generated") if row["wav"] else []
     for column in ("reference", "source"):
@@ -92,7 +95,7 @@ def _of_speech(row: dict[str, str], measure: str, folder: Path) -> Worst:
     picture = png_file(folder / f"{row['id']}.png")
     if picture is None and row.get("mel"):
         picture = mel_picture(folder / row["mel"])
-    return Worst(row["id"], measure, [], facts, players, picture)
+    return Worst(row["id"], measure, steps, facts, players, picture)
 
 
 def worst_classes(table: Table, recordings: Recordings, number: int) -> list[Worst]:

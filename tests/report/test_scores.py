@@ -1,8 +1,10 @@
 """Scores are those of the scorers; folders are compared on the utterances that both have."""
 
 import pytest
+from helpers import write_lines
 from report_folders import HEARD, SAID, write_speaker_results, write_speech_results, write_transcripts
 
+from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.report.scores import compare, scores_of
 from speecht5_fairseq.report.sources import open_source
 from speecht5_fairseq.scoring.error_rate import character_errors, word_errors
@@ -68,3 +70,14 @@ def test_speech_is_compared_by_id_and_text(tmp_path):
     own = [scores(write_speech_results(tmp_path / name, shift=shift)) for name, shift in (("a", 0.0), ("b", 1.5))]
     found = {each.metric: each for each in compare(["a", "b"], own, [])}
     assert found["mcd"].difference[:3] == pytest.approx((1.5, 1.5, 1.5)) and found["mcd"].difference.count == 2
+
+
+def test_the_file_of_a_vector_is_no_score_and_a_broken_number_is_named(tmp_path):
+    path = write_speech_results(tmp_path / "tts") / "test/results.tsv"
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    lines = [f"{header}\tspeaker", *(f"{row}\t/vectors/en.npy" for row in rows)]
+    write_lines(path, lines)
+    assert "speaker" not in {score.metric for score in scores(tmp_path / "tts")}
+    write_lines(path, [line.replace("\t5.0\t", "\tfive\t") for line in lines])
+    with pytest.raises(DataError, match=r"results.tsv:2: mcd: could not convert .*five"):
+        scores(tmp_path / "tts")
