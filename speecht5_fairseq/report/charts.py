@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 WIDTH, HEIGHT = 420, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34  # margins for the numbers of the axes
 COLOURS = 8  # of the template; more lines repeat them
@@ -100,13 +102,13 @@ def line_chart(title: str, lines: Sequence[Line], *, x_label: str = "updates", y
 
 
 def square_chart(title: str, lines: Sequence[Line], ticks: Sequence[Tick], *, x_label: str, y_label: str) -> Chart:
-    """A chart with the same axis in both directions, named at `ticks`; points beyond them are left out."""
+    """A chart with the same axis in both directions, named at `ticks`; points beyond them lie on the frame."""
     size = 340
     places = [tick.place for tick in ticks]
     across = Axis(min(places), max(places), LEFT, LEFT + size)
     up = Axis(min(places), max(places), TOP + size, TOP)
-    inside = [line._replace(points=[p for p in line.points if all(min(places) <= v <= max(places) for v in p)])
-              for line in lines]  # fmt: skip
+    low, high = min(places), max(places)
+    inside = [line._replace(points=np.clip(line.points, low, high).tolist()) for line in lines]
     return Chart(
         title,
         x_label,
@@ -115,7 +117,7 @@ def square_chart(title: str, lines: Sequence[Line], ticks: Sequence[Tick], *, x_
         TOP + size + BOTTOM,
         [Tick(across.place(tick.place), tick.label) for tick in ticks],
         [Tick(up.place(tick.place), tick.label) for tick in ticks],
-        [_path(line, across, up) for line in inside if line.points],
+        [_path(line, across, up) for line in inside],
         [],
         ", ".join(line.label for line in lines),
     )

@@ -91,7 +91,11 @@ def _json_line(text: str) -> _Line | None:
 
 
 def _numbered(group: str, values: dict[str, str]) -> _Line | None:
-    return _Line(group, {name: value.strip() for name, value in values.items()}) if _UPDATES in values else None
+    """The line; None where it does not say of which update."""
+    updates = _number(values.get(_UPDATES, ""))
+    if updates is None or not math.isfinite(updates):
+        return None
+    return _Line(group, {name: value.strip() for name, value in values.items()})
 
 
 def _with_line(curves: Curves, line: _Line) -> Curves:
@@ -117,20 +121,29 @@ def read_checkpoints(paths: Iterable[Path]) -> Curves:
     """A point for each checkpoint: the averages of its epoch so far, and what it was validated with.
 
     Raises:
-        CheckpointError: a file that cannot be read.
+        CheckpointError: a file that cannot be read, or whose numbers are not laid out as fairseq's.
     """
     curves = Curves({}, 0)
     for path in paths:
-        state = read_file(path)
-        if not isinstance(state, dict):
-            raise CheckpointError(f"{path}: holds no checkpoint; take it out of the folder, or give another")
-        extra = state.get("extra_state") or {}
-        values = dict(_averages((extra.get("metrics") or {}).get("train", ())))
-        for group, found in ((EPOCH, values), (VALID, _validated(state, extra))):
-            texts = {name: str(value) for name, value in found.items()}
-            if texts:
-                curves = _with_line(curves, _Line(group, {**texts, _UPDATES: str(updates_of(state))}))
+        try:
+            lines = list(_lines_of(read_file(path)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"{path}: holds no numbers of a training; take it out of the folder") from error
+        for line in lines:
+            curves = _with_line(curves, line)
     return curves
+
+
+def _lines_of(state: dict) -> Iterator[_Line]:
+    """What a checkpoint tells, as a log would."""
+    extra = state.get("extra_state") or {}
+    averages = dict(_averages((extra.get("metrics") or {}).get("train", ())))
+    for group, found in ((EPOCH, averages), (VALID, _validated(state, extra))):
+        if found:
+            texts = {name: str(value) for name, value in found.items()}
+            yield _Line(group, {**texts, _UPDATES: str(updates_of(state))})
 
 
 def _validated(state: dict, extra: dict) -> dict[str, float]:

@@ -65,11 +65,11 @@ def test_long_lines_keep_their_peaks_and_their_order():
     assert thinned(points[:10]) == points[:10]
 
 
-def test_points_beyond_the_ticks_of_a_square_are_left_out():
+def test_points_beyond_the_ticks_of_a_square_lie_on_its_frame():
     ticks = [Tick(-1.0, "16"), Tick(1.0, "84")]
     chart = square_chart("DET", [Line("a", 0, [(-2.0, 2.0), (0.0, 0.0)])], ticks, x_label="x", y_label="y")
-    ((x, y),) = places(chart.paths[0])
-    assert x - LEFT == pytest.approx(y - TOP) and chart.x_ticks[0].place == LEFT
+    corner, (x, y) = places(chart.paths[0])
+    assert corner == (LEFT, TOP) and x - LEFT == pytest.approx(y - TOP) and chart.x_ticks[0].place == LEFT
 
 
 def test_a_map_has_a_dot_for_each_point():

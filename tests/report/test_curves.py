@@ -5,6 +5,7 @@ import torch
 from helpers import write_lines
 from report_folders import write_run
 
+from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.report.curves import parse_line, read_checkpoints, read_logs
 
 
@@ -21,7 +22,8 @@ def test_lines_of_a_log_file_have_no_prefix_and_other_lines_no_numbers():
     found = parse_line("epoch 002 | loss 3.25 | accuracy 50 | num_updates 97 | lr 0.001\n")
     assert found.group == "train" and found.values["loss"] == "3.25"
     assert parse_line('{"epoch": 1, "train_loss": "2.5", "train_num_updates": "9"}').values["loss"] == "2.5"
-    for line in ("2026 | INFO | fairseq | {'_name': None, 'num_updates': 3}", '{"epoch": 1, "loss": "2', "", "epoch 1"):
+    options = "2026 | INFO | fairseq | {'_name': None, 'num_updates': 3}"
+    for line in (options, '{"epoch": 1, "loss": "2', "", "epoch 1", "epoch 1 | num_updates nan"):
         assert parse_line(line) is None
 
 
@@ -56,3 +58,10 @@ def test_checkpoints_tell_of_their_epoch_and_their_validation(tmp_path):
     curves = read_checkpoints(sorted(tmp_path.glob("*.pt")))
     assert curves.training == {"loss": {2: 3.0, 4: 1.5}, "lr": {2: 0.5, 4: 0.5}}
     assert curves.validation == {"valid": {"uer": {2: 32.0, 4: 34.0}}}
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path):
+    for content in ([1, 2], {"extra_state": {"metrics": {"train": [1]}}}):
+        torch.save(content, tmp_path / "checkpoint_last.pt")
+        with pytest.raises(CheckpointError, match="checkpoint_last.pt: holds no numbers of a training"):
+            read_checkpoints([tmp_path / "checkpoint_last.pt"])
