@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 WIDTH, HEIGHT = 420, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34  # margins for the numbers of the axes
+LEFT, RIGHT, TOP, BOTTOM = 52, 22, 12, 34  # margins for the numbers of the axes
 COLOURS = 8  # of the template; more lines repeat them
 MOST_POINTS = 1000  # of a line; of more, the least and the greatest of each stretch are drawn
 WIDE = 100.0  # ratio of the greatest to the least value from which the axis is logarithmic
@@ -151,7 +151,7 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> l
     return kept
 
 
-def round_values(low: float, high: float, most: int = 5) -> list[float]:
+def round_values(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers from `low` to `high`: steps of 1, 2 or 5 times a power of ten."""
     step = 10.0 ** math.floor(math.log10((high - low) / most))
     step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= most)

@@ -51,7 +51,7 @@ def test_two_decades_are_logarithmic_and_one_value_has_room():
 @pytest.mark.parametrize("low, high", [(0, 1), (0.13, 0.17), (-5, 1200), (1e-9, 3e-9), (1, 2)])
 def test_ticks_are_few_and_inside(low, high):
     values = round_values(low, high)
-    assert 2 <= len(values) <= 6 and all(low - 1e-12 <= value <= high + 1e-9 for value in values)
+    assert 2 <= len(values) <= 7 and all(low - 1e-12 <= value <= high + 1e-9 for value in values)
     assert len(set(np.round(np.diff(values) / (values[1] - values[0]), 6))) == 1
 
 

@@ -157,6 +157,13 @@ def test_speakers_have_a_map_a_curve_and_mistakes(page, tmp_path):
     assert "accuracy, %" in found.text and "83.33" in found.text and "EER, %" in found.text
 
 
+def test_the_best_of_several_is_marked_and_equal_ones_are_not(page, tmp_path):
+    good, bad = write_transcripts(tmp_path / "good", SAID), write_transcripts(tmp_path / "bad")
+    marked = [each for each in page(bad, good).all("td") if "best" in each.get("class", "")]
+    assert len(marked) == 2  # of WER and CER
+    assert not [each for each in page(good, good).all("td") if "best" in each.get("class", "")]
+
+
 def test_curves_lie_over_each_other(page, tmp_path):
     found = page(write_run(tmp_path / "one"), write_run(tmp_path / "two", kind="json", start=9.0))
     assert found.text.count("one: train") >= 2 and "two: valid" in found.text
