@@ -85,14 +85,15 @@ def check_options(options: argparse.Namespace) -> None:
 
 def _recordings(source: Source, options: argparse.Namespace) -> Recordings:
     """Of --data; else of the folder that a log of decoding names, if it is still there."""
-    if options.data is not None:
-        return Recordings(options.data, options.audio_root)
     told = next((each for each in source.transcripts if each.data and Path(each.data).is_dir()), None)
-    if told is None:
-        if source.transcripts:
-            source.notes.append("no players: --data FOLDER names the manifests of the recordings")
-        return Recordings(None)
-    return Recordings(Path(told.data), Path(told.audio_root) if told.audio_root else None)
+    if options.data is not None:
+        found = Recordings(options.data, options.audio_root)
+    elif told is not None:
+        found = Recordings(Path(told.data), Path(told.audio_root) if told.audio_root else None)
+    else:
+        found = Recordings(None)
+    source.notes.extend(found.missing(each.subset for each in (*source.transcripts, *source.speakers)))
+    return found
 
 
 if __name__ == "__main__":

@@ -123,7 +123,9 @@ def square_chart(title: str, lines: Sequence[Line], ticks: Sequence[Tick], *, x_
     )
 
 
-def scatter_chart(title: str, points: Iterable[tuple[float, float]], colours: Sequence[int], titles: Sequence[str]):
+def scatter_chart(
+    title: str, points: Iterable[tuple[float, float]], colours: Sequence[int], titles: Sequence[str]
+) -> Chart:
     """A map: points without axes, each with its own title."""
     points = list(points)
     size = 400

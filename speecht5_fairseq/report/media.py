@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,20 +45,32 @@ class Recordings:
         self._manifests: dict[tuple[str, str], Manifest | None] = {}
 
     def path(self, subset: str, row: int, job: str) -> Path | None:
-        """The recording of a row, from 0; None where the folder has no such manifest or row.
+        """The recording of a row, from 0; None where there is no such manifest.
 
         Raises:
-            DataError: the manifest breaks its format, or the row's path leads out of the audio root.
+            DataError: the manifest breaks its format or has no such row, or the path leads out of the audio root.
         """
         manifest = self._manifest(subset, job)
-        return manifest.path(row) if manifest is not None and row < len(manifest) else None
+        if manifest is not None and row >= len(manifest):
+            raise DataError(f"{manifest.file} has {len(manifest)} rows: it is not what was decoded: give its --data")
+        return None if manifest is None else manifest.path(row)
 
     def path_of(self, subset: str, written: str, job: str) -> Path | None:
-        """The recording with this path in the manifest; None as above."""
+        """The recording with this path in the manifest; None and errors as above."""
         manifest = self._manifest(subset, job)
-        rows = () if manifest is None else range(len(manifest))
-        row = next((row for row in rows if manifest.row(row)["path"] == written), None)
-        return None if row is None else manifest.path(row)
+        if manifest is None:
+            return None
+        row = next((row for row in range(len(manifest)) if manifest.row(row)["path"] == written), None)
+        if row is None:
+            raise DataError(f"{manifest.file} has no row {written!r}: it is not what was classified: give its --data")
+        return manifest.path(row)
+
+    def missing(self, subsets: Iterable[str]) -> list[str]:
+        """Why subsets have no players: one line each."""
+        if self._data is None:
+            return [f"{subset}: no players; --data FOLDER names the manifests of its recordings" for subset in subsets]
+        files = [(subset, self._data / f"{subset}.tsv") for subset in subsets]
+        return [f"{subset}: no players; there is no {file}" for subset, file in files if not file.is_file()]
 
     def _manifest(self, subset: str, job: str) -> Manifest | None:
         if self._data is None:

@@ -5,7 +5,7 @@ All intervals are bootstrap intervals over utterances: 95%, 1000 draws, a fixed 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -153,7 +153,7 @@ def _ratio(subset: str, name: str, unit: str, better: str, values: dict[Hashable
     return Score(subset, name, unit, better, estimate(_sample(values.values())), values)
 
 
-def _sample(pairs) -> Sample:
+def _sample(pairs: Iterable[tuple[float, float]]) -> Sample:
     return Sample(*zip(*pairs, strict=True))
 
 

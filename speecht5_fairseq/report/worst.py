@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,8 +54,8 @@ def _of_transcript(row: Transcript, subset: str, recordings: Recordings) -> Wors
     words = sum(step.reference is not None for step in steps)
     wrong = edit_count(steps)
     rate = f"WER {100 * wrong / words:.0f}%" if words else "no word in the reference"
-    path = _found(lambda: recordings.path(subset, row.number, "s2t"))
-    return Worst(f"utterance {row.number}", f"{rate}, {wrong} edits for {words} words", steps, [], _players(path))
+    players = _players(lambda: recordings.path(subset, row.number, "s2t"))
+    return Worst(f"utterance {row.number}", f"{rate}, {wrong} edits for {words} words", steps, [], players)
 
 
 def worst_speech(table: Table, number: int, notes: list[str]) -> list[Worst]:
@@ -88,10 +89,10 @@ def _of_speech(row: dict[str, str], measure: str, folder: Path) -> Worst:
     shown = ("focus_rate", "length_ratio", "hit_limit", "seconds", "mcd", "stoi", "pesq", "si_sdr", "score_problems")
     facts = [("text", row["text"])] if row.get("text") else []
     facts += [(name.replace("_", " "), row[name]) for name in shown if row.get(name)]
-    players = _players(folder / row["wav"], "generated") if row["wav"] else []
+    players = [player("generated", folder / row["wav"])] if row["wav"] else []
     for column in ("reference", "source"):
         if row.get(column):
-            players += _players(Path(row[column]), column)
+            players.append(player(column, Path(row[column])))
     picture = png_file(folder / f"{row['id']}.png")
     if picture is None and row.get("mel"):
         picture = mel_picture(folder / row["mel"])
@@ -108,7 +109,7 @@ def worst_classes(table: Table, recordings: Recordings, number: int) -> list[Wor
             f"taken for {row['class']} with probability {float(row['probability']):.3f}",
             [],
             [("is", row["label"]), ("classes", row["classes"])],
-            _players(_found(lambda path=row["path"]: recordings.path_of(table.subset, path, "s2c"))),
+            _players(lambda path=row["path"]: recordings.path_of(table.subset, path, "s2c")),
         )
         for row in wrong[:number]
     ]
@@ -127,13 +128,10 @@ def worst_trials(trials: Trials, number: int) -> list[tuple[str, str, str, str]]
     ]  # fmt: skip
 
 
-def _players(path: Path | None, label: str = "recording") -> list[Player]:
-    return [] if path is None else [player(label, path)]
-
-
-def _found(look) -> Path | None:
-    """A recording that cannot be found only lacks its player."""
+def _players(find: Callable[[], Path | None], label: str = "recording") -> list[Player]:
+    """The player of a recording, or why there is none; nothing where nobody named its manifest."""
     try:
-        return look()
-    except DataError:
-        return None
+        path = find()
+    except DataError as error:
+        return [Player(label, "", str(error))]
+    return [] if path is None else [player(label, path)]

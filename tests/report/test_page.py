@@ -8,7 +8,15 @@ from html.parser import HTMLParser
 
 import pytest
 import soundfile
-from report_folders import HOSTILE, SAID, write_run, write_speaker_results, write_speech_results, write_transcripts
+from report_folders import (
+    HEARD,
+    HOSTILE,
+    SAID,
+    write_run,
+    write_speaker_results,
+    write_speech_results,
+    write_transcripts,
+)
 
 from speecht5_fairseq.report.__main__ import main
 
@@ -117,7 +125,16 @@ def test_where_a_log_of_decoding_names_its_data_the_recordings_are_found(page, t
     log = tmp_path / "decode.log"
     log.write_text(f"INFO:{{'dataset': {{'gen_subset': 'test'}}, 'task': {{'data': '{manifest}'}}}}\n{text}")
     assert len(page(log).all("audio")) == 4
-    assert "no players" in page(tmp_path / "out").text
+    assert "test: no players; --data FOLDER names" in page(tmp_path / "out").text
+
+
+def test_recordings_that_are_not_those_decoded_are_told_of(page, tmp_path, manifest):
+    folder = write_transcripts(tmp_path / "out", [*HEARD, "more"], [*SAID, "one more"], subset="dev")
+    assert "dev: no players; there is no" in page(folder, "--data", manifest).text
+    (manifest / "test.tsv").rename(manifest / "dev.tsv")
+    found = page(folder, "--data", manifest)
+    assert "dev.tsv has 4 rows: it is not what was decoded" in found.text and len(found.all("audio")) == 4
+    assert "test: no players" in page(write_speaker_results(tmp_path / "sid"), "--data", manifest).text
 
 
 def test_without_references_there_is_one_line_and_no_scores(page, tmp_path):
