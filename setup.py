@@ -39,6 +39,7 @@ RUNTIME = [
     "sacrebleu",
     "tqdm",
     "PyYAML",  # configurations of vocoders in ParallelWaveGAN's layout
+    "Jinja2",  # the page of speecht5_fairseq.report; torch needs it too
 ]
 
 # What manifest_tools imports besides (k-means units).
@@ -74,6 +75,7 @@ setup(
     python_requires=">=3.10,<3.13",
     package_data={"speecht5_fairseq.web": ["page/*"]},
     packages=find_packages(include=["speecht5_fairseq", "speecht5_fairseq.*", "manifest_tools", "manifest_tools.*"]),
+    package_data={"speecht5_fairseq.report": ["*.j2"]},
     entry_points={"console_scripts": ["speecht5 = speecht5_fairseq.interface.command:main"]},
     install_requires=FAIRSEQ + RUNTIME + DATA_PREPARATION,
     extras_require={

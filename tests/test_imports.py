@@ -18,7 +18,7 @@ LEVELS = (
     (("criterions",), "apart"),
     (("tasks",), "apart"),
     (("scoring", "convert", "average", "inspect", "plan"), "apart"),
-    (("interface",), "apart"),
+    (("interface", "report"), "apart"),
     (("codes", "web"), "apart"),
 )
 ROOMS = [room for rooms, _ in LEVELS for room in rooms]

@@ -38,8 +38,8 @@ def estimate(sample: Sample) -> Estimate:
         ValueError: no utterances, or amounts and weights of different numbers.
     """
     amounts, weights = _arrays(sample)
-    draws = [_ratio(amounts[chosen], weights[chosen]) for chosen in _choices(len(amounts))]
-    return Estimate(_ratio(amounts, weights), *_interval(draws), len(amounts))
+    draws = [_ratio(amounts[chosen], weights[chosen]) for chosen in draw_utterances(len(amounts))]
+    return Estimate(_ratio(amounts, weights), *interval(draws), len(amounts))
 
 
 def estimate_difference(first: Sample, second: Sample) -> Estimate:
@@ -50,15 +50,37 @@ def estimate_difference(first: Sample, second: Sample) -> Estimate:
     Raises:
         ValueError: no utterances, or different numbers of them.
     """
+    value, draws = _paired(first, second)
+    return Estimate(value, *interval(draws), len(first.amounts))
+
+
+def paired_p_value(first: Sample, second: Sample) -> float:
+    """How likely a difference as large as the one found is where both are equally good: paired bootstrap, two-sided.
+
+    The draws' differences are moved to a mean of 0; counted are those that are as far from 0 as the difference found
+    (Riezler and Maxwell 2005, and sacrebleu). At least 1 / 1001; NaN for fewer than two utterances.
+
+    Raises:
+        ValueError: no utterances, or different numbers of them.
+    """
+    value, draws = _paired(first, second)
+    counted = np.array([draw for draw in draws if not np.isnan(draw)])
+    if not len(counted) or np.isnan(value):
+        return float("nan")
+    extreme = np.abs(counted - counted.mean()) >= abs(value) - 1e-12  # rounding must not break a tie
+    return float((extreme.sum() + 1) / (len(counted) + 1))
+
+
+def _paired(first: Sample, second: Sample) -> tuple[float, list[float]]:
+    """The difference, and that of each draw of the same utterances for both."""
     (amounts, weights), (others, other_weights) = _arrays(first), _arrays(second)
     if len(amounts) != len(others):
         raise ValueError(f"{len(amounts)} and {len(others)} utterances: a difference needs the same ones")
     draws = [
         _ratio(amounts[chosen], weights[chosen]) - _ratio(others[chosen], other_weights[chosen])
-        for chosen in _choices(len(amounts))
+        for chosen in draw_utterances(len(amounts))
     ]
-    value = _ratio(amounts, weights) - _ratio(others, other_weights)
-    return Estimate(value, *_interval(draws), len(amounts))
+    return _ratio(amounts, weights) - _ratio(others, other_weights), draws
 
 
 def _arrays(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +90,7 @@ def _arrays(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     return amounts, weights
 
 
-def _choices(count: int) -> Iterator[np.ndarray]:
+def draw_utterances(count: int) -> Iterator[np.ndarray]:
     """Utterances of each draw; none for fewer than two utterances."""
     generator = np.random.default_rng(SEED)
     return (generator.integers(count, size=count) for _ in range(DRAWS if count > 1 else 0))
@@ -80,7 +102,8 @@ def _ratio(amounts: np.ndarray, weights: np.ndarray) -> float:
     return float(amounts.sum() / total) if total else float("nan")
 
 
-def _interval(draws: Sequence[float]) -> tuple[float, float]:
+def interval(draws: Sequence[float]) -> tuple[float, float]:
+    """The middle 95% of what the draws gave, without those that are NaN; NaN where none is left."""
     counted = [value for value in draws if not np.isnan(value)]
     if not counted:
         return float("nan"), float("nan")

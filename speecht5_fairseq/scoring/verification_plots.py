@@ -60,9 +60,9 @@ def _draw_curve(path: Path, errors: DetectionErrors, eer: OperatingPoint) -> Non
 
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(_deviates(errors.false_alarms), _deviates(errors.misses))
-    axes.plot(*_deviates(np.array([[eer.value], [eer.value]])), "o", label=f"EER {100 * eer.value:.2f}%")
-    places, names = _deviates(np.array(TICKS)), [f"{100 * tick:g}" for tick in TICKS]
+    axes.plot(deviates(errors.false_alarms), deviates(errors.misses))
+    axes.plot(*deviates(np.array([[eer.value], [eer.value]])), "o", label=f"EER {100 * eer.value:.2f}%")
+    places, names = deviates(np.array(TICKS)), [f"{100 * tick:g}" for tick in TICKS]
     axes.set_xticks(places, names)
     axes.set_yticks(places, names)
     axes.set(xlabel="false alarms, %", ylabel="misses, %")
@@ -72,7 +72,7 @@ def _draw_curve(path: Path, errors: DetectionErrors, eer: OperatingPoint) -> Non
         figure.savefig(partial, dpi=100)
 
 
-def _deviates(rates: np.ndarray) -> np.ndarray:
+def deviates(rates: np.ndarray) -> np.ndarray:
     """Error rates, any shape -> the normal deviates below which that share lies."""
     normal = NormalDist()
     return np.vectorize(normal.inv_cdf)(np.clip(rates, EDGE, 1 - EDGE))

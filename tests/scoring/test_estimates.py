@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from speecht5_fairseq.scoring.estimates import Sample, estimate, estimate_difference
+from speecht5_fairseq.scoring.estimates import Sample, estimate, estimate_difference, paired_p_value
 
 
 def ones(values):
@@ -48,3 +49,20 @@ def test_what_does_not_fit():
             estimate(sample)
     with pytest.raises(ValueError, match="2 and 1 utterances"):
         estimate_difference(ones([1.0, 2.0]), ones([1.0]))
+
+
+def test_a_p_value_tells_a_gain_from_chance():
+    rng = np.random.default_rng(0)
+    values, noise = rng.random(50), rng.standard_normal(50)
+    assert paired_p_value(ones(values + 2), ones(values)) == pytest.approx(1 / 1001)
+    assert paired_p_value(ones(values), ones(values)) == 1.0
+    assert paired_p_value(ones(values + noise - noise.mean()), ones(values)) > 0.9
+    assert math.isnan(paired_p_value(ones([1.0]), ones([2.0])))
+    assert paired_p_value(ones(values), ones(values + noise)) == paired_p_value(ones(values + noise), ones(values))
+
+
+def test_a_p_value_agrees_with_the_t_test_of_pairs():
+    differences = np.random.default_rng(1).standard_normal(200) + 0.13
+    zeros = np.zeros(200)
+    expected = stats.ttest_1samp(differences, 0.0).pvalue
+    assert paired_p_value(ones(differences), ones(zeros)) == pytest.approx(expected, abs=0.03)
