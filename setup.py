@@ -73,9 +73,8 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10,<3.13",
-    package_data={"speecht5_fairseq.web": ["page/*"]},
     packages=find_packages(include=["speecht5_fairseq", "speecht5_fairseq.*", "manifest_tools", "manifest_tools.*"]),
-    package_data={"speecht5_fairseq.report": ["*.j2"]},
+    package_data={"speecht5_fairseq.report": ["*.j2"], "speecht5_fairseq.web": ["page/*"]},
     entry_points={"console_scripts": ["speecht5 = speecht5_fairseq.interface.command:main"]},
     install_requires=FAIRSEQ + RUNTIME + DATA_PREPARATION,
     extras_require={
