@@ -3,6 +3,7 @@
     python -m speecht5_fairseq.inspect checkpoints/asr/checkpoint_best.pt
     python -m speecht5_fairseq.inspect checkpoint.pt --json
     python -m speecht5_fairseq.inspect checkpoint.pt --extract folder   # dict.txt, spm.model, dict.km.txt
+    python -m speecht5_fairseq.inspect checkpoint.pt --card README.md   # a model card to finish by hand
 
 Reads checkpoints of fairseq-train with this user dir, of additions to a base, and of the published code. No model is
 built and no tensor is loaded. What is extracted serves a language model or a training from the checkpoint; decoding
@@ -18,7 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .data.atomic import atomic_text
 from .data.piece_model import load_sentencepiece
+from .models.card import model_card
 from .models.contents import Contents, extract, symbols_of_file
 from .models.facts import Facts, read_facts
 from .models.jobs import JOBS
@@ -137,6 +140,19 @@ def as_json(facts: Facts) -> dict[str, Any]:
     }
 
 
+def write_card(facts: Facts, file: Path) -> None:
+    """Write the model card.
+
+    Raises:
+        ValueError: the file is there, perhaps finished by hand.
+    """
+    if file.exists():
+        raise ValueError(f"--card {file} is there, perhaps filled in by hand: name a new file")
+    with atomic_text(file) as text:
+        text.write(model_card(facts))
+    print(f"wrote {file}", file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line; print, or extract."""
     parser = argparse.ArgumentParser(
@@ -152,8 +168,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="FOLDER",
         help="write the dictionaries and the sentencepiece model that it holds",
     )
+    parser.add_argument(
+        "--card",
+        type=Path,
+        metavar="FILE",
+        help="write a model card, Markdown with lines to fill in",
+    )
     options = parser.parse_args(argv)
     facts = read_facts(options.checkpoint)
+    if options.card is not None:
+        write_card(facts, options.card)
     told = json.dumps(as_json(facts), ensure_ascii=False, indent=1, default=str) if options.json else report(facts)
     print(told)
     for file in extract(facts.contents, options.extract) if options.extract is not None else ():

@@ -117,6 +117,16 @@ def test_files_come_out(tmp_path, capsys):
     assert (tmp_path / "out/spm.model").read_bytes() == spm_model.read_bytes()
 
 
+def test_a_card_is_written_once(tmp_path, capsys):
+    path, card = tiny_checkpoint(tmp_path / "asr.pt", "s2t"), tmp_path / "README.md"
+    page(capsys, path, "--card", card)
+    assert card.read_text().splitlines()[7] == "# asr: speech to text"
+    card.write_text("filled in")
+    with pytest.raises(ValueError, match=f"--card {card} is there, perhaps filled in by hand: name a new file"):
+        main([str(path), "--card", str(card)])
+    assert card.read_text() == "filled in"
+
+
 KINDS = ["cut off", "text", "function", "command", "other model", "other signal", "no model", "rows"]
 
 
