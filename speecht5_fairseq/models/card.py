@@ -1,7 +1,6 @@
 """The model card of a checkpoint: Markdown of what the file tells, with a line to fill in for each thing it does not.
 
-The form is that of Hugging Face's hub, after Mitchell et al., arXiv 1810.03993. Folders of whoever trained the model are
-left out.
+The form is that of Hugging Face's hub, after Mitchell et al., arXiv 1810.03993. Folders of the training stay out.
 """
 
 from __future__ import annotations

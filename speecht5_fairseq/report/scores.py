@@ -15,7 +15,7 @@ from ..scoring.detection import Costs
 from ..scoring.error_rate import ErrorCount, character_errors, word_errors
 from ..scoring.errors import ScoreError
 from ..scoring.estimates import Estimate, Sample, estimate, estimate_difference, paired_p_value
-from ..scoring.metrics import METRICS, PREFIXES, SPEAKER
+from ..scoring.metrics import METRICS, PREFIXES
 from ..scoring.report import CorpusMetric, corpus_metrics
 from .intervals import TRANSLATION_METRICS, translation_estimate, translation_p_value, verification_estimates
 from .sources import Source, Table, Trials
@@ -115,8 +115,6 @@ def numbers(table: Table, metric: CorpusMetric, system: str) -> Iterator[tuple[d
         try:
             pair = metric.pairs(row, system)
         except ValueError as error:
-            if metric.amount == SPEAKER:  # the vector's file, as generation left it: no score yet
-                continue
             mend = "score the folder again"
             raise DataError(located(table.table.path, line, f"{metric.name}: {error}", mend)) from None
         if pair is not None:

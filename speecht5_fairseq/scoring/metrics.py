@@ -23,7 +23,9 @@ from .speaker_similarity import speaker_similarity
 GENERATED, SOURCE, REFERENCE = "generated", "source", "reference"  # whose recordings are scored
 PREFIXES = {GENERATED: "", SOURCE: "source_", REFERENCE: "reference_"}  # of their columns
 SPEAKER, ASR = "speaker", "asr"
+SPEAKER_COLUMN = "speaker_cosine"  # a column `speaker` names the file of a vector
 ASR_COLUMNS = ("asr_text", "word_edits", "words", "character_edits", "characters")
+COLUMNS = {ASR: ASR_COLUMNS, SPEAKER: (SPEAKER_COLUMN,)}  # of metrics that are not called as their column
 
 
 class Recording:
@@ -140,7 +142,7 @@ class Plan(NamedTuple):
             PREFIXES[system] + column
             for system in self.systems
             for metric in self.metrics_of(system)
-            for column in (ASR_COLUMNS if metric == ASR else (metric,))
+            for column in COLUMNS.get(metric, (metric,))
         ]
 
     def metrics_of(self, system: str) -> tuple[str, ...]:
@@ -190,12 +192,12 @@ def _fields(
     if metric == ASR:
         return _understood(recording, utterance.text, plan.asr)
     if metric == SPEAKER:
-        score = _speaker(recording, reference, utterance.speaker, plan)
+        column, score = SPEAKER_COLUMN, _speaker(recording, reference, utterance.speaker, plan)
     else:
-        score = PAIR_METRICS[metric].score(reference, recording)
+        column, score = metric, PAIR_METRICS[metric].score(reference, recording)
     if not math.isfinite(score):
         raise ScoreError(f"the score is {score}, not a finite number")
-    return {metric: f"{score:.6g}"}
+    return {column: f"{score:.6g}"}
 
 
 def _understood(recording: Recording, text: str | None, asr: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .estimates import Estimate, Sample, estimate, estimate_difference
-from .metrics import ASR, GENERATED, PAIR_METRICS, PREFIXES, REFERENCE, SPEAKER, Plan
+from .metrics import ASR, GENERATED, PAIR_METRICS, PREFIXES, REFERENCE, SPEAKER, SPEAKER_COLUMN, Plan
 
 Row = Mapping[str, str]
 
@@ -38,7 +38,7 @@ def corpus_metrics(metrics: Sequence[str]) -> Iterator[CorpusMetric]:
             yield CorpusMetric("WER", "%", "lower", "word_edits", "words", 100.0)
             yield CorpusMetric("CER", "%", "lower", "character_edits", "characters", 100.0)
         elif name == SPEAKER:
-            yield CorpusMetric("speaker", "cosine", "higher", SPEAKER)
+            yield CorpusMetric("speaker", "cosine", "higher", SPEAKER_COLUMN)
         else:
             yield CorpusMetric(name, PAIR_METRICS[name].unit, PAIR_METRICS[name].better, name)
 

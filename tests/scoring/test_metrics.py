@@ -101,7 +101,7 @@ def test_speaker_vectors_of_the_reference_or_of_the_file(utterance, from_file):
     target = np.array([1.0, 0.0 if from_file else loudest[0]])
     own = np.array([1.0, loudest[1]])
     expected = target @ own / np.linalg.norm(target) / np.linalg.norm(own)
-    assert float(score_utterance(utterance, plan).fields["speaker"]) == pytest.approx(expected, rel=1e-5)
+    assert float(score_utterance(utterance, plan).fields["speaker_cosine"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_failure_leaves_the_other_metrics(utterance, tmp_path):

@@ -42,6 +42,22 @@ def test_missing_packages_are_named_at_once(monkeypatch):
         check_plan([Utterance("a", None, "r.wav")], Plan(("pesq",)))
 
 
+def test_the_vector_of_a_voice_stays_in_the_table(tmp_path, monkeypatch):
+    """Its column is called as the metric; a second run with the vectors finds them still."""
+    (tmp_path / "encoder.py").write_text("import numpy as np\nvector = lambda wave: np.eye(512)[0] + np.eye(512)[1]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    np.save(tmp_path / "voice.npy", np.eye(512, dtype=np.float32)[0])
+    write_audio(tmp_path / "g/a.wav", 0.1 * np.random.default_rng(0).standard_normal(800))
+    row = f"a\ta.wav\t\t{tmp_path}/voice.npy\thello\tok"
+    (tmp_path / "g/results.tsv").write_text(f"id\twav\treference\tspeaker\ttext\tstatus\n{row}\n")
+    plan = Plan(("speaker",), speaker_encoder="encoder:vector", speaker_vectors=True)
+    for _ in range(2):
+        table, utterances = open_folder(tmp_path / "g")
+        assert score_folder(table, utterances, plan, jobs=1) == []
+        (row,) = table.rows
+        assert row["speaker"] == f"{tmp_path}/voice.npy" and float(row["speaker_cosine"]) == pytest.approx(0.5**0.5)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_numbers_and_problems_do_not_depend_on_the_workers(tmp_path, jobs):
     """Threads stand in for processes, which take seconds to import fairseq; what goes between them is pickled below."""
