@@ -44,6 +44,11 @@ class Served(NamedTuple):
     model: SpeechT5
     turns: Turns
 
+    def about(self) -> dict[str, str]:
+        """The checkpoint with its folder, for many are called checkpoint_best.pt, and the device."""
+        parts = self.model.loaded.source.path.parts
+        return {"checkpoint": "/".join(parts[-2:]), "device": str(self.model.device)}
+
 
 class Tab(NamedTuple):
     """A tab of the page: its model, and options of the model's method."""
@@ -92,24 +97,13 @@ class Site:
 
     async def _about(self, request: Request) -> JSONResponse:
         """What the page shows: tabs in their order, voices, limits."""
-        tabs = [
-            {
-                "name": name,
-                "checkpoint": "/".join(
-                    tab.served.model.loaded.source.path.parts[-2:]
-                ),  # many are called checkpoint_best.pt
-                "device": str(tab.served.model.device),
-            }
-            for name, tab in self.tabs.items()
-        ]
-        return JSONResponse(
-            {
-                "tabs": tabs,
-                "voices": list(self.voices),
-                "voices_of_recordings": self.speaker is not None,
-                "limits": self.limits._asdict(),
-            }
-        )
+        about = {
+            "tabs": [{"name": name, **tab.served.about()} for name, tab in self.tabs.items()],
+            "voices": list(self.voices),
+            "voices_of_recordings": self.speaker is not None,
+            "limits": self.limits._asdict(),
+        }
+        return JSONResponse(about)
 
     async def _waiting(self, request: Request) -> JSONResponse:
         """Requests that wait or are served, for each tab's model."""
