@@ -22,10 +22,10 @@ from ..models.options import NET_OPTIONS
 from ..models.released_options import config_from_released
 from ..models.released_presets import released_preset
 
-# Options of the tasks that name files and folders of one machine: they do not travel.
+# Options of the tasks that name files, folders and accounts of one place: they do not travel.
 PLACES = {
     "data", "label_dir", "audio_root", "save_dir", "path", "restore_file", "finetune_from_model", "results_path",
-    "checkpoint_path", "text_data", "spm_model", "vocoder",
+    "checkpoint_path", "text_data", "spm_model", "vocoder", "tensorboard_logdir", "wandb_project",
 }  # fmt: skip
 
 

@@ -186,7 +186,7 @@ def test_a_vanished_audio_file_ends_the_run_with_its_row_after_a_save(straight, 
     assert f"{manifest}:" in run.output and ": no such audio file; correct the path" in run.output
     reached = updates_of(folder)
     assert reached == run.updates[-1]
-    assert f"a batch cannot be loaded, and the run ends: saved in {folder / LAST}" in run.output
+    assert f"the audio root), and the run ends: saved in {folder / LAST}" in run.output
     (tmp_path / "elsewhere").rename(audio)
     goes_on(arguments, folder, whole, found=f"update {reached}")
 
