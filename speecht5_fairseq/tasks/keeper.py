@@ -100,7 +100,7 @@ class Keeper:
         try:
             if not self._needs_others:
                 self._save(self._place())
-                logger.error("a batch cannot be loaded (%s), and the run ends: %s", error, self._where())
+                logger.error("a batch cannot be loaded (%s), and the run ends: %s", _in_short(error), self._where())
         except OSError as unsaved:
             logger.error("%s", unsaved)
         lost = self.trainer.cfg.dataset.num_workers > 0 and tells_of_lost_worker(error)
@@ -208,6 +208,12 @@ def of_lost_worker(error: Exception) -> LoaderError:
         f"{str(error) or type(error).__name__}. A process of the data loader was killed, by the system if memory ran "
         "out: fewer --num-workers or less in a batch (--max-tokens) need less"
     )
+
+
+def _in_short(error: Exception) -> str:
+    """Its last line: what a loader worker failed with comes after the worker's traceback."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
 def tells_of_lost_worker(error: Exception) -> bool:

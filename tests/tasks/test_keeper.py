@@ -210,6 +210,10 @@ def test_a_bad_row_is_told_after_a_signal_too(run, caplog):
     ask(run)
     bad = ManifestError("train.tsv:7: gone")
     assert run.keeper.failed(bad) is bad and "a batch cannot be loaded (train.tsv:7: gone)" in caplog.text
+    run.keeper.failed(
+        ManifestError("Caught in DataLoader worker process 0.\nTraceback:\nManifestError: train.tsv:8: gone\n")
+    )
+    assert "a batch cannot be loaded (ManifestError: train.tsv:8: gone), and" in caplog.text
 
 
 def test_a_part_of_the_state_is_saved_again_for_the_others_may_not_have_it(run, monkeypatch):
