@@ -11,7 +11,6 @@ mean nothing: what the machine does at best is measured first, and stands above 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import subprocess
 import sys
@@ -49,13 +48,13 @@ def run(name: str, folder: Path, threads: int, repeats: int) -> dict[str, Any]:
     """The report of a program, which prints it too.
 
     Raises:
-        SystemExit: the program failed.
+        SystemExit: the program failed, or the report that is there is of another machine, of other threads or packages.
     """
     module, *arguments = PROGRAMS[name]
     file = folder / f"{name}.json"
     if file.is_file():
         print(f"\n{name}: the report in {folder}", flush=True)
-        return json.loads(file.read_text())
+        return _checked(json.loads(file.read_text()), file, machine() | {"threads": str(threads)})
     shared = ["--threads", str(threads), "--repeats", str(repeats), "--json", str(file)]
     command = [sys.executable, "-m", f"benchmarks.{module}", *shared, *arguments]
     print(f"\n$ python {' '.join(command[1:])}", flush=True)
@@ -63,6 +62,17 @@ def run(name: str, folder: Path, threads: int, repeats: int) -> dict[str, Any]:
     if code:
         raise SystemExit(f"benchmarks.{module} ended with {code}")
     return json.loads(file.read_text())
+
+
+def _checked(report: dict[str, Any], file: Path, here: dict[str, str]) -> dict[str, Any]:
+    """A report that was made before, on this machine as it is."""
+    other = [f"{name} {report['machine'].get(name)} there, {here[name]} here" for name in here
+             if report["machine"].get(name) != here[name]]  # fmt: skip
+    if other:
+        raise SystemExit(
+            f"{file}: measured otherwise ({'; '.join(other)}); delete it, or name another --reports FOLDER"
+        )
+    return report
 
 
 def chosen(only: list[str] | None) -> tuple[list[str], list[str]]:
@@ -93,12 +103,12 @@ def results(
     reports: list[dict[str, Any]], at_best: str, threads: int, left_out: Sequence[str] = (), plots: Path = PLOTS
 ) -> str:
     """RESULTS.md of these reports; pictures of growth are written into ``plots``, a folder beside it."""
-    about = machine()
+    about, dates = machine(), sorted({report["date"] for report in reports})
     names = ("python", "torch", "transformers", "librosa", "espnet")
     versions = ", ".join(f"{name} {about[name]}" for name in names)
     head = f"""# Results
 
-`python -m benchmarks`, {datetime.date.today()}: {threads} threads of {about["processor"]}; {versions}.
+`python -m benchmarks`, {" and ".join(dates)}: {threads} threads of {about["processor"]}; {versions}.
 The machine does {at_best}. Medians of runs that alternate; above 1, ours takes less. "Aim" is what was aimed at.
 
 | work | ours | peer | | ratio | aim |

@@ -7,6 +7,7 @@ written as JSON with --json, and ``python -m benchmarks`` puts the ratios and ex
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import platform
@@ -82,7 +83,8 @@ class Report:
         return "\n".join([str(machine()), table(self.measurements), *ratios, *self.notes, *grown])
 
     def json(self) -> str:
-        found = {"program": self.program, "machine": machine(), "notes": self.notes}
+        today = str(datetime.date.today())
+        found = {"program": self.program, "date": today, "machine": machine(), "notes": self.notes}
         lists = {"measurements": self.measurements, "ratios": self.ratios, "growths": self.growths}
         return json.dumps(found | {name: [asdict(each) for each in made] for name, made in lists.items()}, indent=1)
 
