@@ -66,12 +66,11 @@ def run(name: str, folder: Path, threads: int, repeats: int) -> dict[str, Any]:
 
 def _checked(report: dict[str, Any], file: Path, here: dict[str, str]) -> dict[str, Any]:
     """A report that was made before, on this machine as it is."""
-    other = [f"{name} {report['machine'].get(name)} there, {here[name]} here" for name in here
-             if report["machine"].get(name) != here[name]]  # fmt: skip
+    there = report["machine"]
+    other = [f"{name} {there.get(name)} there, {here[name]} here" for name in here if there.get(name) != here[name]]
     if other:
-        raise SystemExit(
-            f"{file}: measured otherwise ({'; '.join(other)}); delete it, or name another --reports FOLDER"
-        )
+        told = "; ".join(other)
+        raise SystemExit(f"{file}: measured otherwise ({told}); delete it, or name another --reports FOLDER")
     return report
 
 
