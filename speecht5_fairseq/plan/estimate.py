@@ -132,7 +132,8 @@ def _samples(cfg: DictConfig, job: str, assumed: Assumed, notes: list[str]) -> i
     if assumed.seconds is not None:
         return round(assumed.seconds * SAMPLE_RATE)
     task = cfg.task
-    bounds = [bound for bound in (task.get("crop_samples"), task.max_speech_samples) if bound is not None]
+    crop = task.crop_samples if "crop_samples" in task else None  # of some jobs
+    bounds = [bound for bound in (crop, task.max_speech_samples) if bound is not None]
     manifest = Path(task.data) / f"{cfg.dataset.train_subset}.tsv"
     if manifest.is_file():
         columns = JOB_COLUMNS["pretrain" if job == "pretrain_speech" else job]

@@ -74,7 +74,7 @@ def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tupl
     task = trainer.task
     if not isinstance(task, KeptTask):
         return _fairseq_load(cfg, trainer, **passthrough_args)
-    if cfg.get("continue_once"):
+    if "continue_once" in cfg and cfg.continue_once:
         raise ValueError(
             f"--continue-once {cfg.continue_once}: a start that nothing checks; give it as --restore-file, or copy "
             f"it to {cfg.save_dir}/checkpoint_last.pt"
