@@ -136,6 +136,15 @@ def dealt(task, *, processes, rank=0):
     )
 
 
+def state_after(task, batches, *, processes):
+    """Of the first process's iterator, once it has given so many batches."""
+    first = dealt(task, processes=processes)
+    stopped = first.next_epoch_itr()
+    for _ in range(batches):
+        next(stopped)
+    return first.state_dict()
+
+
 def ids(batches):
     return [batch["id"].tolist()[0] for batch in batches if batch]
 
@@ -149,12 +158,7 @@ def test_an_epoch_goes_on_with_another_number_of_processes(tmp_path, before, upd
     """Of its six utterances none is left out, and none comes again but where they do not come out even."""
     task = recognition(tmp_path)
     order = ids(dealt(task, processes=1).next_epoch_itr())
-    first = dealt(task, processes=before)
-    stopped = first.next_epoch_itr()
-    for _ in range(updates):
-        next(stopped)
-    state = first.state_dict()
-    rest = []
+    state, rest = state_after(task, updates, processes=before), []
     for rank in range(after):
         batches = dealt(task, processes=after, rank=rank)
         batches.load_state_dict(state)
@@ -172,11 +176,7 @@ def test_an_epoch_goes_on_between_two_updates(tmp_path, place, processes, freque
     """One process has seen so many of six batches; every other one comes, in whole updates, and the epoch ends."""
     task = recognition(tmp_path)
     order = ids(dealt(task, processes=1).next_epoch_itr())
-    first = dealt(task, processes=1)
-    stopped = first.next_epoch_itr()
-    for _ in range(place):
-        next(stopped)
-    state, rest = first.state_dict(), []
+    state, rest = state_after(task, place, processes=1), []
     task.update_freq = [frequency]
     for rank in range(processes):
         batches = dealt(task, processes=processes, rank=rank)
