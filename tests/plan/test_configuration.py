@@ -20,7 +20,7 @@ def test_every_configuration_of_the_examples_is_a_whole_training(file):
     assert given.data and cfg.task.data == given.data
     assert cfg.optimization.max_update > 0 and cfg.dataset.max_tokens or cfg.dataset.batch_size
     assert cfg.task._name.startswith("speecht5_") and cfg.criterion._name.startswith("speecht5_")
-    assert (cfg.task._name == "speecht5_pretrain") == bool(cfg.task.get("text_data"))
+    assert (cfg.task._name == "speecht5_pretrain") == ("text_data" in cfg.task and bool(cfg.task.text_data))
 
 
 def test_arrays_by_name_and_flags_that_win():
