@@ -24,7 +24,7 @@ from speecht5_fairseq.constants import SAMPLE_RATE
 from speecht5_fairseq.data.labels import UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.pretrain_speech import PretrainSpeechDataset
-from speecht5_fairseq.tasks.epochs import stop_workers
+from speecht5_fairseq.training.epochs import stop_workers
 
 from .cases import Work
 from .corpus import packed, write_corpus

@@ -1,6 +1,6 @@
 """SpeechT5 as a fairseq user dir: importing it registers models, criterions, optimizers, tasks and scorers.
 
-fairseq's checkpoints are safe from crashes from then on (``tasks/seams.py``).
+fairseq's checkpoints are safe from crashes from then on (``training/seams.py``).
 """
 
 import sys
@@ -15,10 +15,11 @@ if not _DOCTOR:
         import torch
 
         from . import criterions, models, optim, scoring, tasks  # noqa: F401  (importing registers)
+        from .training import seams
     except Exception as error:
         raise ImportError(
             f"speecht5_fairseq does not import: {error}. What to mend: python {__path__[0]}/doctor.py"
         ) from error
     # torch loads checkpoints with weights_only; fairseq's hold their options in this class and nothing else that runs.
     torch.serialization.add_safe_globals([argparse.Namespace])
-    tasks.seams.install()
+    seams.install()

@@ -13,6 +13,7 @@ DOCUMENTS = sorted(
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MODULE = re.compile(r"python -m ((?:speecht5_fairseq|manifest_tools|benchmarks)(?:\.[a-z0-9_]+)*)(?![.\w])")
+FILE = re.compile(r"(?<![\w./-])((?:tests|speecht5_fairseq|manifest_tools|benchmarks|examples)/[\w./-]+\.(?:py|sh|md|yaml))")
 
 
 def anchors(path: Path) -> set[str]:
@@ -31,6 +32,12 @@ def test_links_lead_to_files_and_headings(document):
         target = path.parent / name if name else path
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=str)
+def test_the_files_that_are_named_are_there(document):
+    named = set(FILE.findall((ROOT / document).read_text(encoding="utf-8")))
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_modules_that_commands_run_are_there():

@@ -16,6 +16,7 @@ LEVELS = (
     (("modules", "losses", "data", "optim"), "apart"),
     (("models", "generation"), "together"),
     (("criterions",), "apart"),
+    (("training",), "apart"),
     (("tasks",), "apart"),
     (("scoring", "convert", "average", "inspect", "plan"), "apart"),
     (("interface", "report"), "apart"),

@@ -22,15 +22,14 @@ from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
 from ..models.signal_values import check_signal
-from .bad_updates import GuardedTask
-from .joint import merge_logs, split_parts
-from .kept import KeptTask
-from .optimizers import check_optimizer, spare_frozen
-from .pictures import PicturedTask, warn_of_pictures
-from .processes import check_launch, first_process_first, process_count
-from .speech_options import SpeechTaskConfig
-from .speed import speed_up, warn_of_speed
-from .start import (
+from ..training.bad_updates import GuardedTask
+from ..training.joint import merge_logs, split_parts
+from ..training.kept import KeptTask
+from ..training.optimizers import check_optimizer, spare_frozen
+from ..training.pictures import PicturedTask, warn_of_pictures
+from ..training.processes import check_launch, first_process_first, process_count
+from ..training.speed import speed_up, warn_of_speed
+from ..training.start import (
     check_asked,
     check_backend,
     check_sharding,
@@ -39,6 +38,7 @@ from .start import (
     log_learning,
     whole_start,
 )
+from .speech_options import SpeechTaskConfig
 from .vocabularies import check_start, decoding_contents
 
 START_OPTIONS = ("finetune_nets", "new_vocabulary", "new_nets")

@@ -1,6 +1,4 @@
-"""Precisions: that in which fairseq-generate runs a model, an option of all jobs that decode step by step, and that of
-float32 products in fairseq-train, an option of all jobs.
-"""
+"""The precision in which fairseq-generate runs a model: an option of all jobs that decode step by step."""
 
 from __future__ import annotations
 
@@ -16,7 +14,6 @@ from ..modules.precision import has_bfloat16
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ChoiceEnum(["float32", "bfloat16", "float64"])
-MATMUL_PRECISIONS = ChoiceEnum(["highest", "high", "medium"])  # torch's names
 
 
 def precision_field(float64: str) -> Any:
@@ -39,8 +36,3 @@ def set_precision(model: Any, precision: str, *, fp16: bool) -> None:
     if precision == "bfloat16" and not has_bfloat16(device):
         logger.warning("--generation-precision bfloat16: the %s here has no such products; float32 is faster", device)
     model.prepare_decoding(torch.bfloat16 if precision == "bfloat16" else None)
-
-
-def set_matmul_precision(precision: str) -> None:
-    """Make the float32 products of this process, validation's too, in one of ``MATMUL_PRECISIONS``."""
-    torch.set_float32_matmul_precision(precision)

@@ -21,9 +21,9 @@ from ..generation.previews import Preview, codebook_use, teacher_forced_speech
 from ..models.contents import Contents, saved_codes
 from ..models.loading import DictionaryFiles, Start
 from ..models.options import warn_without_effect
+from ..training.code_revival import CodeRevival
+from ..training.codebook import CodebookConfig, CodebookWatch
 from .base import SpeechT5Task
-from .code_revival import CodeRevival
-from .codebook import CodebookConfig, CodebookWatch
 from .speech_options import SpeechTaskConfig
 from .vocabularies import check_unit_source, find_text, find_units, takes_units
 

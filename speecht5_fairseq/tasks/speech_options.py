@@ -7,9 +7,9 @@ from fairseq.dataclass import ChoiceEnum
 from omegaconf import II, MISSING
 
 from ..models.options import warn_without_effect
-from .bad_updates import BadUpdatesConfig
-from .pictures import PicturesConfig
-from .speed import SpeedConfig
+from ..training.bad_updates import BadUpdatesConfig
+from ..training.pictures import PicturesConfig
+from ..training.speed import SpeedConfig
 
 VERIFY_LEVELS = ChoiceEnum(["full", "quick", "off"])
 

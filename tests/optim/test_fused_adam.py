@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from speecht5_fairseq.optim import SpeechT5Adam, SpeechT5FusedAdam, fused_adam
 from speecht5_fairseq.optim.fused_adam import FusedAdam, SpeechT5FusedAdamConfig
-from speecht5_fairseq.tasks.optimizers import check_optimizer
+from speecht5_fairseq.training.optimizers import check_optimizer
 
 LR = 0.01
 OPTIONS = {"adam_betas": "(0.9, 0.98)", "adam_eps": 1e-6, "weight_decay": 0.1, "lr": [LR]}

@@ -1,6 +1,6 @@
 """Joint samples: their parts, and what the parts log."""
 
-from speecht5_fairseq.tasks.joint import merge_logs, split_parts
+from speecht5_fairseq.training.joint import merge_logs, split_parts
 
 
 def test_a_joint_sample_is_split_and_others_are_not():

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from speecht5_fairseq.constants import SAMPLE_RATE
 from speecht5_fairseq.generation.previews import Picture, Sound, Words
-from speecht5_fairseq.tasks.picture_targets import TensorBoard, WeightsAndBiases, missing_targets, open_targets
+from speecht5_fairseq.training.picture_targets import TensorBoard, WeightsAndBiases, missing_targets, open_targets
 
 SHOWN = (
     Picture("a/picture", np.arange(60, dtype=np.uint8).reshape(4, 5, 3)),

@@ -11,8 +11,8 @@ from helpers import tiny_dictionary, tiny_model
 from omegaconf import OmegaConf
 
 from speecht5_fairseq.models.contents import contents_of
-from speecht5_fairseq.tasks.code_revival import CodeRevival
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
+from speecht5_fairseq.training.code_revival import CodeRevival
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from helpers import mel_target, text_tokens, tiny_model
 from torch import nn
 
 from speecht5_fairseq.models.parts import net_of
-from speecht5_fairseq.tasks.gradient_norms import GradientNorms
+from speecht5_fairseq.training.gradient_norms import GradientNorms
 
 
 class Wrapped(nn.Module):

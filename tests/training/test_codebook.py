@@ -7,8 +7,8 @@ import torch
 from helpers import tiny_dictionary
 
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
-from speecht5_fairseq.tasks.codebook import CodebookWatch
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
+from speecht5_fairseq.training.codebook import CodebookWatch
 
 FEW = torch.tensor([[9, 1, 0, 0], [10, 0, 0, 0]])  # perplexity 1.38 + 1
 MANY = torch.full((2, 4), 5)  # 4 + 4

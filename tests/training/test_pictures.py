@@ -11,10 +11,10 @@ from helpers import NEW_RUN, model_options, tiny_manifest, tiny_model
 
 from speecht5_fairseq.generation import previews
 from speecht5_fairseq.generation.previews import Preview
-from speecht5_fairseq.tasks import pictures
-from speecht5_fairseq.tasks.pictures import undisturbed
 from speecht5_fairseq.tasks.s2c import S2CTask, S2CTaskConfig
 from speecht5_fairseq.tasks.t2s import T2STask, T2STaskConfig
+from speecht5_fairseq.training import pictures
+from speecht5_fairseq.training.pictures import undisturbed
 
 BORROWED = {**NEW_RUN, "seed": 1, "train_subset": "train", "valid_subset": "valid,other", "wandb_project": None}
 BORROWED |= {"results_path": None, "tensorboard_logdir": None, "disable_validation": False}

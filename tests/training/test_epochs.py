@@ -9,9 +9,9 @@ import torch
 from fairseq.data.iterators import GroupedIterator
 from helpers import tiny_manifest, tiny_text_binary
 
-from speecht5_fairseq.tasks.epochs import stop_workers
 from speecht5_fairseq.tasks.pretrain import PretrainTask, PretrainTaskConfig
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
+from speecht5_fairseq.training.epochs import stop_workers
 
 
 def recognition(folder):

@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 
-from speecht5_fairseq.tasks import stop_signals
-from speecht5_fairseq.tasks.stop_signals import SIGNALS, StopSignals
+from speecht5_fairseq.training import stop_signals
+from speecht5_fairseq.training.stop_signals import SIGNALS, StopSignals
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from speecht5_fairseq.tasks import processes
-from speecht5_fairseq.tasks.processes import check_launch, check_same_start, first_process_first, is_first_process
+from speecht5_fairseq.training import processes
+from speecht5_fairseq.training.processes import check_launch, check_same_start, first_process_first, is_first_process
 
 
 def test_one_process_is_the_first():

@@ -12,9 +12,9 @@ from helpers import mel_target, speech_source, tiny_manifest, tiny_model
 from torch import nn
 
 from speecht5_fairseq.criterions.speech import SpeechCriterion, SpeechCriterionConfig
-from speecht5_fairseq.tasks import bad_updates
-from speecht5_fairseq.tasks.bad_updates import BadUpdatesError, Batches, kept_statistics, named_parts, zero_loss
 from speecht5_fairseq.tasks.s2s import S2STask, S2STaskConfig
+from speecht5_fairseq.training import bad_updates
+from speecht5_fairseq.training.bad_updates import BadUpdatesError, Batches, kept_statistics, named_parts, zero_loss
 
 VOICE = {"speaker": torch.full((2, 512), 0.1)}
 

@@ -12,8 +12,8 @@ from fairseq.data.iterators import EpochBatchIterator, GroupedIterator
 from torch.utils.data import Dataset
 
 from speecht5_fairseq.data.errors import ManifestError
-from speecht5_fairseq.tasks import keeper as module
-from speecht5_fairseq.tasks.keeper import Keeper, LoaderError, only_last
+from speecht5_fairseq.training import keeper as module
+from speecht5_fairseq.training.keeper import Keeper, LoaderError, only_last
 
 CHECKPOINTS = {
     "no_save": False, "no_last_checkpoints": False, "no_epoch_checkpoints": False, "save_interval_updates": 2,

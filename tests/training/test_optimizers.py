@@ -11,7 +11,7 @@ from helpers import tiny_model
 from omegaconf import OmegaConf
 
 from speecht5_fairseq.optim import SpeechT5Adam
-from speecht5_fairseq.tasks.optimizers import check_optimizer, spare_frozen
+from speecht5_fairseq.training.optimizers import check_optimizer, spare_frozen
 
 
 class Flat(FP16Optimizer):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from helpers import model_over, tiny_base, tiny_model
 
-from speecht5_fairseq.tasks import start
-from speecht5_fairseq.tasks.start import (
+from speecht5_fairseq.training import start
+from speecht5_fairseq.training.start import (
     check_backend,
     check_sharding,
     checkpoint_folders,

@@ -7,8 +7,8 @@ from fairseq.file_io import PathManager
 from omegaconf import OmegaConf
 
 from speecht5_fairseq.models.checksum import has_checksum, why_broken
-from speecht5_fairseq.tasks import seams
-from speecht5_fairseq.tasks.kept import KeptTask
+from speecht5_fairseq.training import seams
+from speecht5_fairseq.training.kept import KeptTask
 
 
 def test_fairseqs_names_are_ours_once_the_user_dir_is_imported():

@@ -9,8 +9,8 @@ import torch
 
 from speecht5_fairseq.models.checksum import why_broken, write_checkpoint
 from speecht5_fairseq.models.errors import CheckpointError
-from speecht5_fairseq.tasks.checkpoint_folder import mend_folder
-from speecht5_fairseq.tasks.start import whole_start
+from speecht5_fairseq.training.checkpoint_folder import mend_folder
+from speecht5_fairseq.training.start import whole_start
 
 
 def save(folder, name, updates, *, age=0):

@@ -5,7 +5,7 @@ from fairseq.logging import progress_bar
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from speecht5_fairseq.tasks.steady_writer import SteadyWriter
+from speecht5_fairseq.training.steady_writer import SteadyWriter
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnhandledThreadExceptionWarning"

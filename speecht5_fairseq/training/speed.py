@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 
 import torch
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II
 
 from ..models.options import warn_without_effect
 from ..models.speecht5 import SpeechT5Model
 from ..modules.compilation import compile_layers
-from .precision import MATMUL_PRECISIONS, set_matmul_precision
 
+MATMUL_PRECISIONS = ChoiceEnum(["highest", "high", "medium"])  # torch's names
 OPTIONS = ("matmul_precision", "compile_layers")
 
 
@@ -34,7 +34,7 @@ class SpeedConfig(FairseqDataclass):
 
 def speed_up(model: SpeechT5Model, cfg: SpeedConfig) -> None:
     """Let this process train ``model`` as the options say."""
-    set_matmul_precision(str(cfg.matmul_precision))
+    torch.set_float32_matmul_precision(str(cfg.matmul_precision))  # of validation's products too
     if cfg.compile_layers:
         decoder = [] if model.decoder is None else model.decoder.layers
         on_gpu = torch.cuda.is_available() and not cfg.cpu
