@@ -13,7 +13,9 @@ DOCUMENTS = sorted(
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MODULE = re.compile(r"python -m ((?:speecht5_fairseq|manifest_tools|benchmarks)(?:\.[a-z0-9_]+)*)(?![.\w])")
-FILE = re.compile(r"(?<![\w./-])((?:tests|speecht5_fairseq|manifest_tools|benchmarks|examples)/[\w./-]+\.(?:py|sh|md|yaml))")
+FILE = re.compile(
+    r"(?<![\w./-])((?:tests|speecht5_fairseq|manifest_tools|benchmarks|examples)/[\w./-]+\.(?:py|sh|md|yaml))"
+)
 
 
 def anchors(path: Path) -> set[str]:
