@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from speecht5_fairseq.constants import MEL_BINS, MEL_FLOOR, MEL_HOP, MEL_MAX_HZ, MEL_MIN_HZ, MEL_WINDOW, SAMPLE_RATE
-from speecht5_fairseq.data.audio import log_mel
+from speecht5_fairseq.data.mel import log_mel
 
 from .measure import Ratio, Report, add_options, take_turns
 

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speecht5_fairseq.constants import SAMPLE_RATE
-from speecht5_fairseq.data.audio import read_speaker
 from speecht5_fairseq.data.manifest import write_manifest
+from speecht5_fairseq.data.speaker import read_speaker
 from speecht5_fairseq.data.text_normalisation import find_normaliser
 
 from .command import run

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from speecht5_fairseq.constants import MEL_BINS, SAMPLE_RATE, SPEAKER_DIM
-from speecht5_fairseq.data.audio import log_mel
+from speecht5_fairseq.data.mel import log_mel
 
 ACTIVE_RANGE_DB = 40.0  # frames this far below the loudest, or more, are pauses
 PROJECTION_SEED = 5  # part of the definition: vectors of different seeds cannot be compared

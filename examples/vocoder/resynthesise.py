@@ -15,7 +15,8 @@ import torch
 from segments import recordings
 
 from speecht5_fairseq.constants import SAMPLE_RATE
-from speecht5_fairseq.data.audio import log_mel, write_audio
+from speecht5_fairseq.data.audio import write_audio
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.generation.vocoder import load_vocoder
 
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from speecht5_fairseq.constants import MEL_HOP, MEL_WINDOW
-from speecht5_fairseq.data.audio import log_mel, read_audio
+from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import Columns, Manifest, ManifestError
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.generation.results_folder import unique_names
 
 # Any job's manifest will do: the vocoder reads the first two columns of it.

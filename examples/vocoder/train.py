@@ -22,7 +22,7 @@ from torch import Tensor
 from speecht5_fairseq.constants import MEL_HOP
 from speecht5_fairseq.convert.hifigan import export_huggingface
 from speecht5_fairseq.data.atomic import replacing
-from speecht5_fairseq.data.audio import log_mel
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.modules.hifigan import HifiganGenerator, HifiganSizes, add_weight_norm
 
 

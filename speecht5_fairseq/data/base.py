@@ -9,11 +9,12 @@ import torch
 from fairseq.data import FairseqDataset, data_utils
 
 from ..constants import ENCODER_WINDOW
-from .audio import read_audio, read_speaker
+from .audio import read_audio
 from .errors import AudioError, DataError, ManifestError
 from .left_out import LeftOutRows
 from .manifest import Manifest
 from .seeding import EpochSeeds
+from .speaker import read_speaker
 from .workers import spare_inherited_objects
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..constants import ENCODER_STRIDE, ENCODER_WINDOW
-from .audio import log_mel
 from .base import SpeechDataset, SpeechLimits
 from .collate import UnitSpeechItem, collate_unit_speech
 from .errors import DataError
 from .labels import UnitLabels, check_count
 from .manifest import Manifest
+from .mel import log_mel
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

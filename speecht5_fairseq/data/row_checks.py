@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..constants import ENCODER_STRIDE, ENCODER_WINDOW, SAMPLE_RATE
-from .audio import audio_info, read_audio, read_speaker
+from .audio import audio_info, read_audio
 from .classes import ClassLabels
 from .errors import MAX_LISTED, AudioError, ManifestError
 from .labels import TextLabels, UnitLabels
 from .manifest import Manifest
+from .speaker import read_speaker
 
 SILENT_PEAK = 1e-4  # full scale is 1: quieter than -80 dB, three steps of 16 bits
 UNIT_SLACK = 2.5  # units that a count may differ from the samples' own: the extractor's edge and rounding

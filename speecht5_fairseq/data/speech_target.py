@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from .archives import file_exists
-from .audio import log_mel
 from .base import SpeechDataset, SpeechLimits
 from .collate import FailedItem
 from .errors import DataError
 from .manifest import Manifest
+from .mel import log_mel
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -24,7 +24,7 @@ import torchaudio
 from torch import Tensor
 
 from ..constants import MEL_HOP, MEL_WINDOW
-from ..data.audio import mel_tables
+from ..data.mel import mel_tables
 from .vocoder_checks import VocoderError, checked_mel
 
 _MOMENTUM = 0.99  # the paper's alpha, as torchaudio and librosa take it

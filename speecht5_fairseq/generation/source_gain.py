@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..constants import MEL_HOP, MEL_WINDOW
-from ..data.audio import log_mel, mel_tables
+from ..data.mel import log_mel, mel_tables
 from .vocoder_checks import VocoderError, checked_mel
 
 

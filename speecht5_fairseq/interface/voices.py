@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..constants import SPEAKER_DIM
-from ..data.audio import checked_speaker, read_speaker
+from ..data.speaker import checked_speaker, read_speaker
 from ..generation.source_gain import source_gain
 from ..generation.speech import GeneratedSpeech
 from ..generation.vocoder import Vocoder, load_vocoder

@@ -12,7 +12,7 @@ import torch
 from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor
 
-from ..data.audio import log_mel
+from ..data.mel import log_mel
 from ..modules.decoder import Watch
 from ..modules.masks import valid_mask
 from ..modules.randomness import fresh_seeds

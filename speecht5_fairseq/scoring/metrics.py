@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..data.audio import log_mel, read_audio, read_speaker
+from ..data.audio import read_audio
+from ..data.mel import log_mel
 from ..data.plugin import load_function
+from ..data.speaker import read_speaker
 from . import mel_distortion, waveform_quality
 from .error_rate import character_errors, word_errors
 from .errors import ScoreError

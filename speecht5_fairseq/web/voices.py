@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ..constants import SPEAKER_DIM
-from ..data.audio import checked_speaker, read_speaker
+from ..data.speaker import checked_speaker, read_speaker
 from ..interface import SpeechT5
 
 VECTOR = ".npy"

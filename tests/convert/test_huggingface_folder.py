@@ -17,7 +17,7 @@ from transformers import (
 from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.convert.huggingface_files import write_tensors
 from speecht5_fairseq.convert.huggingface_folder import OPTIONS_BESIDE, STALE, TENSORS_BESIDE
-from speecht5_fairseq.data.audio import log_mel
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 from speecht5_fairseq.models.contents import read_contents
 from speecht5_fairseq.models.dictionary_change import TIED_EMBEDDINGS

@@ -13,11 +13,12 @@ from helpers import tiny_manifest
 
 from speecht5_fairseq.data import archive_index, archives
 from speecht5_fairseq.data.archives import Window, file_exists, file_state, holder, inside
-from speecht5_fairseq.data.audio import audio_info, read_audio, read_speaker
+from speecht5_fairseq.data.audio import audio_info, read_audio
 from speecht5_fairseq.data.base import SpeechDataset
 from speecht5_fairseq.data.checks import verify
 from speecht5_fairseq.data.errors import AudioError, ManifestError
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.speaker import read_speaker
 
 NAMES = ("a/0.wav", "a/1.flac", "b/2.wav")
 FORMATS = ("plain.tar", "stored.zip", "deflated.zip")

@@ -14,11 +14,12 @@ from helpers import (
     write_lines,
 )
 
-from speecht5_fairseq.data.audio import log_mel, read_audio
+from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.dictionary import load_text_dictionary
 from speecht5_fairseq.data.errors import DataError, ManifestError
 from speecht5_fairseq.data.labels import UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.data.pretrain_speech import encoder_frames
 from speecht5_fairseq.data.pretrain_text import PretrainTextDataset, check_text_binary, open_text_binary
 

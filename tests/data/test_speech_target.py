@@ -8,10 +8,11 @@ import torch
 from helpers import tiny_dictionary, tiny_manifest
 
 from speecht5_fairseq.constants import SPEAKER_DIM
-from speecht5_fairseq.data.audio import log_mel, read_audio
+from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.errors import ManifestError
 from speecht5_fairseq.data.labels import TextLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.data.s2s import S2SDataset
 from speecht5_fairseq.data.source_text import SourceText
 from speecht5_fairseq.data.t2s import T2SDataset

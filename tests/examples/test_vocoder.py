@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from speecht5_fairseq.data.audio import log_mel, read_audio, write_audio
+from speecht5_fairseq.data.audio import read_audio, write_audio
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.data.manifest import write_manifest
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.generation.vocoder import load_vocoder
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "vocoder"

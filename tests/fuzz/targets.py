@@ -23,13 +23,14 @@ from helpers import SYMBOLS, tiny_dictionary, tiny_manifest, tiny_piece_model
 
 from manifest_tools.unit_files import read_json
 from speecht5_fairseq.data.archives import file_state
-from speecht5_fairseq.data.audio import audio_info, read_audio, read_speaker
+from speecht5_fairseq.data.audio import audio_info, read_audio
 from speecht5_fairseq.data.checks import verify
 from speecht5_fairseq.data.dictionary import load_class_dictionary, load_text_dictionary, load_unit_dictionary
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.data.labels import TextLabels, UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines
 from speecht5_fairseq.data.piece_model import load_sentencepiece
+from speecht5_fairseq.data.speaker import read_speaker
 from speecht5_fairseq.data.unit_record import read_record
 from speecht5_fairseq.models.calls import check_options
 from speecht5_fairseq.models.errors import CheckpointError

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from speecht5_fairseq.constants import MEL_HOP, SAMPLE_RATE
-from speecht5_fairseq.data.audio import log_mel, mel_tables
+from speecht5_fairseq.data.mel import log_mel, mel_tables
 from speecht5_fairseq.generation.griffin_lim import GriffinLim, nonnegative_magnitudes, pseudo_inverse_magnitudes
 from speecht5_fairseq.generation.vocoder_checks import VocoderError
 

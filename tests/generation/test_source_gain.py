@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speecht5_fairseq.data.audio import log_mel
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.generation.source_gain import source_gain
 from speecht5_fairseq.generation.vocoder_checks import VocoderError
 

@@ -12,9 +12,10 @@ from manifest_tools.mix_noise import main, mix_manifests
 from manifest_tools.noises import KINDS, FileNoise, Stretch, coloured, find_source, split_of_manifest, stretch_of
 from manifest_tools.pack import pack_manifest
 from manifest_tools.voices import VectorOptions
-from speecht5_fairseq.data.audio import read_audio, read_speaker
+from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.checks import verify
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.speaker import read_speaker
 
 VECTORS = VectorOptions()
 

@@ -11,10 +11,11 @@ from helpers import tiny_manifest, write_lines, write_speech
 
 from manifest_tools import shards
 from manifest_tools.pack import main, pack_manifest, plan_shards
-from speecht5_fairseq.data.audio import read_audio, read_speaker
+from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.checks import verify
 from speecht5_fairseq.data.labels import UnitLabels
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, ManifestError, write_manifest
+from speecht5_fairseq.data.speaker import read_speaker
 
 MB_OF_A_ROW = 300_000  # samples of a row here: 0.6 MB
 

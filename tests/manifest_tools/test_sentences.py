@@ -5,9 +5,9 @@ import pytest
 from helpers import write_lines
 
 from manifest_tools.sentences import estimated_samples, main, prepare_sentences
-from speecht5_fairseq.data.audio import read_speaker
 from speecht5_fairseq.data.errors import AudioError
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
+from speecht5_fairseq.data.speaker import read_speaker
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from manifest_tools import speaker_vectors
 from manifest_tools.pack import pack_manifest
 from manifest_tools.speaker_statistics import _resemblyzer, resemblyzer_vector, statistics_vector
 from manifest_tools.speaker_vectors import compute_vector, prepare_speaker_vectors
-from speecht5_fairseq.data.audio import read_speaker
 from speecht5_fairseq.data.errors import AudioError
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
+from speecht5_fairseq.data.speaker import read_speaker
 
 
 def voice(colour, seed, seconds=2.0):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from speecht5_fairseq.constants import SPEAKER_DIM
-from speecht5_fairseq.data.audio import log_mel, read_audio, write_audio
+from speecht5_fairseq.data.audio import read_audio, write_audio
+from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.scoring import mel_distortion, waveform_quality
 from speecht5_fairseq.scoring.folders import Utterance
 from speecht5_fairseq.scoring.metrics import PAIR_METRICS, Plan, score_utterance
