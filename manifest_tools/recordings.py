@@ -157,6 +157,8 @@ def prepare_recordings(
 
     lengths = Lengths(min_seconds, max_seconds)
     selected = select_spoken(measured, lengths, text_of if with_text else None, normalise)
+    if transcripts is not None and not with_text:
+        selected = _named(selected, entries)
     holding = Holding(valid_fraction, test_fraction, split_level)
     sizes = _write(selected, holding, entries, root, out)
     speakers = {name: entry.speaker for name, entry in entries.items() if entry.speaker is not None}
@@ -179,6 +181,13 @@ def _check_options(
     if vocabulary.wanted and not with_text:
         raise ValueError("--vocabulary has no effect without texts: give --transcripts, with --text-column for a table")
     check_vocabulary(vocabulary, SPLITS)
+
+
+def _named(selected: Selection, entries: Mapping[str, Entry]) -> Selection:
+    """What is left of a selection when recordings that a table without texts does not name go."""
+    kept = [spoken for spoken in selected.kept if spoken.audio.name in entries]
+    absent = [spoken.audio.name for spoken in selected.kept if spoken.audio.name not in entries]
+    return Selection(kept, [*selected.left_out, *(LeftOut(name, "not in the table") for name in absent)])
 
 
 def _write(

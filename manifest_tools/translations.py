@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from speecht5_fairseq.data.manifest import Manifest
+from speecht5_fairseq.data.errors import ManifestError
+from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest
 from speecht5_fairseq.data.segments import utterance_path
 
 from .command import run
@@ -110,7 +111,8 @@ def prepare_translations(
 
     source: folder of SPLIT.tsv, perhaps with SPLIT.txt. target: of SPLIT.tsv and SPLIT.txt. language_folders: leading
     folders of the rows' paths that are another in each language. Returns the sizes. Run again on the same rows, it
-    leaves the files as they are. Raises ManifestError, ValueError or FileNotFoundError with the mend.
+    leaves the files as they are. Raises ManifestError, ValueError or FileNotFoundError with the mend; ValueError, too,
+    where ``out`` holds other recordings.
     """
     opened = open_splits(source, target, splits)
     for split, (_, manifest) in opened.items():
@@ -121,6 +123,8 @@ def prepare_translations(
     matched, unmatched = match_rows(sources, targets)
     kept, twins = hold_out(matched)
     left_out = sorted(unmatched + twins)
+    for split in opened:
+        _check_direction(out / f"{split}.tsv", sources)
     sizes = []
     for split, (manifest, _) in opened.items():
         rows = [row for row in kept if row.source.split == split]
@@ -133,6 +137,21 @@ def prepare_translations(
         sizes.append(SplitSize(split, len(rows), sum(row.source.samples for row in rows)))
     write_left_out(out, "all", left_out)
     return sizes
+
+
+def _check_direction(path: Path, sources: dict[str, Row]) -> None:
+    """Raises ValueError where the manifest of an earlier run holds recordings, and none of them is the source's."""
+    try:
+        old = Manifest.open(path, JOB_COLUMNS["s2t"]) if path.is_file() else ()
+    except ManifestError:  # damaged: it is written anew
+        return
+    ours = {row.path for row in sources.values()}
+    paths = [str(old.row(index)["path"]) for index in range(len(old))]
+    if paths and ours.isdisjoint(paths):
+        raise ValueError(
+            f"{path} holds other recordings, the first {paths[0]!r}: another direction, or another corpus? "
+            "Give each an --out of its own, or delete that one"
+        )
 
 
 def _write(out: Path, split: str, manifest: Manifest, rows: Sequence[Translation]) -> None:

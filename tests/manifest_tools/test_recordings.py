@@ -259,6 +259,16 @@ def test_a_table_holds_out_whole_speakers(tmp_path):
     assert len(sizes) > 1 and sum(size.speakers for size in sizes) == 8 and not (tmp_path / "out/train.txt").exists()
 
 
+def test_what_a_table_without_texts_does_not_name_is_left_out(tmp_path):
+    rows = write_speech(tmp_path / "audio", 4)
+    table = write_lines(tmp_path / "t.tsv", ["file\twho", *(f"{name}\ta" for name, _ in rows[:3])])
+    options = {"valid_fraction": 0, "test_fraction": 0, "columns": Columns("file", speaker="who")}
+    sizes = prepare_recordings(tmp_path / "audio", tmp_path / "out", transcripts=table, **options)
+    assert sum(size.rows for size in sizes) == 3
+    listed = [line for path in (tmp_path / "out/left_out").iterdir() for line in path.read_text().splitlines()]
+    assert f"{rows[3][0]}\tnot in the table" in listed
+
+
 def test_the_command_checks_the_audio_or_with_a_vocabulary_all(corpus, tmp_path, capsys):
     table = table_of(corpus, tmp_path / "table.tsv")
     options = ["--audio", str(corpus), "--transcripts", str(table), "--out", str(tmp_path / "out"), "--jobs", "1"]

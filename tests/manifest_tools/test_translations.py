@@ -139,3 +139,12 @@ def test_mistakes_are_named(prompts, tmp_path):
 def test_the_command_line(prompts, tmp_path, capsys):
     main(["--source", str(prompts[0]), "--target", str(prompts[1]), "--out", str(tmp_path / "out")])
     assert "test" in capsys.readouterr().out
+
+
+def test_another_direction_does_not_write_over_this_one(prompts, tmp_path):
+    out, (french, english) = tmp_path / "prompts/pairs", prompts
+    prepare_translations(french, english, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"train.tsv holds other recordings, the first 'fr/digits/1.wav'"):
+        prepare_translations(english, french, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
