@@ -74,11 +74,7 @@ def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tupl
     task = trainer.task
     if not isinstance(task, KeptTask):
         return _fairseq_load(cfg, trainer, **passthrough_args)
-    if "continue_once" in cfg and cfg.continue_once:
-        raise ValueError(
-            f"--continue-once {cfg.continue_once}: a start that nothing checks; give it as --restore-file, or copy "
-            f"it to {cfg.save_dir}/checkpoint_last.pt"
-        )
+    _refuse_unsound(trainer)
     end_with_parents_alone()  # loading may start workers already
     task.update_freq = trainer.cfg.optimization.update_freq
     with _loading_everywhere(cfg):
@@ -91,6 +87,25 @@ def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tupl
     task.keeper = Keeper(trainer, cfg)
     task.keeper.signals.install()
     return extra_state, task.keeper.watch(epoch_itr)
+
+
+def _refuse_unsound(trainer: Trainer) -> None:
+    """Refuse options of fairseq's that end in a crash, or in a model that nobody asked for.
+
+    Raises:
+        ValueError: one of them is given.
+    """
+    cfg = trainer.cfg.checkpoint
+    if "continue_once" in cfg and cfg.continue_once:
+        raise ValueError(
+            f"--continue-once {cfg.continue_once}: a start that nothing checks; give it as --restore-file, or copy "
+            f"it to {cfg.save_dir}/checkpoint_last.pt"
+        )
+    if "ema" in trainer.cfg and trainer.cfg.ema.store_ema:
+        raise ValueError(
+            "--store-ema: fairseq's moving average fails at the integers among this model's tensors, and decays tied "
+            "embeddings twice; average checkpoints: python -m speecht5_fairseq.average --last-epochs N"
+        )
 
 
 @contextmanager

@@ -47,11 +47,19 @@ def test_what_is_written_later_or_elsewhere_is_fairseqs(monkeypatch):
     assert seen == [({}, "a.pt", True)]
 
 
-def test_a_start_that_is_checked_nowhere_is_refused():
-    trainer = type("Trainer", (), {"task": KeptTask.__new__(KeptTask)})()
-    cfg = OmegaConf.create({"continue_once": "other.pt", "save_dir": "run"})
-    with pytest.raises(ValueError, match="--continue-once other.pt: .* give it as --restore-file"):
-        checkpoint_utils.load_checkpoint(cfg, trainer)
+@pytest.mark.parametrize(
+    ("checkpoint", "ema", "problem"),
+    [
+        ({"continue_once": "other.pt"}, {}, "--continue-once other.pt: .* give it as --restore-file"),
+        ({}, {"store_ema": True}, "--store-ema: .* python -m speecht5_fairseq.average"),
+    ],
+)
+def test_what_would_not_be_sound_is_refused_at_the_start(checkpoint, ema, problem):
+    options = {"checkpoint": {"continue_once": None, "save_dir": "run"} | checkpoint, "ema": {"store_ema": False} | ema}
+    cfg = OmegaConf.create(options)
+    trainer = type("Trainer", (), {"task": KeptTask.__new__(KeptTask), "cfg": cfg})()
+    with pytest.raises(ValueError, match=problem):
+        checkpoint_utils.load_checkpoint(cfg.checkpoint, trainer)
 
 
 def test_trainings_of_other_tasks_are_left_alone(monkeypatch):
