@@ -213,11 +213,14 @@ def test_a_group_of_a_composite_optimizer():
     weights = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
     weights[0].param_group = "fused"
     optimizers = {
-        "fused": SpeechT5FusedAdamConfig(_name="speecht5_fused_adam", **OPTIONS | {"weight_decay": 0.0}),
-        "default": FairseqAdamConfig(_name="adam", **OPTIONS | {"weight_decay": 0.0}, tpu=False),
+        "fused": {"_name": "speecht5_fused_adam", **OPTIONS, "weight_decay": 0.0},
+        "default": {"_name": "adam", **OPTIONS, "weight_decay": 0.0, "tpu": False},
     }
     scheduler = {"_name": "fixed", "force_anneal": None, "lr_shrink": 0.1, "warmup_updates": 0, "lr": [LR]}
-    groups = {name: {"optimizer": cfg, "lr_scheduler": scheduler} for name, cfg in optimizers.items()}
+    groups = {
+        name: {"lr": [LR], "lr_float": None, "optimizer": cfg, "lr_scheduler": scheduler}
+        for name, cfg in optimizers.items()
+    }
     cfg = OmegaConf.create({"_name": "composite", "dynamic_groups": False, "groups": groups})
     optimizer = FairseqCompositeOptimizer(cfg, weights)
     assert type(optimizer.optimizers["fused"]) is SpeechT5FusedAdam and optimizer.supports_memory_efficient_fp16
