@@ -10,6 +10,16 @@ import socket  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# The same inputs in every run, and none refused for the time that a busy machine took.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("tests")
 
 torch.set_num_threads(1)  # tests run in several processes; more threads each are slower, and sums would differ
 

@@ -16,7 +16,7 @@ def noised(inner, seed=0, **options):
     return infill(tokens, rng=rng, mask_index=MASK, random_range=(500, 600), **options)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(length=st.integers(0, 60), seed=st.integers(0, 2**32), ratio=st.floats(0, 1), mean=st.floats(0.1, 8))
 def test_invariants(length, seed, ratio, mean):
     inner = np.arange(FIRST, FIRST + length)  # all different: what stays can be told from what was drawn

@@ -1,7 +1,7 @@
 """Long texts: sentences, and pieces of sentences under a limit."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speecht5_fairseq.data.text_front import pack_sentences, split_sentences
@@ -66,7 +66,6 @@ TEXTS = st.text(
 ) | st.text(max_size=60)
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_no_letter_is_lost_in_sentences(text):
     sentences = split_sentences(text)
@@ -74,7 +73,6 @@ def test_no_letter_is_lost_in_sentences(text):
     assert all(sentence == " ".join(sentence.split()) != "" for sentence in sentences)
 
 
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 30))
 def test_no_letter_is_lost_in_pieces_and_none_is_over_the_limit(text, limit):
     sentences = split_sentences(text)

@@ -10,7 +10,7 @@ import pytest
 from fuzz import run, targets
 from fuzz.hostile_pickles import calling, intruder_path
 from fuzz.targets import TARGETS, NotRefused, Target, input_of, outcome_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speecht5_fairseq.data.errors import DataError, ManifestError
@@ -19,9 +19,7 @@ from speecht5_fairseq.models.checkpoint import read_checkpoint
 from speecht5_fairseq.models.errors import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
-SMALL = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SMALL = settings(max_examples=60)
 
 
 @pytest.fixture(scope="module")
