@@ -32,6 +32,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "encoder": ("encoder",),
     "encoder_bf16": ("encoder", "--dtype", "bf16"),
     "synthesis": ("synthesis",),
+    "synthesis_fp16": ("synthesis", "--precision", "float16"),
     "synthesis_bf16": ("synthesis", "--precision", "bfloat16"),
     "search": ("search",),
     "search_bf16": ("search", "--precision", "bfloat16"),

@@ -20,7 +20,8 @@ from .models import CLASSES, QUIET, dictionary, random_model, waveforms
 
 SECONDS = (4.0, 10.0, 7.3, 1.1, 9.9, 2.5, 6.0, 8.1)  # of the utterances that are encoded and searched
 TOKENS = (60, 100, 73, 11, 99, 25, 60, 81)  # of the texts that are spoken
-PRODUCTS = {"float32": None, "bfloat16": torch.bfloat16}  # of --generation-precision
+PRODUCTS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}  # of --generation-precision
+HALF = ("float16", "bfloat16")
 ROUNDED = 0.05  # what bfloat16 may change of a score, or of a mel frame relative to the largest
 
 
@@ -99,7 +100,7 @@ def search(model: SpeechT5Model, device: str, batch: dict[str, Tensor], beam: in
 
 
 def check_search(device: str, size: str) -> Iterator[Check]:
-    """Scores of the best hypotheses: a batch against each utterance alone, and bfloat16 against float32."""
+    """Scores of the best hypotheses: a batch against each utterance alone, and half precisions against float32."""
     from .search import split
 
     model, batch = quiet(size).to(device).eval(), waveforms(SECONDS)
@@ -107,10 +108,11 @@ def check_search(device: str, size: str) -> Iterator[Check]:
     for index, alone in enumerate(split(batch)):
         found = search(model, device, alone)[0][0]
         yield Check(f"beam search, utterance {index}", abs(float(found["score"] - together[index][0]["score"])), 1e-3)
-    model.prepare_decoding(PRODUCTS["bfloat16"])
-    pairs = zip(search(model, device, batch), together, strict=True)
-    worst = max(abs(float(found[0]["score"] / exact[0]["score"] - 1)) for found, exact in pairs)
-    yield Check("beam search, bfloat16 beside float32", worst, ROUNDED)
+    for precision in HALF:
+        model.prepare_decoding(PRODUCTS[precision])
+        pairs = zip(search(model, device, batch), together, strict=True)
+        worst = max(abs(float(found[0]["score"] / exact[0]["score"] - 1)) for found, exact in pairs)
+        yield Check(f"beam search, {precision} beside float32", worst, ROUNDED)
 
 
 def speak(model: SpeechT5Model, device: str, rows: list[int]) -> list[GeneratedSpeech]:
@@ -128,7 +130,7 @@ def speak(model: SpeechT5Model, device: str, rows: list[int]) -> list[GeneratedS
 
 
 def check_speech(device: str, size: str) -> Iterator[Check]:
-    """Mel frames: a batch against each text alone, the device against the CPU, and bfloat16 against float32."""
+    """Mel frames: a batch against each text alone, the device against the CPU, and half precisions against float32."""
     model, reference = quiet(size, "t2s").to(device).eval(), quiet(size, "t2s").eval()
     together = speak(model, device, list(range(len(TOKENS))))
     for row, speech in enumerate(together):
@@ -136,9 +138,10 @@ def check_speech(device: str, size: str) -> Iterator[Check]:
         yield Check(f"synthesis, text {row}", relative(speech.mel, alone.mel), 1e-3)
     (exact,) = speak(reference, "cpu", [3])
     yield Check("synthesis, beside the CPU", relative(together[3].mel, exact.mel), 1e-3)
-    model.prepare_decoding(PRODUCTS["bfloat16"])
-    (rounded,) = speak(model, device, [3])
-    yield Check("synthesis, bfloat16 beside float32", relative(rounded.mel, exact.mel), ROUNDED)
+    for precision in HALF:
+        model.prepare_decoding(PRODUCTS[precision])
+        (rounded,) = speak(model, device, [3])
+        yield Check(f"synthesis, {precision} beside float32", relative(rounded.mel, exact.mel), ROUNDED)
 
 
 def check_conversion(device: str, size: str) -> Iterator[Check]:

@@ -39,9 +39,11 @@ class Decoding:
 
         Args:
             dtype: of the products of the encoder and the decoder; None for the model's own. What they give, sums,
-                norms and the decoder's attention stay in the model's own.
+                norms and the decoder's attention stay in the model's own. On a CPU float16 is that of the decoder's
+                weights alone (see ``RowProduct``).
         """
-        self.products = dtype
+        of_weights = dtype == torch.float16 and next(self.parameters()).device.type == "cpu"
+        self.products = None if of_weights else dtype
         self.decoder_steps = DecoderSteps(self.decoder, dtype)
 
     def forget_preparation(self) -> None:

@@ -1,4 +1,5 @@
-"""Own operations under autocast (fairseq's --amp) and under torch.compile, and what the device has of bfloat16."""
+"""Own operations under autocast (fairseq's --amp) and under torch.compile, and what the device has
+of half precision."""
 
 from __future__ import annotations
 
@@ -32,6 +33,11 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def has_half_weights() -> bool:
+    """Whether the CPU multiplies float32 by weights that are kept in float16, half as much to read."""
+    return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 def fused_by_compiler() -> bool:

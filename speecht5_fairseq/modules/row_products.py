@@ -6,14 +6,14 @@ memory, and its width in bytes. Shapes: N rows, I inputs, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .adapters import AdaptedLinear
-from .precision import has_bfloat16
+from .precision import has_bfloat16, has_half_weights
 
 PACKED_FOR = 16  # rows that oneDNN lays a weight out for; it takes any number of them
 
@@ -25,7 +25,8 @@ class RowProduct:
 
     Args:
         linears: of one input width I; O is the sum of their outputs.
-        dtype: of the product; None for the weights' own.
+        dtype: of the product; None for the weights' own. float16 on a CPU is that of the weights alone: they are
+            widened as they are read, and rows, products and sums are float32.
 
     Raises:
         ValueError: a bottleneck behind one Linear of several.
@@ -37,22 +38,12 @@ class RowProduct:
             raise ValueError("a bottleneck stands behind one Linear, not behind the joined product of several")
         self.behind = adapted[0].adapter if adapted else None
         weight = torch.cat([_weight(linear) for linear in linears])
-        self.dtype = weight.dtype if dtype is None else dtype
-        self.bias = torch.cat([linear.bias.detach() for linear in linears]).to(self.dtype)
-        weight = weight.to(self.dtype)
-        self.packed = _pack(weight)
-        # MKL multiplies some rows faster by a weight whose inputs, not outputs, are a column apart.
-        on_cpu = weight.device.type == "cpu"
-        self.weight = None if self.packed is not None else weight.t().contiguous().t() if on_cpu else weight
+        bias = torch.cat([linear.bias.detach() for linear in linears])
+        self.dtype, self.multiply = _fastest(weight, bias, weight.dtype if dtype is None else dtype)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """rows (..., I) -> (..., O) of the same dtype."""
-        inputs = rows.to(self.dtype)
-        if self.packed is None:
-            outputs = F.linear(inputs, self.weight, self.bias)
-        else:
-            outputs = torch.ops.mkldnn._linear_pointwise(inputs, self.packed, self.bias, "none", [], "")
-        outputs = outputs.to(rows.dtype)
+        outputs = self.multiply(rows.to(self.dtype)).to(rows.dtype)
         return outputs if self.behind is None else self.behind(outputs)
 
 
@@ -60,15 +51,28 @@ def _weight(linear: nn.Linear) -> Tensor:
     return linear.folded_weight() if isinstance(linear, AdaptedLinear) else linear.weight.detach()
 
 
-def _pack(weight: Tensor) -> Tensor | None:
-    """A weight on a CPU as oneDNN wants to read it, where that is the fastest: it is what torch.compile calls.
+def _fastest(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[torch.dtype, Callable[[Tensor], Tensor]]:
+    """Of which numbers the rows must be, and what multiplies them, in the way that is fastest for few of them."""
+    on_cpu = weight.device.type == "cpu"
+    if on_cpu and dtype == torch.float16 and has_half_weights():
+        halves = torch.ops.quantized.linear_prepack_fp16(weight.float(), bias.float())
+        return torch.float32, lambda rows: torch.ops.quantized.linear_dynamic_fp16(rows, halves)
+    weight, bias = weight.to(dtype), bias.to(dtype)
+    if on_cpu and _is_for_onednn(dtype):
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_FOR)
+        return dtype, lambda rows: torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
+    # MKL multiplies some rows faster by a weight whose inputs, not outputs, are a column apart.
+    laid_out = weight.t().contiguous().t() if on_cpu else weight
+    return dtype, lambda rows: F.linear(rows, laid_out, bias)
+
+
+def _is_for_onednn(dtype: torch.dtype) -> bool:
+    """Whether a CPU's fastest product is oneDNN's, by a weight as it wants to read it: what torch.compile calls.
 
     Of float32, MKL is as fast with AVX-512, and slower without (of AMD, up to twice).
     """
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return None
-    packed = {
-        torch.bfloat16: has_bfloat16(weight.device),
-        torch.float32: torch.backends.cpu.get_cpu_capability() == "AVX2",
-    }
-    return torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_FOR) if packed.get(weight.dtype) else None
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if dtype == torch.float32:
+        return torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return dtype == torch.bfloat16 and has_bfloat16(torch.device("cpu"))

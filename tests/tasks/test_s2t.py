@@ -61,7 +61,7 @@ def test_precisions_of_decoding(tmp_path):
     tiny_manifest(tmp_path, 3, split="test")
     ways = (({"ctc_decoding_weight": 0.3}, {"beam": 2, "max_len_b": 4}), ({"decoding": "ctc-greedy"}, {}))
     found = {}
-    for precision in ("float32", "bfloat16", "float64"):
+    for precision in ("float32", "float16", "bfloat16", "float64"):
         for options, search in ways:
             task = setup(tmp_path, generation_precision=precision, **options)
             task.load_dataset("test")

@@ -146,7 +146,7 @@ def test_precisions_of_generation(job, tmp_path):
     """The same speech to their rounding, in files of float32; and not the same bits, so each takes effect."""
     tiny_manifest(tmp_path, 3, job=job, split="test", samples=SAMPLES)
     found = {}
-    for precision in ("float32", "bfloat16", "float64"):
+    for precision in ("float32", "float16", "bfloat16", "float64"):
         path = tmp_path / precision
         task = setup(job, tmp_path, results_path=str(path), max_length_ratio=2.0, generation_precision=precision)
         task.load_dataset("test")
@@ -154,7 +154,7 @@ def test_precisions_of_generation(job, tmp_path):
         assert run(task, model, task.build_generator([model], GenerationConfig())) == ([0, 1, 2], 0)
         found[precision] = np.concatenate([np.load(path / f"test/{row}.npy") for row in range(3)])
     assert {mel.dtype for mel in found.values()} == {np.dtype(np.float32)}
-    for precision, tolerance in (("float32", 1e-4), ("bfloat16", 5e-2)):
+    for precision, tolerance in (("float32", 1e-4), ("float16", 5e-3), ("bfloat16", 5e-2)):
         difference = np.abs(found[precision] - found["float64"]).max()
         assert 0 < difference < tolerance, precision
     with pytest.raises(ValueError, match="--fp16 and --generation-precision float64 exclude each other"):
