@@ -5,11 +5,11 @@
     python -m benchmarks.synthesis --precision float16
     python -m benchmarks.synthesis --device cuda
 
-bfloat16 is --generation-precision for ours and model.to(torch.bfloat16) for theirs. float16 is --generation-precision for
-ours; theirs stays float32 on a CPU, where its float16 is slower, and is model.to(torch.float16) on CUDA. Both generate
-with the pre-net's dropout on, from the same random weights (through the converter), and never stop before the limit. The
-two take turns in one process. A frame counts once for each utterance of the batch. The floor is what reading the
-decoder's weights once a step takes at the rate of a matrix-vector product of this machine.
+bfloat16 is --generation-precision for ours and model.to(torch.bfloat16) for theirs. float16 is --generation-precision
+for ours; theirs stays float32 on a CPU, where its float16 is slower, and is model.to(torch.float16) on CUDA. Both
+generate with the pre-net's dropout on, from the same random weights (through the converter), and never stop before the
+limit. The two take turns in one process. A frame counts once for each utterance of the batch. The floor is what reading
+the decoder's weights once a step takes at the rate of a matrix-vector product of this machine.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import signal
@@ -61,15 +62,26 @@ def run(main: Callable[[], None]) -> None:
 
     SIGTERM ends it as Ctrl-C does, so that what is half written is removed; the exit code is the shell's, 143.
     MANIFEST_TOOLS_TRACEBACK=1 in the environment shows the traceback of these too.
+
+    The `main` that runs is that of the tool's own module, not of `__main__`: processes find functions by the names of
+    their modules, and `__main__` is another one there.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", force=True)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        main()
+        _by_name(main)()
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("MANIFEST_TOOLS_TRACEBACK"):
             raise
         sys.exit(f"error: {error}")
+
+
+def _by_name(main: Callable[[], None]) -> Callable[[], None]:
+    """The same function of the module that `python -m` runs, imported by its name."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if main.__module__ != "__main__" or spec is None:  # a test, or a file by its path
+        return main
+    return getattr(importlib.import_module(spec.name), main.__name__)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

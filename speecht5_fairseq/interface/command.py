@@ -112,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             dictionary=args.dictionary,
             spm_model=args.spm_model,
             base_checkpoint=args.base_checkpoint,
+            precision=args.precision,
         )
         RUN[args.command](model, args)
     except (ValueError, OSError, ImportError) as error:

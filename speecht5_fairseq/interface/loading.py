@@ -24,6 +24,7 @@ from ..models.jobs import JOBS
 from ..models.loading import CLASS_ROWS, DictionaryFiles
 from ..models.partial import DIGEST
 from ..models.speecht5 import SpeechT5Model
+from ..tasks.precision import PRODUCTS, prepare
 
 
 class Source(NamedTuple):
@@ -49,6 +50,9 @@ class Source(NamedTuple):
     classes: list[str]
     units: int
     pieces: PieceModel | None
+
+
+PRECISIONS = ("float32", *PRODUCTS)
 
 
 def found_device(name: str | torch.device | None) -> torch.device:
@@ -87,14 +91,19 @@ def load(
     dictionary: str | Path | None,
     spm_model: str | Path | None,
     base_checkpoint: str | Path | None,
+    precision: str = "float32",
 ) -> Loaded:
     """Load a checkpoint; see `SpeechT5.from_pretrained`."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r}: give {', '.join(PRECISIONS)}")
     source = _from_folder(Path(path)) if Path(path).is_dir() else _from_file(Path(path))
     _check_effect(source, dictionary=dictionary, spm_model=spm_model, base_checkpoint=base_checkpoint)
     found = _built(source, dictionary, base_checkpoint)
     found.model.to(device)
     if found.model.decoder is not None:
-        found.model.prepare_decoding()
+        prepare(found.model, precision, "precision")
+    elif precision != "float32":
+        raise ValueError(f"precision {precision!r} has no effect: {source.path} has no decoder")
     return found if spm_model is None else found._replace(pieces=read_piece_model(spm_model))
 
 

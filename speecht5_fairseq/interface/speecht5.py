@@ -76,6 +76,7 @@ class SpeechT5:
         dictionary: str | Path | None = None,
         spm_model: str | Path | None = None,
         base_checkpoint: str | Path | None = None,
+        precision: str = "float32",
     ) -> SpeechT5:
         """Load a checkpoint of fairseq-train or of the published code, or a folder of `transformers`.
 
@@ -85,13 +86,22 @@ class SpeechT5:
             dictionary: dict.txt of the symbols or classes, of a checkpoint that does not hold them.
             spm_model: the sentencepiece model of synthesis, of a checkpoint that does not hold it.
             base_checkpoint: where the base of a checkpoint of additions is now, if it was moved.
+            precision: of products in decoding: float32, float16 (on a CPU that of the decoder's weights alone, the
+                fastest there), bfloat16 (fast where the processor has it).
 
         Raises:
             CheckpointError: unreadable, another model's, or incomplete; says what to give.
-            ValueError: a device that is not there, or a file that has no effect.
+            ValueError: a device that is not there, a precision that is none, or what has no effect.
         """
         device = found_device(device)
-        found = load(path, device=device, dictionary=dictionary, spm_model=spm_model, base_checkpoint=base_checkpoint)
+        found = load(
+            path,
+            device=device,
+            dictionary=dictionary,
+            spm_model=spm_model,
+            base_checkpoint=base_checkpoint,
+            precision=precision,
+        )
         return cls(found, device)
 
     def transcribe(

@@ -39,7 +39,8 @@ class RowProduct:
         self.behind = adapted[0].adapter if adapted else None
         weight = torch.cat([_weight(linear) for linear in linears])
         bias = torch.cat([linear.bias.detach() for linear in linears])
-        self.dtype, self.multiply = _fastest(weight, bias, weight.dtype if dtype is None else dtype)
+        self.kept_in = weight.dtype if dtype is None else dtype
+        self.dtype, self.multiply = _fastest(weight, bias, self.kept_in)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """rows (..., I) -> (..., O) of the same dtype."""

@@ -36,13 +36,16 @@ def set_precision(model: Any, precision: str, *, fp16: bool) -> None:
         raise ValueError(f"--fp16 and --generation-precision {precision} exclude each other: drop one")
     if precision == "float64":
         model.double()
+    prepare(model, precision, "--generation-precision")
+
+
+def prepare(model: Any, precision: str, option: str) -> None:
+    """Make ``model`` ready to decode in a precision that its weights have or are copied to; ``option`` named that."""
     device = next(model.parameters()).device
     lacks = {
         "bfloat16": not has_bfloat16(device),
         "float16": device.type == "cpu" and not has_half_weights(),
     }
     if lacks.get(precision, False):
-        logger.warning(
-            "--generation-precision %s: the %s here has no such products; float32 is faster", precision, device
-        )
+        logger.warning("%s %s: the %s here has no such products; float32 is faster", option, precision, device)
     model.prepare_decoding(PRODUCTS.get(precision))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..interface.arguments import PRECISION_HELP
+from ..interface.loading import PRECISIONS
 from ..interface.voices import NO_VOCODER
 
 TABS = {  # name of a tab -> what it does
@@ -25,6 +27,7 @@ READ_BY = {  # option -> the tabs that read it
     "text_normaliser": ("say",),
     "max_characters": ("say",),
     "beam": ("recognise",),
+    "precision": ("recognise", *SPEAKING),
 }
 
 
@@ -52,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--vocoder", help="griffin-lim[:ITERATIONS], a HiFi-GAN's folder, MODULE:FUNCTION")
     parser.add_argument("--text-normaliser", metavar="NAME", help="from written to spoken text, as of `speecht5 say`")
     parser.add_argument("--beam", type=int, help="hypotheses in the search (default: 5)")
+    parser.add_argument("--precision", choices=PRECISIONS, help=PRECISION_HELP)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1, this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="0 for any that is free (default: 7860)")

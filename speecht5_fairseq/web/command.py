@@ -14,7 +14,7 @@ from typing import Any
 
 from ..interface import SpeechT5
 from ..interface.texts import parts_of_texts
-from .arguments import SPEAKING, TABS, Checkpoint, build_parser, check, checkpoint_of
+from .arguments import READ_BY, SPEAKING, TABS, Checkpoint, build_parser, check, checkpoint_of
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,10 @@ def build_site(args: argparse.Namespace) -> Any:
         checkpoint = checkpoint_of(option.replace("_", "-"), getattr(args, option))
         if checkpoint not in loaded:
             logger.info("loading %s", checkpoint.path)
-            model = SpeechT5.from_pretrained(checkpoint.path, device=args.device, **dict(checkpoint.files))
+            precision = args.precision if option in READ_BY["precision"] and args.precision else "float32"
+            model = SpeechT5.from_pretrained(
+                checkpoint.path, device=args.device, precision=precision, **dict(checkpoint.files)
+            )
             loaded[checkpoint] = Served(model, Turns(args.max_waiting))
         return loaded[checkpoint]
 

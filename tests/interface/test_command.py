@@ -142,6 +142,7 @@ def test_the_command_has_the_options_of_python(name):
     assert {NAMES.get(each, each) for each in wanted} <= options
     files = {"model", "device", "base_checkpoint"} | ({"spm_model"} if name == "say" else set())
     files |= set() if name in ("convert", "enhance") else {"dictionary"}
+    files |= {"precision"} if "beam" in options or "vocoder" in options else set()
     assert files <= options
 
 

@@ -95,6 +95,18 @@ def test_synthesize_is_the_generation_of_frames(folder, spm_model):
         assert speech.focus_rate == pytest.approx(expected.focus_rate, abs=1e-5)
 
 
+def test_half_precision_says_nearly_the_same(folder, spm_model):
+    path = tiny_checkpoint(folder / "half.pt", "t2s", spm_model=spm_model)
+    exact, half = (SpeechT5.from_pretrained(path, device="cpu", precision=each) for each in ("float32", "float16"))
+    mels = [model.synthesize("ABC D", VOICE, limits=LIMITS, vocoder="none", seed=None).mel for model in (exact, half)]
+    assert 0 < np.abs(mels[0] - mels[1]).max() < 1e-2
+    with pytest.raises(ValueError, match="precision 'half': give float32, float16, bfloat16"):
+        SpeechT5.from_pretrained(path, precision="half")
+    without = tiny_checkpoint(folder / "no_decoder.pt", "s2c", speaker_pooling="mean")
+    with pytest.raises(ValueError, match="precision 'float16' has no effect: .*no_decoder.pt has no decoder"):
+        SpeechT5.from_pretrained(without, precision="float16")
+
+
 def test_a_long_text_is_spoken_in_parts_with_pauses(folder, spm_model):
     model = loaded(folder, "t2s", spm_model=spm_model)
     whole = model.synthesize("AB. CD.", VOICE, limits=LIMITS, vocoder="none")

@@ -245,6 +245,16 @@ def test_command_line(data):
     assert done.returncode == 1 and "absent.tsv" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_the_command_labels_over_processes(tmp_path):
+    """`python -m` makes the tool's module __main__, which is another one in the processes that label."""
+    rows = write_speech(tmp_path / "train", parallel.SMALL_WORK, samples=[800] * parallel.SMALL_WORK)
+    write_manifest(tmp_path / "train.tsv", "train", rows)
+    command = [sys.executable, "-m", "manifest_tools.units", "--data", str(tmp_path), "--clusters", "4"]
+    done = subprocess.run([*command, "--splits", "train", "--jobs", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "train.km").read_text().count("\n") == len(rows)
+
+
 DAMAGED = ("", "{", "[]", '{"settings": {}}', "[" * 100_000, '{"settings": 1, "model": 2, "splits": 3}')
 
 

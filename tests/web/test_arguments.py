@@ -22,6 +22,7 @@ def test_a_file_without_its_key(word):
         ("", "no checkpoint: give one or more of --recognise CHECKPOINT, --say"),
         ("--say a.pt", "--say needs a voice: give --voices VECTOR.npy, or --voices-of"),
         ("--recognise a.pt --voices v.npy", "--voices has no effect without --say or --convert or --enhance"),
+        ("--identify a.pt --precision float16", "--precision has no effect without --recognise"),
         ("--identify a.pt --beam 3", "--beam has no effect without --recognise"),
         ("--recognise a.pt --beam 0", "--beam 0: give more than 0"),
         ("--recognise a.pt --max-seconds nan", "--max-seconds nan: give more than 0"),

@@ -56,6 +56,14 @@ def test_a_published_checkpoint_with_its_dictionary(folder, tmp_path):
     assert served.transcribe(folder / "0.wav") == ours.transcribe(folder / "0.wav")
 
 
+def test_the_precision_is_that_of_the_models_that_decode(folder):
+    line = f"--recognise {folder}/asr.pt --identify {folder}/sid.pt --precision float16 --device cpu"
+    site = build_site(build_parser().parse_args(line.split()))
+    models = [site.tabs[name].served.model.model for name in ("recognise", "identify")]
+    kept_in = [model.decoder_steps.layers[0].widen.kept_in for model in models]
+    assert kept_in == [torch.float16, torch.float32]
+
+
 def test_a_port_that_is_taken(folder):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
