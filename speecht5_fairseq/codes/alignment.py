@@ -21,7 +21,7 @@ CHANCE = {
     DTW: "with texts of like lengths, warped alike (text: all letters moved by a number of positions that is drawn)",
 }
 TITLES = {EVEN: "spread evenly", DTW: "by time warping"}
-LIKE_TEXTS = 4  # that are dealt out among each other
+LIKE_TEXTS = 4  # that change places with each other
 SEED = 0  # of the draws: the same data give the same numbers
 
 Lay = Callable[[int, int], np.ndarray]  # (utterance i, text j) -> the letters of text j at the positions of i
@@ -77,13 +77,20 @@ def moved_letters(letters: np.ndarray, draws: int) -> Iterator[np.ndarray]:
 
 
 def other_letters(lay: Lay, sizes: Sequence[int], draws: int) -> Iterator[np.ndarray]:
-    """Every utterance with the text of one of about its size, laid as the own one is: (N,) of each draw.
+    """Every utterance with the text of another of about its size, laid as the own one is: (N,) of each draw.
 
     What the laying favours is in these too. None of one utterance.
     """
     generator, order = np.random.default_rng(SEED), np.argsort(sizes, kind="stable")
     for _ in range(draws if len(sizes) > 1 else 0):
         texts = np.arange(len(sizes))
-        for block in np.split(order, np.arange(generator.integers(LIKE_TEXTS), len(sizes), LIKE_TEXTS)):
-            texts[block] = generator.permutation(block)
+        for block in _blocks(order, generator):
+            texts[block] = np.roll(block, generator.integers(1, len(block)))
         yield np.concatenate([lay(i, int(j)) for i, j in enumerate(texts)])
+
+
+def _blocks(order: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
+    """Neighbours in ``order``, ``LIKE_TEXTS`` together from a place that is drawn; fewer at the ends, at least two."""
+    starts = [start for start in range(LIKE_TEXTS) if start != 1 and (len(order) - start) % LIKE_TEXTS != 1]
+    blocks = np.split(order, np.arange(generator.choice(starts), len(order), LIKE_TEXTS))
+    return [block for block in blocks if len(block)]

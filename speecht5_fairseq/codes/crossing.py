@@ -14,7 +14,7 @@ from ..scoring.time_warping import warp
 from .alignment import cosines
 from .collect import Pair, modality_mean
 
-MOST_OTHERS = 100  # texts that the own one is compared with
+MOST_OTHERS = 20  # texts that the own one is compared with, the nearest by length: a longer one agrees more by chance
 
 
 class Crossing(NamedTuple):
@@ -28,7 +28,7 @@ class Crossing(NamedTuple):
         states: cosines of encoder states, each less its modality's mean: (T, L).
         state_path: the path through ``states``.
         on_path, everywhere: mean of ``codes`` on its path, and of all its cells.
-        others: mean agreement on the paths with other texts, each on its best; NaN where there are none.
+        others: mean agreement with other texts of like lengths, each on its best path; NaN where there are none.
     """
 
     row: int
@@ -63,8 +63,9 @@ def cross(pairs: Sequence[Pair], row: int) -> Crossing:
     codes = same_entries(pair.speech.codes, pair.text.codes)
     means = [modality_mean(sides) for sides in ([each.speech for each in pairs], [each.text for each in pairs])]
     states = cosines(pair.speech.states - means[0], pair.text.states - means[1])
-    others = [each for each in pairs if not np.array_equal(each.letters, pair.letters)][:MOST_OTHERS]
-    elsewhere = [on_best_path(same_entries(pair.speech.codes, other.text.codes)) for other in others]
+    others = [each for each in pairs if not np.array_equal(each.letters, pair.letters)]
+    others.sort(key=lambda each: abs(len(each.letters) - len(pair.letters)))
+    elsewhere = [on_best_path(same_entries(pair.speech.codes, other.text.codes)) for other in others[:MOST_OTHERS]]
     return Crossing(
         row=row,
         letters=pair.letters,

@@ -34,7 +34,8 @@ def crossing_line(crossing: Crossing) -> str:
     """What is said of an utterance's picture."""
     return (
         f"Row {crossing.row}: share of the groups with the same entry: {crossing.everywhere:.3f} everywhere, "
-        f"{crossing.on_path:.3f} on the path that agrees most; on those with other texts {_number(crossing.others)}"
+        f"{crossing.on_path:.3f} on the path that agrees most; on those with texts of like lengths "
+        f"{_number(crossing.others)}"
     )
 
 

@@ -95,9 +95,9 @@ def _what(facts: Facts) -> Iterator[str]:
 def _training(facts: Facts) -> Iterator[str]:
     training, start = facts.training, facts.origin.finetuned_from
     epoch = "" if training.epoch is None else f", to epoch {training.epoch}"
-    yield f"- {training.updates:,} updates{epoch}, by {facts.origin.writer}"
+    yield f"- {training.updates:,} updates{epoch}, by {_code(facts.origin.writer)}"
     if training.best is not None:
-        yield f"- best validation so far: {training.metric} {training.best:g}"
+        yield f"- best validation so far: {_code(training.metric)} {training.best:g}"
     if start:
         yield f"- started from {_code(PurePath(start).name)}"
     if facts.contents.unit_model:

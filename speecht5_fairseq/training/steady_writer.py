@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,13 +17,16 @@ class SteadyWriter(progress_bar.SummaryWriter or object):
     """The writer, of tensorboard or tensorboardX, that fairseq makes for each folder below ``--tensorboard-logdir``.
 
     Its thread ends at the first write that fails (a full disk, say), and every later call raises that error; the file
-    may end in half a record, after which nothing is read. Here each call that fails begins another file and tries once
-    more; then it is told of, once, and its data are lost.
+    may end in half a record, after which nothing is read. Here a call that fails begins another file and tries once
+    more; then it is told of, once, and what comes within the next ``REST`` is lost: every trial begins a file.
     """
+
+    REST = 300.0  # seconds
 
     def __init__(self, log_dir: str, **options: Any) -> None:
         self.folder = log_dir
         self.told = False
+        self.resting = -math.inf  # until then, of time.monotonic()
         self._spared(super().__init__, log_dir, **options)
 
     def add_scalar(self, *arguments: Any, **options: Any) -> None:
@@ -43,12 +48,16 @@ class SteadyWriter(progress_bar.SummaryWriter or object):
         self._spared(super().close)
 
     def _spared(self, write: Callable, *arguments: Any, **options: Any) -> None:
+        if time.monotonic() < self.resting:
+            return
         for last in (False, True):
             try:
                 write(*arguments, **options)
                 return
             except OSError as error:
                 self.file_writer = self.all_writers = None
+                if last:
+                    self.resting = time.monotonic() + self.REST
                 if last and not self.told:
                     self.told = True
                     logger.warning(

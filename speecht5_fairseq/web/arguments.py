@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -102,8 +103,8 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f"--vocoder {NO_VOCODER}: makes no waveform, and the page plays one; give another")
     for option in ("max_seconds", "max_megabytes", "max_characters", "beam"):
         value = getattr(args, option)
-        if value is not None and not value > 0:
-            raise ValueError(f"--{option.replace('_', '-')} {value}: give more than 0")
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"--{option.replace('_', '-')} {value}: give a number above 0")
     if args.max_waiting < 0:
         raise ValueError(f"--max-waiting {args.max_waiting}: give 0 or more")
     if not 0 <= args.port < 65536:

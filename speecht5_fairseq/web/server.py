@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from asyncio import Semaphore
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ from .voices import voice_of
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
+DECODED_AT_A_TIME = 2  # requests whose recordings are being read: what is large in memory for a while
 CLIENT_LEFT = 499  # nginx's status for it; nobody reads the answer
 
 
@@ -82,6 +84,7 @@ class Site:
 
     def app(self, *, loopback: bool) -> Starlette:
         """The application; ``loopback`` where it is for this machine alone."""
+        self.decoding = Semaphore(DECODED_AT_A_TIME)  # of the event loop that will serve
         routes = [
             Route("/", self._page),
             Route("/api/site", self._about),
@@ -115,7 +118,7 @@ class Site:
             raise HTTPException(404, f"no tab {name!r}; there are {', '.join(self.tabs)}")
         began = time.monotonic()
         try:
-            result = await self._computed(name, request)
+            answer = JSONResponse(await self._computed(name, request))
         except DataError as error:
             status = error.status if isinstance(error, Refused) else 400
             logger.info("%s: refused (%d): %s", name, status, error)
@@ -128,11 +131,11 @@ class Site:
             words = f"something went wrong that should not; the log of the server tells it under {number}"
             return JSONResponse({"error": words}, 500)
         logger.info("%s: done after %.1f s", name, time.monotonic() - began)
-        return JSONResponse(result)
+        return answer
 
     async def _computed(self, name: str, request: Request) -> dict[str, Any]:
         tab = self.tabs[name]
-        given = await read_given(request, self.limits)
+        given = await read_given(request, self.limits, self.decoding)
         voice = await self._voice(given) if tab.speaks else None
         async with tab.served.turns.turn():
             if await request.is_disconnected():

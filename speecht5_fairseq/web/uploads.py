@@ -9,6 +9,7 @@ import math
 import re
 import shutil
 import tempfile
+from asyncio import Semaphore
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +20,13 @@ from starlette.types import Message
 from torch import Tensor
 
 from ..constants import SAMPLE_RATE
-from ..data.audio import audio_info
+from ..data.audio import AudioInfo, audio_info
 from ..data.errors import AudioError
 from ..interface.recordings import waveform_of
 from .refusals import Refused
 
 MEGABYTE = 1_000_000  # bytes
+NUMBERS_A_SECOND = 2 * 192_000  # of a recording of the longest length: two channels at 192 kHz, eight at 48 kHz
 LONGEST_NAME = 80  # characters of a file's name in a message
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _FIELDS = 8  # more than any tab sends
@@ -47,8 +49,8 @@ class Given(NamedTuple):
     voice: str
 
 
-async def read_given(request: Request, limits: Limits) -> Given:
-    """Read the fields `recording`, `voice_recording`, `text` and `voice` of a form.
+async def read_given(request: Request, limits: Limits, decoding: Semaphore) -> Given:
+    """Read the fields `recording`, `voice_recording`, `text` and `voice` of a form, recordings as ``decoding`` lets.
 
     Raises:
         Refused: larger or longer than ``limits``.
@@ -56,15 +58,18 @@ async def read_given(request: Request, limits: Limits) -> Given:
     """
     most = int(limits.megabytes * MEGABYTE)
     async with _limited(request, most).form(max_files=2, max_fields=_FIELDS, max_part_size=most) as form:
-        text = _words(form, "text")
+        text = _words(form, "text").replace("\r\n", "\n").strip()  # as the page counts them
         if len(text) > limits.characters:
             raise Refused(
                 f"the text has {len(text):,} characters, and {limits.characters:,} is the most here; shorten it", 413
             )
-        waves = [
-            await run_in_threadpool(_waveform, form[name], limits) if isinstance(form.get(name), UploadFile) else None
-            for name in ("recording", "voice_recording")
-        ]
+        async with decoding:
+            waves = [
+                await run_in_threadpool(_waveform, form[name], limits)
+                if isinstance(form.get(name), UploadFile)
+                else None
+                for name in ("recording", "voice_recording")
+            ]
         return Given(*waves, text, _words(form, "voice"))
 
 
@@ -72,7 +77,7 @@ def _words(form: FormData, name: str) -> str:
     found = form.get(name, "")
     if isinstance(found, UploadFile):
         raise Refused(f"{name}: a file, and words are needed; send them as a field")
-    return found.strip()
+    return found
 
 
 def _limited(request: Request, most: int) -> Request:
@@ -105,13 +110,17 @@ def _waveform(upload: UploadFile, limits: Limits) -> Tensor:
         with open(path, "xb") as file:
             shutil.copyfileobj(upload.file, file)
         try:
-            _check_seconds(audio_info(path).samples / SAMPLE_RATE, shown, limits)
+            _check_size(audio_info(path), shown, limits)
             return waveform_of(path, SAMPLE_RATE)
         except AudioError as error:
             raise AudioError(str(error).replace(str(path), shown)) from error
 
 
-def _check_seconds(seconds: float, name: str, limits: Limits) -> None:
+def _check_size(info: AudioInfo, name: str, limits: Limits) -> None:
+    seconds = info.samples / SAMPLE_RATE
     if seconds > limits.seconds:
         rounded = math.ceil(seconds * 10) / 10  # never the limit itself
         raise Refused(f"{name}: {rounded:g} s, and {limits.seconds:g} s is the most here; give a shorter one", 413)
+    if seconds * info.rate * info.channels > limits.seconds * NUMBERS_A_SECOND:
+        found = f"{info.channels} channels at {info.rate:,} Hz"
+        raise Refused(f"{name}: {found} are too much of {seconds:.1f} s; send one channel at {SAMPLE_RATE:,} Hz", 413)

@@ -74,8 +74,17 @@ def test_other_texts_are_of_about_the_own_length():
         given = [int(part[0]) for part in parts]
         assert sorted(given) == sorted(lengths) and all(len(set(part)) == 1 for part in parts)
         assert max(abs(one - other) for one, other in zip(given, lengths, strict=True)) < LIKE_TEXTS
-    assert {abs(int(drawn[0]) - lengths[0]) for drawn in draws} >= {0, 1, 2}
+        assert all(one != other for one, other in zip(given, lengths, strict=True))  # never the own text
+    assert {abs(int(drawn[0]) - lengths[0]) for drawn in draws} >= {1, 2}
     assert not list(other_letters(even_layer(texts[:1], [4]), [2], 50))
+
+
+@pytest.mark.parametrize("count", range(2, 12))
+def test_no_utterance_keeps_its_text_however_many_there_are(count):
+    texts = [np.array([number]) for number in range(count)]
+    draws = [drawn.tolist() for drawn in other_letters(even_layer(texts, [1] * count), [1] * count, 40)]
+    assert all(sorted(drawn) == list(range(count)) for drawn in draws)
+    assert not any(drawn[i] == i for drawn in draws for i in range(count))
 
 
 def test_chance_is_what_codes_without_meaning_reach():

@@ -28,17 +28,20 @@ def test_a_full_disk_is_told_of_once_and_what_comes_later_is_written(tmp_path, m
     writer.flush()
     with monkeypatch.context() as full:
         full.setattr(RecordWriter, "write", lambda self, data: no_space())
-        for step in (2, 3):
+        for step in (2, 3, 4, 5):
             writer.add_scalar("loss", step, step)
             writer.flush()
+    assert len(list((tmp_path / "log").iterdir())) <= 3  # not one a line of the log
     assert [record.message for record in caplog.records] == [
         f"--tensorboard-logdir: {tmp_path / 'log'} cannot be written ([Errno 28] No space left on device); training "
         "goes on, what cannot be written is lost, and this is not told again"
     ]
-    for step in (4, 5):
+    writer.add_scalar("loss", 6, 6)  # it rests
+    writer.resting -= writer.REST
+    for step in (7, 8):
         writer.add_scalar("loss", step, step)
     writer.close()
-    assert scalars(tmp_path / "log") == [1, 4, 5]
+    assert scalars(tmp_path / "log") == [1, 7, 8]
 
 
 def no_space():

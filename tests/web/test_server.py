@@ -87,6 +87,13 @@ def test_errors_are_words(server, tab, data, status, words):
     assert answer.status_code == status and words in answer.json()["error"]
 
 
+def test_a_result_that_is_no_json_goes_to_the_log_too(server, folder, monkeypatch, caplog):
+    monkeypatch.setattr("speecht5_fairseq.web.server.compute", lambda *given: {"score": float("nan")})
+    answer = server.post("recognise", recording=("a.wav", (folder / "0.wav").read_bytes()))
+    assert answer.status_code == 500 and "the log of the server tells it under" in answer.json()["error"]
+    assert "an error that is not of the request's making" in caplog.text
+
+
 def test_a_form_that_is_none(server):
     with requests.Session() as session:
         session.trust_env = False

@@ -32,6 +32,16 @@ def test_recordings_that_are_refused(server, file, status, words):
     assert words in answer.json()["error"] and "/tmp" not in answer.json()["error"]
 
 
+def test_channels_and_rates_that_would_fill_the_memory_are_refused(server):
+    file = io.BytesIO()
+    soundfile.write(file, torch.zeros(8 * 192_000, 2).repeat(1, 4).numpy(), 192_000, format="FLAC")
+    answer = server.post("recognise", recording=("zeros.flac", file.getvalue()))
+    assert answer.status_code == 413
+    assert answer.json()["error"] == (
+        "zeros.flac: 8 channels at 192,000 Hz are too much of 8.0 s; send one channel at 16,000 Hz"
+    )
+
+
 @pytest.mark.parametrize("said", [True, False])
 def test_too_many_bytes_whether_said_or_not(server, said):
     body = b'--x\r\nContent-Disposition: form-data; name="recording"; filename="a.wav"\r\n\r\n' + bytes(1_200_000)
@@ -50,6 +60,17 @@ def test_a_long_text(server):
     answer = server.post("say", data={"text": "A" * 1001, "voice": "anna"})
     assert answer.status_code == 413
     assert answer.json()["error"] == "the text has 1,001 characters, and 1,000 is the most here; shorten it"
+
+
+def test_a_line_break_is_one_character_as_in_the_browser(server):
+    text = "\r\n".join(["AB"] * 333)  # 998 there, 1,330 as it is sent
+    answer = server.post("say", data={"text": text, "voice": "anna"})
+    assert answer.status_code == 200
+
+
+def test_a_voice_may_begin_with_a_space(server, site, monkeypatch):
+    monkeypatch.setitem(site.voices, " anna", site.voices["anna"])
+    assert server.post("say", data={"text": "AB", "voice": " anna"}).status_code == 200
 
 
 def test_a_file_in_place_of_words(server):

@@ -57,15 +57,19 @@ export class RecordingField {
     if (!navigator.mediaDevices) {
       return this.tell("Browsers give the microphone to pages on https or localhost only; choose a file instead.");
     }
+    this.button.disabled = true; // until it is known whether there is a microphone: one recorder at a time
     let stream;
     try {
       const plain = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       stream = await navigator.mediaDevices.getUserMedia({ audio: plain });
+      this.tell(null);
+      this.follow(new MediaRecorder(stream), stream);
     } catch (error) {
-      return this.tell(`No microphone (${error.message}); allow it, or choose a file instead.`);
+      stream?.getTracks().forEach((track) => track.stop());
+      this.tell(`No microphone (${error.message}); allow it, or choose a file instead.`);
+    } finally {
+      this.button.disabled = false;
     }
-    this.tell(null);
-    this.follow(new MediaRecorder(stream), stream);
   }
 
   follow(recorder, stream) {
