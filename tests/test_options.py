@@ -4,6 +4,7 @@ import argparse
 import ast
 import dataclasses
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,13 @@ FIELDS = {
     for field in dataclasses.fields(config)
     if not field.name.startswith("_")
 }
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_types_are_those_that_fairseq_and_omegaconf_know(name):
+    """Of `X | None` omegaconf 2.0 knows nothing, and fairseq reads a string that was given as Python."""
+    field = FIELDS[name]
+    assert not isinstance(field.type, types.UnionType) and "|" not in str(field.type), "write Optional[X]"
 
 
 def is_borrowed(field) -> bool:

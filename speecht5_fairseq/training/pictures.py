@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from fairseq import utils
@@ -44,8 +44,8 @@ class PicturesConfig(FairseqDataclass):
         },
     )
     picture_utterances: int = field(default=3, metadata={"help": "utterances that --picture-interval shows"})
-    tensorboard_logdir: str | None = II("common.tensorboard_logdir")
-    wandb_project: str | None = II("common.wandb_project")
+    tensorboard_logdir: Optional[str] = II("common.tensorboard_logdir")
+    wandb_project: Optional[str] = II("common.wandb_project")
     valid_subset: str = II("dataset.valid_subset")
     disable_validation: bool = II("dataset.disable_validation")
 
