@@ -68,7 +68,7 @@ def write_speech_results(folder: Path, *, shift: float = 0.0) -> Path:
 
 
 def write_speaker_results(folder: Path, utterances: int = 12) -> Path:
-    """folder/test: classes, embeddings and scored trials of three speakers."""
+    """folder/test: classes and embeddings of three speakers; folder/test.scores.tsv: trials, as examples/sid writes."""
     place = folder / "test"
     place.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -87,5 +87,5 @@ def write_speaker_results(folder: Path, utterances: int = 12) -> Path:
     trials = [
         f"{int(a % 3 == b % 3)}\t{a}.wav\t{b}.wav\t{unit[a] @ unit[b]:.6f}" for a in range(utterances) for b in range(a)
     ]
-    write_lines(place / "scores.txt", trials)
+    write_lines(folder / "test.scores.tsv", trials)
     return folder

@@ -174,6 +174,16 @@ def test_speakers_have_a_map_a_curve_and_mistakes(page, tmp_path):
     assert "accuracy, %" in found.text and "83.33" in found.text and "EER, %" in found.text
 
 
+def test_trials_of_two_systems_stand_side_by_side(page, tmp_path):
+    folders = [write_speaker_results(tmp_path / name) for name in ("base", "large")]
+    for folder in folders:
+        (folder / "unseen.scores.tsv").write_text((folder / "test.scores.tsv").read_text())
+    found = page(*folders)
+    rows = re.findall(r"(\S+) EER, % lower is better (\S+) \S+ to \S+ 12 utterances (\S+) ", found.text)
+    assert [row[0] for row in rows] == ["test", "unseen"] and len({score for row in rows for score in row[1:]}) == 1
+    assert "DET curve of unseen" in found.text and "base: EER" in found.text
+
+
 def test_the_best_of_several_is_marked_and_equal_ones_are_not(page, tmp_path):
     good, bad = write_transcripts(tmp_path / "good", SAID), write_transcripts(tmp_path / "bad")
     marked = [each for each in page(bad, good).all("td") if "best" in each.get("class", "")]
