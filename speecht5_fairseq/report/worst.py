@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..data.errors import DataError
-from ..scoring.error_rate import edits
+from ..scoring.error_rate import edits, word_errors
 from ..scoring.intelligibility import plain_text
-from ..scoring.metrics import GENERATED, METRICS
+from ..scoring.metrics import ASR_REFERENCE, GENERATED, METRICS
 from ..scoring.report import CorpusMetric, corpus_metrics
 from .alignment import Step, align, edit_count
 from .media import Player, Recordings, mel_picture, player, png_file
@@ -84,8 +84,6 @@ def _ranked(table: Table, metric: CorpusMetric) -> list[tuple[float, dict[str, s
 
 
 def _of_speech(row: dict[str, str], measure: str, folder: Path) -> Worst:
-    recognised = bool(row.get("words"))  # the recogniser of the scores may have heard nothing
-    steps = align(plain_text(row["text"]).split(), row["asr_text"].split()) if recognised else []
     shown = ("focus_rate", "length_ratio", "hit_limit", "seconds", "mcd", "stoi", "pesq", "si_sdr", "score_problems")
     facts = [("text", row["text"])] if row.get("text") else []
     facts += [(name.replace("_", " "), row[name]) for name in shown if row.get(name)]
@@ -96,7 +94,22 @@ def _of_speech(row: dict[str, str], measure: str, folder: Path) -> Worst:
     picture = png_file(folder / f"{row['id']}.png")
     if picture is None and row.get("mel"):
         picture = mel_picture(folder / row["mel"])
-    return Worst(row["id"], measure, steps, facts, players, picture)
+    return Worst(row["id"], measure, _recognised(row), facts, players, picture)
+
+
+def _recognised(row: dict[str, str]) -> list[Step]:
+    """What was recognised (maybe nothing) beside what it was scored against; empty where the table does not tell.
+
+    Tables without a column of that, of an earlier scoring, are believed where their text makes the edits of the table.
+    """
+    if not row.get("words") or "asr_text" not in row:
+        return []
+    heard, wanted = row["asr_text"], row.get(ASR_REFERENCE)
+    if wanted is None:
+        wanted = plain_text(row.get("text", ""))
+        if [*map(str, word_errors([wanted], [heard]))] != [row.get("word_edits"), row["words"]]:
+            return []
+    return align(wanted.split(), heard.split())
 
 
 def worst_classes(table: Table, recordings: Recordings, number: int) -> list[Worst]:
