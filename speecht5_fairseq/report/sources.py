@@ -94,9 +94,10 @@ def open_source(path: Path, name: str, logs: Sequence[Path] = ()) -> Source:
     texts = list(_files(path, (PATTERN, *LOGS)))
     curves = _curves(path, logs or _logs(path), notes)
     speech, speakers = _tables(path)
-    read = [found for file in texts if (found := read_transcripts(file)) is not None]
     described = {table.subset for table in speech + speakers}  # what was printed of them is no text
-    transcripts = [each for each in _one_each_subset(read) if each.scored or each.subset not in described]
+    read = [(file, found) for file in texts if (found := read_transcripts(file)) is not None]
+    read = [(file, found) for file, found in read if found.scored or found.subset not in described]
+    transcripts = list(_one_each_subset(read, notes))
     trials = list(_trials(path))
     source = Source(name, path, curves, transcripts, speech, speakers, trials, notes)
     if not source.parts:
@@ -154,13 +155,21 @@ def _curves(path: Path, logs: Sequence[Path], notes: list[str]) -> Curves | None
     return curves if curves.groups else None
 
 
-def _one_each_subset(found: list[Transcripts]) -> list[Transcripts]:
-    """Of a subset in several files (a results file and a log) the one with the most utterances."""
-    best: dict[str, Transcripts] = {}
-    for each in found:
-        if each.subset not in best or len(each.rows) > len(best[each.subset].rows):
-            best[each.subset] = each
-    return list(best.values())
+def _one_each_subset(found: Sequence[tuple[Path, Transcripts]], notes: list[str]) -> Iterator[Transcripts]:
+    """Of a subset in several files (a results file and a log) the one with the most utterances, the first of equals.
+
+    Other decodings of the subset are told in ``notes``.
+    """
+    for subset in dict.fromkeys(each.subset for _, each in found):
+        own = [pair for pair in found if pair[1].subset == subset]
+        shown, best = max(own, key=lambda pair: len(pair[1].rows))
+        others = [str(file) for file, each in own if each.rows != best.rows]
+        if others:
+            notes.append(
+                f"{subset}: shown is {shown.name}, and not its {len(others)} other decodings; for all side by side "
+                f"give the files in place of the folder: {' '.join([str(shown), *others])}"
+            )
+        yield best
 
 
 def _tables(path: Path) -> tuple[list[Table], list[Table]]:

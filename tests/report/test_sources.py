@@ -45,6 +45,20 @@ def test_of_several_hypotheses_the_first_counts_and_a_log_tells_of_the_data(tmp_
     assert found.rows == [(0, "a b", "a c")] and found[3:] == ("/d", "/a") and found.subset == "dev"
 
 
+def test_of_two_decodings_of_a_subset_the_one_that_is_not_shown_is_told(tmp_path):
+    lines = (write_transcripts(tmp_path / "out") / "generate-test.txt").read_text(encoding="utf-8").splitlines()
+    beam, greedy = tmp_path / "decode_beam.log", tmp_path / "decode_greedy.log"
+    write_lines(beam, lines)
+    write_lines(greedy, [line.replace("goodbye", "good") for line in lines])
+    write_lines(tmp_path / "decode_of_dev.log", [line.replace("Generate test", "Generate dev") for line in lines])
+    write_lines(tmp_path / "same.log", lines)  # a log and a results file of one decoding
+    source = open_source(tmp_path, "asr")
+    assert [each.subset for each in source.transcripts] == ["test", "dev"]
+    (note,) = source.notes
+    assert note.startswith("test: shown is decode_beam.log") and note.endswith(f": {beam} {greedy}")
+    assert not open_source(greedy, "greedy").notes
+
+
 def test_tables_and_trials_lie_a_folder_below(tmp_path):
     source = open_source(write_speaker_results(tmp_path / "sid"), "sid")
     assert source.parts == ["speakers", "verification"]
