@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import io
+import os
 import re
 from html.parser import HTMLParser
 
@@ -219,6 +220,14 @@ def test_help_has_examples(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert capsys.readouterr().out.count("python -m speecht5_fairseq.report ") >= 5
+
+
+def test_a_name_that_is_not_utf8_is_written_out(tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    main([str(write_transcripts(folder / "out")), str(write_run(folder / "asr")), "-o", str(folder / "page.html")])
+    assert f"{tmp_path}/caf\\udce9/out" in read(folder / "page.html").text
+    assert f"{tmp_path}/caf\\udce9/page.html, 0.0 MB" in capsys.readouterr().out
 
 
 def test_what_was_found_is_printed(tmp_path, capsys):
