@@ -12,6 +12,7 @@ import numpy as np
 from ..data.errors import DataError, located
 from ..models.errors import CheckpointError
 from ..scoring.results_table import ResultsTable
+from .charts import GREATEST
 from .curves import Curves, read_checkpoints, read_logs
 from .transcripts import PATTERN, Transcripts, read_transcripts
 
@@ -151,7 +152,10 @@ def _curves(path: Path, logs: Sequence[Path], notes: list[str]) -> Curves | None
         except CheckpointError as error:
             notes.append(f"no log of the training, and no numbers from its checkpoints ({error})")
     if curves.broken:
-        notes.append(f"{curves.broken} logged numbers are NaN or infinite, and have no point on a curve")
+        notes.append(
+            f"{curves.broken} logged numbers or lines have no point on a curve: NaN, infinite, beyond {GREATEST:g}, or "
+            "broken JSON"
+        )
     return curves if curves.groups else None
 
 
