@@ -109,14 +109,15 @@ def numbers(table: Table, metric: CorpusMetric, system: str) -> Iterator[tuple[d
     """(row, (amount, weight)) of the utterances that have a metric.
 
     Raises:
-        DataError: with file and line, for a field that is no number.
+        DataError: with file and line, for a field that is no number, or a column that is not there.
     """
     for line, row in enumerate(table.table.rows, start=2):
         try:
             pair = metric.pairs(row, system)
-        except ValueError as error:
+        except (KeyError, ValueError) as error:
+            problem = f"no column {error}" if isinstance(error, KeyError) else error
             mend = "score the folder again"
-            raise DataError(located(table.table.path, line, f"{metric.name}: {error}", mend)) from None
+            raise DataError(located(table.table.path, line, f"{metric.name}: {problem}", mend)) from None
         if pair is not None:
             yield row, pair
 
@@ -128,7 +129,7 @@ def _utterance(row: dict[str, str]) -> Hashable:
 
 def _of_classes(table: Table, notes: list[str]) -> Iterator[Score]:
     told = {(row["id"], row["label"]): (100.0 * (row["correct"] == "yes"), 1.0) for row in table.table.rows
-            if row.get("correct")}  # fmt: skip
+            if row["correct"]}  # fmt: skip
     if not told:
         notes.append(f"{table.subset}: no labels, so no accuracy")
         return

@@ -19,6 +19,7 @@ from .transcripts import PATTERN, Transcripts, read_transcripts
 CHECKPOINTS = "checkpoint*.pt"
 LOGS = ("*.log", "*.jsonl", "log*.txt", "train*.txt")  # in a run's folder; beside it NAME.log, NAME.jsonl, NAME.txt
 TABLES = ("results.tsv", "scores.tsv")  # of fairseq-generate, and of scoring plain recordings
+SPEAKER_COLUMNS = ("class", "probability", "classes", "path", "label", "correct")  # of fairseq-generate's table
 TRIALS = ("*.txt", "*.tsv")  # what scoring.verification --scores wrote
 TRIALS_NAMES = (".scores.tsv", ".scores.txt")  # ends of names that begin with the subset: examples/sid/run.sh
 LOOKED_FOR = (
@@ -187,7 +188,7 @@ def _tables(path: Path) -> tuple[list[Table], list[Table]]:
         if "wav" in table.columns:
             speech.append(Table(subset, table))
         elif "class" in table.columns:
-            speakers.append(Table(subset, table))
+            speakers.append(Table(subset, ResultsTable.read(file, required=("id", *SPEAKER_COLUMNS))))
     return speech, speakers
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..data.errors import DataError
+from ..data.errors import DataError, located
 from ..scoring.error_rate import edits, word_errors
 from ..scoring.intelligibility import plain_text
 from ..scoring.metrics import ASR_REFERENCE, GENERATED, METRICS
@@ -113,19 +113,32 @@ def _recognised(row: dict[str, str]) -> list[Step]:
 
 
 def worst_classes(table: Table, recordings: Recordings, number: int) -> list[Worst]:
-    """The utterances of another class than the one told, the surest mistakes first."""
-    wrong = [row for row in table.table.rows if row.get("correct") == "no"]
-    wrong.sort(key=lambda row: (-float(row["probability"]), row["id"]))
+    """The utterances of another class than the one told, the surest mistakes first.
+
+    Raises:
+        DataError: with file and line, for a probability that is no number.
+    """
+    rows = enumerate(table.table.rows, start=2)
+    wrong = [(_probability(table, line, row), row) for line, row in rows if row["correct"] == "no"]
+    wrong.sort(key=lambda entry: (-entry[0], entry[1]["id"]))
     return [
         Worst(
             row["id"],
-            f"taken for {row['class']} with probability {float(row['probability']):.3f}",
+            f"taken for {row['class']} with probability {probability:.3f}",
             [],
             [("is", row["label"]), ("classes", row["classes"])],
             _players(lambda path=row["path"]: recordings.path_of(table.subset, path, "s2c")),
         )
-        for row in wrong[:number]
+        for probability, row in wrong[:number]
     ]
+
+
+def _probability(table: Table, line: int, row: dict[str, str]) -> float:
+    try:
+        return float(row["probability"])
+    except ValueError:
+        problem = f"probability {row['probability']!r} is no number"
+        raise DataError(located(table.table.path, line, problem, "generate the folder again")) from None
 
 
 def worst_trials(trials: Trials, number: int) -> list[tuple[str, str, str, str]]:
