@@ -32,6 +32,11 @@ def translation_estimate(name: str, references: Sequence[str], hypotheses: Seque
     return Estimate(found.score, low, high, len(hypotheses))
 
 
+def translation_score(name: str, references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """The value of ``translation_estimate`` alone, without its draws."""
+    return TRANSLATION_METRICS[name]().corpus_score(hypotheses, [references]).score
+
+
 def translation_p_value(name: str, references: Sequence[str], first: Sequence[str], second: Sequence[str]) -> float:
     """Paired bootstrap of sacrebleu: that the two are equally good (Koehn 2004); 1 for equal texts."""
     if list(first) == list(second):

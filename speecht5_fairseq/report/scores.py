@@ -17,7 +17,13 @@ from ..scoring.errors import ScoreError
 from ..scoring.estimates import Estimate, Sample, estimate, estimate_difference, paired_p_value
 from ..scoring.metrics import METRICS, PREFIXES
 from ..scoring.report import CorpusMetric, corpus_metrics
-from .intervals import TRANSLATION_METRICS, translation_estimate, translation_p_value, verification_estimates
+from .intervals import (
+    TRANSLATION_METRICS,
+    translation_estimate,
+    translation_p_value,
+    translation_score,
+    verification_estimates,
+)
 from .sources import Source, Table, Trials
 from .transcripts import Transcripts
 
@@ -177,7 +183,7 @@ def _comparison(first_name: str, second_name: str, first: Score, second: Score, 
     ours, others = ([score.utterances[key] for key in common] for score in (second, first))
     if second.metric in TRANSLATION_METRICS:
         references = [key[1] for key in common]
-        values = [translation_estimate(second.metric, references, texts).value for texts in (ours, others)]
+        values = [translation_score(second.metric, references, texts) for texts in (ours, others)]
         difference = Estimate(values[0] - values[1], float("nan"), float("nan"), len(common))
         p_value = translation_p_value(second.metric, references, others, ours)
     else:

@@ -51,6 +51,15 @@ def test_two_systems_differ_by_what_their_rates_differ_by(tmp_path):
     assert found["WER"].first == "a" and found["WER"].second == "b" and 0 < found["WER"].p_value <= 1
 
 
+def test_translations_are_compared_without_the_draws_of_their_intervals(tmp_path, monkeypatch):
+    own = [scores(write_transcripts(tmp_path / "a", result="BLEU = 1")),
+           scores(write_transcripts(tmp_path / "b", SAID, result="BLEU = 1"))]  # fmt: skip
+    monkeypatch.setattr("speecht5_fairseq.report.scores.translation_estimate", None)
+    found = {each.metric: each.difference.value for each in compare(["a", "b"], own, [])}
+    wanted = {own[0][place].metric: own[1][place].estimate.value - own[0][place].estimate.value for place in (2, 3)}
+    assert {name: found[name] for name in ("BLEU", "chrF")} == pytest.approx(wanted)
+
+
 def test_equal_systems_are_equal(tmp_path):
     own = [scores(write_transcripts(tmp_path / name)) for name in "ab"]
     assert [(each.difference.value, each.p_value) for each in compare(["a", "b"], own, [])] == [(0.0, 1.0)] * 2
