@@ -6,7 +6,7 @@
     python -m speecht5_fairseq.report results/asr results/other --data prompts/en     # side by side, with p-values
     python -m speecht5_fairseq.report work/finetuned work/scratch work/decode_finetuned.log work/decode_scratch.log
     python -m speecht5_fairseq.report speech/tts/test                    # after python -m speecht5_fairseq.scoring
-    python -m speecht5_fairseq.report speakers/sid/test                  # with the file of verification --scores
+    python -m speecht5_fairseq.report speakers/sid                       # with the file of verification --scores
 
 Each RUN is a folder, or one file of it: a training (its log is looked for in the folder and beside it: NAME.log), or
 what fairseq-generate wrote (transcripts, generated speech, speakers), with the scores that
