@@ -50,25 +50,25 @@ def write_speech_results(folder: Path, *, shift: float = 0.0) -> Path:
     place.mkdir(parents=True)
     rng = np.random.default_rng(0)
     columns = ["id", "wav", "mel", "focus_rate", "reference", "text", "status", "mcd", "word_edits", "words",
-               "character_edits", "characters", "asr_text"]  # fmt: skip
+               "character_edits", "characters", "asr_text", "asr_reference"]  # fmt: skip
     lines = ["\t".join(columns)]
     for number in range(3):
         wave = 0.1 * rng.standard_normal(4000)
         soundfile.write(place / f"{number}.wav", wave, 16_000)
         np.save(place / f"{number}.npy", rng.standard_normal((20, 80)).astype(np.float32))
         if number == 1:
-            lines.append("\t".join(["1", "", "", "", "", HOSTILE, "no frames", *[""] * 6]))
+            lines.append("\t".join(["1", "", "", "", "", HOSTILE, "no frames", *[""] * 7]))
             continue
         reference = place / "0.wav" if number else place / "gone.wav"
         fields = [number, f"{number}.wav", f"{number}.npy", 0.5, reference, HOSTILE, "ok", 5.0 + number + shift, 1, 4,
-                  2, 12, "what was heard"]  # fmt: skip
+                  2, 12, "what was heard", "what was not heard"]  # fmt: skip
         lines.append("\t".join(map(str, fields)))
     write_lines(place / "results.tsv", lines)
     return folder
 
 
 def write_speaker_results(folder: Path, utterances: int = 12) -> Path:
-    """folder/test: classes, embeddings and scored trials of three speakers."""
+    """folder/test: classes and embeddings of three speakers; folder/test.scores.tsv: trials, as examples/sid writes."""
     place = folder / "test"
     place.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -87,5 +87,5 @@ def write_speaker_results(folder: Path, utterances: int = 12) -> Path:
     trials = [
         f"{int(a % 3 == b % 3)}\t{a}.wav\t{b}.wav\t{unit[a] @ unit[b]:.6f}" for a in range(utterances) for b in range(a)
     ]
-    write_lines(place / "scores.txt", trials)
+    write_lines(folder / "test.scores.tsv", trials)
     return folder

@@ -6,7 +6,7 @@
     python -m speecht5_fairseq.report results/asr results/other --data prompts/en     # side by side, with p-values
     python -m speecht5_fairseq.report work/finetuned work/scratch work/decode_finetuned.log work/decode_scratch.log
     python -m speecht5_fairseq.report speech/tts/test                    # after python -m speecht5_fairseq.scoring
-    python -m speecht5_fairseq.report speakers/sid/test                  # with the file of verification --scores
+    python -m speecht5_fairseq.report speakers/sid                       # with the file of verification --scores
 
 Each RUN is a folder, or one file of it: a training (its log is looked for in the folder and beside it: NAME.log), or
 what fairseq-generate wrote (transcripts, generated speech, speakers), with the scores that
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .media import Recordings
-from .page import make_page, write_page
+from .page import make_page, printable, write_page
 from .sources import Source, open_source, short_names
 
 
@@ -58,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     page = make_page(sources, title=options.title, worst=options.worst, recordings=recordings)
     size = write_page(options.output, page)
     for section in page.sections:
-        print(f"{section.name}: {section.holds}")
+        print(printable(f"{section.name}: {section.holds}"))
         for note in section.notes:
-            print(f"  {note}")
-    print(f"{options.output}, {size / 1e6:.1f} MB: open it in a browser")
+            print(printable(f"  {note}"))
+    print(printable(f"{options.output}, {size / 1e6:.1f} MB: open it in a browser"))
 
 
 def check_options(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 22, 12, 34  # margins for the numbers of the axes
 COLOURS = 8  # of the template; more lines repeat them
 MOST_POINTS = 1000  # of a line; of more, the least and the greatest of each stretch are drawn
 WIDE = 100.0  # ratio of the greatest to the least value from which the axis is logarithmic
+LEAST, GREATEST = 1e-100, 1e100  # sizes of values that an axis takes; floats run out at their squares
 INSET = 0.04  # of the axis, so that no line lies on the frame
 
 
@@ -81,10 +82,13 @@ class Axis(NamedTuple):
 
 
 def line_chart(title: str, lines: Sequence[Line], *, x_label: str = "updates", y_label: str = "") -> Chart:
-    """A chart of lines; the y axis is logarithmic where the values are positive and go over two decades."""
+    """A chart of lines; the y axis is logarithmic where the values are positive and go over two decades.
+
+    Values are at most ``GREATEST``, and below ``LEAST`` as good as 0.
+    """
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
-    logarithmic = min(ys) > 0 and max(ys) / min(ys) >= WIDE
+    logarithmic = min(ys) >= LEAST and max(ys) / min(ys) >= WIDE
     across = Axis(*_span(min(xs), max(xs), inset=0), LEFT, WIDTH - RIGHT)
     up = Axis(*_span(min(ys), max(ys), logarithmic=logarithmic), HEIGHT - BOTTOM, TOP, logarithmic)
     return Chart(
@@ -173,7 +177,8 @@ def _span(low: float, high: float, *, logarithmic: bool = False, inset: float = 
     if logarithmic:
         room = (high / low) ** inset
         return low / room, high * room
-    room = (high - low) * inset if high > low else abs(high) / 2 or 1.0
+    alone = abs(high) / 2 if abs(high) > LEAST else 1.0
+    room = (high - low) * inset if high - low > LEAST else alone
     return low - room, high + room
 
 

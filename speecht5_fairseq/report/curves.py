@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ..models.checkpoint import read_file, section, updates_of
 from ..models.errors import CheckpointError
+from .charts import GREATEST
 
 INNER, EPOCH = "train_inner", "train"  # averages since the last line, and of an epoch
 VALID = "valid"
@@ -31,7 +32,8 @@ class Curves(NamedTuple):
 
     Attributes:
         groups: ``INNER``, ``EPOCH`` or the name of a validation split -> metric -> points.
-        broken: numbers that were NaN or infinite, which have no place on a curve.
+        broken: numbers that were NaN, infinite or beyond ``GREATEST``, which have no place on a curve, and lines of
+            JSON that is none.
     """
 
     groups: dict[str, dict[str, Points]]
@@ -59,13 +61,22 @@ def read_logs(paths: Iterable[Path]) -> Curves:
     for path in paths:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
-                if (found := parse_line(line)) is not None:
+                try:
+                    found = parse_line(line)
+                except (ValueError, RecursionError):
+                    curves = curves._replace(broken=curves.broken + 1)
+                    continue
+                if found is not None:
                     curves = _with_line(curves, found)
     return curves
 
 
 def parse_line(line: str) -> _Line | None:
-    """One line of a log; None where it is none of numbers."""
+    """One line of a log; None where it is none of numbers.
+
+    Raises:
+        ValueError, RecursionError: what looks like JSON and is none (lines of two processes in one), or too deep.
+    """
     if (found := _JSON_LINE.search(line)) is not None:
         return _json_line(found[1])
     if (found := _INNER_LINE.search(line)) is not None:
@@ -78,10 +89,7 @@ def parse_line(line: str) -> _Line | None:
 
 
 def _json_line(text: str) -> _Line | None:
-    try:
-        values = {name: str(value) for name, value in json.loads(text).items()}
-    except ValueError:  # a line that was cut off
-        return None
+    values = {name: str(value) for name, value in json.loads(text).items()}
     key = next((name for name in values if name.endswith(_UPDATES)), None)
     if key is None:
         return None
@@ -93,7 +101,7 @@ def _json_line(text: str) -> _Line | None:
 def _numbered(group: str, values: dict[str, str]) -> _Line | None:
     """The line; None where it does not say of which update."""
     updates = _number(values.get(_UPDATES, ""))
-    if updates is None or not math.isfinite(updates):
+    if updates is None or not _is_drawn(updates):
         return None
     return _Line(group, {name: value.strip() for name, value in values.items()})
 
@@ -103,11 +111,15 @@ def _with_line(curves: Curves, line: _Line) -> Curves:
     update, broken = int(numbers.pop(_UPDATES, 0)), curves.broken
     metrics = curves.groups.setdefault(line.group, {})
     for name, number in numbers.items():
-        if math.isfinite(number):
+        if _is_drawn(number):
             metrics.setdefault(name, {})[update] = number
         else:
             broken += 1
     return curves._replace(broken=broken)
+
+
+def _is_drawn(number: float) -> bool:
+    return math.isfinite(number) and abs(number) <= GREATEST
 
 
 def _number(text: str) -> float | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
@@ -14,9 +15,24 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 
 from ..scoring.detection import Costs, DetectionErrors, detection_errors, equal_error_rate, minimum_cost
-from ..scoring.estimates import DRAWS, Estimate, draw_utterances, interval
+from ..scoring.estimates import DRAWS, Estimate, draw_utterances, interval, p_value_of
 
 TRANSLATION_METRICS: dict[str, type[Metric]] = {"BLEU": BLEU, "chrF": CHRF}
+
+
+class Difference(NamedTuple):
+    """How two systems differ, and how likely that is where both are equally good (``paired_p_value``)."""
+
+    estimate: Estimate
+    p_value: float
+
+
+class _Draws(NamedTuple):
+    """Equal error rate in percent and detection cost: of all trials, and of each draw (D, 2)."""
+
+    values: tuple[float, float]
+    draws: np.ndarray
+    utterances: int
 
 
 def translation_estimate(name: str, references: Sequence[str], hypotheses: Sequence[str]) -> Estimate:
@@ -30,6 +46,11 @@ def translation_estimate(name: str, references: Sequence[str], hypotheses: Seque
     found = metric.corpus_score(hypotheses, [references], n_bootstrap=DRAWS if several else 1)
     low, high = (found._mean - found._ci, found._mean + found._ci) if several else (float("nan"), float("nan"))
     return Estimate(found.score, low, high, len(hypotheses))
+
+
+def translation_score(name: str, references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """The value of ``translation_estimate`` alone, without its draws."""
+    return TRANSLATION_METRICS[name]().corpus_score(hypotheses, [references]).score
 
 
 def translation_p_value(name: str, references: Sequence[str], first: Sequence[str], second: Sequence[str]) -> float:
@@ -57,19 +78,48 @@ def verification_estimates(
         scores, targets: (N,) of the trials.
         pairs: (N, 2) int64, the trials' utterances, numbered from 0.
     """
+    found = _verification_draws(scores, targets, pairs, costs)
+    columns = zip(found.values, found.draws.T, strict=True)
+    eer, cost = (Estimate(value, *interval(draws), found.utterances) for value, draws in columns)
+    return eer, cost
+
+
+def verification_differences(
+    first: np.ndarray, second: np.ndarray, targets: np.ndarray, pairs: np.ndarray, costs: Costs
+) -> tuple[Difference, Difference]:
+    """The second system's equal error rate and detection cost minus the first's, on the same draws of utterances.
+
+    Utterances and not trials are drawn, so that p-values are rather too great than too small.
+
+    Args:
+        first, second: (N,) scores of the same trials.
+        targets, pairs, costs: as ``verification_estimates``, which tells how utterances are drawn.
+    """
+    ours, others = (_verification_draws(scores, targets, pairs, costs) for scores in (second, first))
+    values, draws = np.subtract(ours.values, others.values).tolist(), (ours.draws - others.draws).T
+    eer, cost = (
+        Difference(Estimate(value, *interval(column), ours.utterances), p_value_of(value, column))
+        for value, column in zip(values, draws, strict=True)
+    )
+    return eer, cost
+
+
+def _verification_draws(scores: np.ndarray, targets: np.ndarray, pairs: np.ndarray, costs: Costs) -> _Draws:
+    """What ``verification_estimates`` draws; NaN for a draw without trials of both kinds."""
     errors = detection_errors(scores, targets)
-    values = 100 * equal_error_rate(errors).value, minimum_cost(errors, costs).value
     places = np.searchsorted(errors.thresholds, scores)
     count = int(pairs.max()) + 1
     drawn: list[tuple[float, float]] = []
     for chosen in draw_utterances(count):
         times = np.bincount(chosen, minlength=count)
         found = _weighted(errors.thresholds, places, targets, times[pairs[:, 0]] * times[pairs[:, 1]])
-        if found is not None:
-            drawn.append((100 * equal_error_rate(found).value, minimum_cost(found, costs).value))
-    columns = list(zip(*drawn, strict=True)) or [(), ()]
-    first, second = (Estimate(value, *interval(draws), count) for value, draws in zip(values, columns, strict=True))
-    return first, second
+        drawn.append((np.nan, np.nan) if found is None else _measures(found, costs))
+    return _Draws(_measures(errors, costs), np.array(drawn).reshape(-1, 2), count)
+
+
+def _measures(errors: DetectionErrors, costs: Costs) -> tuple[float, float]:
+    """Equal error rate in percent, and minimum detection cost."""
+    return 100 * equal_error_rate(errors).value, minimum_cost(errors, costs).value
 
 
 def _weighted(

@@ -119,7 +119,7 @@ def make_page(sources: Sequence[Source], *, title: str, worst: int, recordings: 
 
 
 def render(page: Page) -> str:
-    """The page as HTML; every text of the data is escaped."""
+    """The page as HTML; every text of the data is escaped, and printable."""
     environment = Environment(
         loader=PackageLoader(__package__, "."),
         autoescape=True,
@@ -128,7 +128,13 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["score"] = _number
-    return environment.get_template(TEMPLATE).render(page=page, coverage=COVERAGE, draws=DRAWS, isnan=math.isnan)
+    text = environment.get_template(TEMPLATE).render(page=page, coverage=COVERAGE, draws=DRAWS, isnan=math.isnan)
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    r"""With what is no character written out: names of files that are not UTF-8 hold such (`caf\udce9`)."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _number(value: float, sign: str = "") -> str:

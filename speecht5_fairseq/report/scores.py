@@ -17,12 +17,20 @@ from ..scoring.errors import ScoreError
 from ..scoring.estimates import Estimate, Sample, estimate, estimate_difference, paired_p_value
 from ..scoring.metrics import METRICS, PREFIXES
 from ..scoring.report import CorpusMetric, corpus_metrics
-from .intervals import TRANSLATION_METRICS, translation_estimate, translation_p_value, verification_estimates
+from .intervals import (
+    TRANSLATION_METRICS,
+    translation_estimate,
+    translation_p_value,
+    translation_score,
+    verification_differences,
+    verification_estimates,
+)
 from .sources import Source, Table, Trials
 from .transcripts import Transcripts
 
 FOCUS = CorpusMetric("focus rate", "-", "higher", "focus_rate")
 COSTS = Costs()
+VERIFICATION_METRICS = ("EER", f"minDCF ({COSTS.p_target:g})")
 
 
 class Score(NamedTuple):
@@ -30,7 +38,8 @@ class Score(NamedTuple):
 
     Attributes:
         utterances: what tells an utterance apart (its name, and its reference, so that only equal test sets are
-            compared) -> (amount, weight), or for translation the hypothesis; empty where nothing is compared.
+            compared) -> (amount, weight), or for translation the hypothesis; for verification (its two utterances,
+            whether they are of one speaker) of a trial -> its score.
     """
 
     subset: str
@@ -38,7 +47,7 @@ class Score(NamedTuple):
     unit: str
     better: str
     estimate: Estimate
-    utterances: dict[Hashable, tuple[float, float] | str]
+    utterances: dict[Hashable, tuple[float, float] | str | float]
 
 
 class Comparison(NamedTuple):
@@ -109,14 +118,15 @@ def numbers(table: Table, metric: CorpusMetric, system: str) -> Iterator[tuple[d
     """(row, (amount, weight)) of the utterances that have a metric.
 
     Raises:
-        DataError: with file and line, for a field that is no number.
+        DataError: with file and line, for a field that is no number, or a column that is not there.
     """
     for line, row in enumerate(table.table.rows, start=2):
         try:
             pair = metric.pairs(row, system)
-        except ValueError as error:
+        except (KeyError, ValueError) as error:
+            problem = f"no column {error}" if isinstance(error, KeyError) else error
             mend = "score the folder again"
-            raise DataError(located(table.table.path, line, f"{metric.name}: {error}", mend)) from None
+            raise DataError(located(table.table.path, line, f"{metric.name}: {problem}", mend)) from None
         if pair is not None:
             yield row, pair
 
@@ -128,7 +138,7 @@ def _utterance(row: dict[str, str]) -> Hashable:
 
 def _of_classes(table: Table, notes: list[str]) -> Iterator[Score]:
     told = {(row["id"], row["label"]): (100.0 * (row["correct"] == "yes"), 1.0) for row in table.table.rows
-            if row.get("correct")}  # fmt: skip
+            if row["correct"]}  # fmt: skip
     if not told:
         notes.append(f"{table.subset}: no labels, so no accuracy")
         return
@@ -136,15 +146,21 @@ def _of_classes(table: Table, notes: list[str]) -> Iterator[Score]:
 
 
 def _of_trials(trials: Trials, notes: list[str]) -> Iterator[Score]:
-    numbers: dict[str, int] = {}
-    pairs = np.array([[numbers.setdefault(name, len(numbers)) for name in names] for names in trials.names])
     try:
-        eer, cost = verification_estimates(trials.scores, trials.targets, pairs, COSTS)
+        eer, cost = verification_estimates(trials.scores, trials.targets, _pairs(trials.names), COSTS)
     except ScoreError as error:
         notes.append(f"{trials.subset}: no error rate of the trials ({error})")
         return
-    yield Score(trials.subset, "EER", "%", "lower", eer, {})
-    yield Score(trials.subset, f"minDCF ({COSTS.p_target:g})", "-", "lower", cost, {})
+    keys = zip(trials.names, trials.targets.tolist(), strict=True)
+    told = dict(zip(keys, trials.scores.tolist(), strict=True))
+    for name, unit, value in zip(VERIFICATION_METRICS, ("%", "-"), (eer, cost), strict=True):
+        yield Score(trials.subset, name, unit, "lower", value, told)
+
+
+def _pairs(names: Iterable[tuple[str, str]]) -> np.ndarray:
+    """(N, 2) int64: the utterances of trials, numbered from 0."""
+    numbers: dict[str, int] = {}
+    return np.array([[numbers.setdefault(name, len(numbers)) for name in pair] for pair in names])
 
 
 def _ratio(subset: str, name: str, unit: str, better: str, values: dict[Hashable, tuple[float, float]]) -> Score:
@@ -159,7 +175,7 @@ def compare(names: Sequence[str], scores: Sequence[Sequence[Score]], notes: list
     """Each folder's scores against the first folder's that has them; of other test sets is told in ``notes``."""
     found, firsts = [], {}
     for name, own in zip(names, scores, strict=True):
-        for score in (each for each in own if each.utterances):
+        for score in own:
             first = firsts.setdefault((score.subset, score.metric), (name, score))
             if first[1] is score:
                 continue
@@ -168,7 +184,10 @@ def compare(names: Sequence[str], scores: Sequence[Sequence[Score]], notes: list
                 notes.append(f"{score.metric} of {score.subset}: {first[0]} and {name} have other utterances, so their "
                              "difference says nothing")  # fmt: skip
                 continue
-            found.append(_comparison(first[0], name, first[1], score, common))
+            try:
+                found.append(_comparison(first[0], name, first[1], score, common))
+            except ScoreError as error:  # of the trials that both have
+                notes.append(f"{score.metric} of {score.subset}: {first[0]} and {name} are not compared ({error})")
     return found
 
 
@@ -176,9 +195,13 @@ def _comparison(first_name: str, second_name: str, first: Score, second: Score, 
     ours, others = ([score.utterances[key] for key in common] for score in (second, first))
     if second.metric in TRANSLATION_METRICS:
         references = [key[1] for key in common]
-        values = [translation_estimate(second.metric, references, texts).value for texts in (ours, others)]
+        values = [translation_score(second.metric, references, texts) for texts in (ours, others)]
         difference = Estimate(values[0] - values[1], float("nan"), float("nan"), len(common))
         p_value = translation_p_value(second.metric, references, others, ours)
+    elif second.metric in VERIFICATION_METRICS:
+        pairs, targets = zip(*common, strict=True)
+        both = verification_differences(np.array(others), np.array(ours), np.array(targets), _pairs(pairs), COSTS)
+        difference, p_value = both[VERIFICATION_METRICS.index(second.metric)]
     else:
         difference = estimate_difference(_sample(ours), _sample(others))
         p_value = paired_p_value(_sample(ours), _sample(others))

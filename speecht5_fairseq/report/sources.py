@@ -12,13 +12,16 @@ import numpy as np
 from ..data.errors import DataError, located
 from ..models.errors import CheckpointError
 from ..scoring.results_table import ResultsTable
+from .charts import GREATEST
 from .curves import Curves, read_checkpoints, read_logs
 from .transcripts import PATTERN, Transcripts, read_transcripts
 
 CHECKPOINTS = "checkpoint*.pt"
 LOGS = ("*.log", "*.jsonl", "log*.txt", "train*.txt")  # in a run's folder; beside it NAME.log, NAME.jsonl, NAME.txt
 TABLES = ("results.tsv", "scores.tsv")  # of fairseq-generate, and of scoring plain recordings
+SPEAKER_COLUMNS = ("class", "probability", "classes", "path", "label", "correct")  # of fairseq-generate's table
 TRIALS = ("*.txt", "*.tsv")  # what scoring.verification --scores wrote
+TRIALS_NAMES = (".scores.tsv", ".scores.txt")  # ends of names that begin with the subset: examples/sid/run.sh
 LOOKED_FOR = (
     f"{CHECKPOINTS}, a training's log ({', '.join(LOGS)} inside, NAME.log beside), {PATTERN} or a log of decoding, "
     f"{' or '.join(TABLES)} (here or a folder below), and the file of scoring.verification --scores"
@@ -27,7 +30,7 @@ _TRIAL = re.compile(r"^[01]\t[^\t]+\t[^\t]+\t-?\d[^\t]*$")
 
 
 class Table(NamedTuple):
-    """The table of one subset; its name is the folder's."""
+    """The table of one subset, which is called as its folder."""
 
     subset: str
     table: ResultsTable
@@ -93,10 +96,11 @@ def open_source(path: Path, name: str, logs: Sequence[Path] = ()) -> Source:
     texts = list(_files(path, (PATTERN, *LOGS)))
     curves = _curves(path, logs or _logs(path), notes)
     speech, speakers = _tables(path)
-    read = [found for file in texts if (found := read_transcripts(file)) is not None]
     described = {table.subset for table in speech + speakers}  # what was printed of them is no text
-    transcripts = [each for each in _one_each_subset(read) if each.scored or each.subset not in described]
-    trials = [found for file in _files(path, TRIALS, below=True) if (found := read_trials(file)) is not None]
+    read = [(file, found) for file in texts if (found := read_transcripts(file)) is not None]
+    read = [(file, found) for file, found in read if found.scored or found.subset not in described]
+    transcripts = list(_one_each_subset(read, notes))
+    trials = list(_trials(path))
     source = Source(name, path, curves, transcripts, speech, speakers, trials, notes)
     if not source.parts:
         raise DataError(f"{path}: nothing to report; looked for {LOOKED_FOR}")
@@ -149,50 +153,80 @@ def _curves(path: Path, logs: Sequence[Path], notes: list[str]) -> Curves | None
         except CheckpointError as error:
             notes.append(f"no log of the training, and no numbers from its checkpoints ({error})")
     if curves.broken:
-        notes.append(f"{curves.broken} logged numbers are NaN or infinite, and have no point on a curve")
+        notes.append(
+            f"{curves.broken} logged numbers or lines have no point on a curve: NaN, infinite, beyond {GREATEST:g}, or "
+            "broken JSON"
+        )
     return curves if curves.groups else None
 
 
-def _one_each_subset(found: list[Transcripts]) -> list[Transcripts]:
-    """Of a subset in several files (a results file and a log) the one with the most utterances."""
-    best: dict[str, Transcripts] = {}
-    for each in found:
-        if each.subset not in best or len(each.rows) > len(best[each.subset].rows):
-            best[each.subset] = each
-    return list(best.values())
+def _one_each_subset(found: Sequence[tuple[Path, Transcripts]], notes: list[str]) -> Iterator[Transcripts]:
+    """Of a subset in several files (a results file and a log) the one with the most utterances, the first of equals.
+
+    Other decodings of the subset are told in ``notes``.
+    """
+    for subset in dict.fromkeys(each.subset for _, each in found):
+        own = [pair for pair in found if pair[1].subset == subset]
+        shown, best = max(own, key=lambda pair: len(pair[1].rows))
+        others = [str(file) for file, each in own if each.rows != best.rows]
+        if others:
+            notes.append(
+                f"{subset}: shown is {shown.name}, and not its {len(others)} other decodings; for all side by side "
+                f"give the files in place of the folder: {' '.join([str(shown), *others])}"
+            )
+        yield best
 
 
 def _tables(path: Path) -> tuple[list[Table], list[Table]]:
     """Tables of generated speech, and of speakers."""
     speech, speakers = [], []
     for file in _files(path, TABLES, below=True) if path.is_dir() else ():
+        if is_trials(file):
+            continue
         table = ResultsTable.read(file, required=("id",))
-        subset = file.parent.name
+        subset = file.absolute().parent.name
         if "wav" in table.columns:
             speech.append(Table(subset, table))
         elif "class" in table.columns:
-            speakers.append(Table(subset, table))
+            speakers.append(Table(subset, ResultsTable.read(file, required=("id", *SPEAKER_COLUMNS))))
     return speech, speakers
 
 
-def read_trials(path: Path) -> Trials | None:
-    """Lines `LABEL PATH PATH SCORE`, tabs between; None for a file that starts otherwise.
+def _trials(path: Path) -> Iterator[Trials]:
+    """Of each file of scored trials; those that would be of one subset have their files' names in it."""
+    files = [file for file in _files(path, TRIALS, below=True) if is_trials(file)]
+    subsets = [_subset_of_trials(file) for file in files]
+    for file, subset in zip(files, subsets, strict=True):
+        yield read_trials(file, f"{subset} ({file.stem})" if subsets.count(subset) > 1 else subset)
+
+
+def _subset_of_trials(file: Path) -> str:
+    """SUBSET of SUBSET.scores.tsv, else the folder's name."""
+    named = (file.name.removesuffix(end) for end in TRIALS_NAMES if file.name.endswith(end))
+    return next(named, "") or file.absolute().parent.name
+
+
+def is_trials(path: Path) -> bool:
+    """Whether a file starts with a scored trial."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return _TRIAL.match(file.readline()) is not None
+
+
+def read_trials(path: Path, subset: str) -> Trials:
+    """Lines `LABEL PATH PATH SCORE`, tabs between.
 
     Raises:
-        DataError: with file and line, for another line after the first.
+        DataError: with file and line, for another line.
     """
+    rows = []
     with open(path, encoding="utf-8", errors="replace") as file:
-        if not _TRIAL.match(file.readline()):
-            return None
-        file.seek(0)
-        rows = []
         for number, line in enumerate(file, start=1):
             if not _TRIAL.match(line):
                 mend = "write it again: scoring.verification --scores"
                 raise DataError(located(path, number, f"not a scored trial ({line.strip()!r})", mend))
             rows.append(line.rstrip("\n").split("\t"))
     scores = np.array([_score(path, number, row[3]) for number, row in enumerate(rows, start=1)])
-    return Trials(path.parent.name, scores, np.array([row[0] == "1" for row in rows]), [(r[1], r[2]) for r in rows])
+    return Trials(subset, scores, np.array([row[0] == "1" for row in rows]), [(row[1], row[2]) for row in rows])
 
 
 def _score(path: Path, number: int, text: str) -> float:

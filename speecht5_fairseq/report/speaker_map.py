@@ -17,6 +17,7 @@ from .sources import Table
 
 FEWEST = 3  # utterances; fewer make no map
 FEWEST_TSNE = 30  # below, principal components
+LEAST_SPREAD = 1e-6  # of an entry of vectors of length 1; below lies the rounding of float32
 MOST = 2000  # utterances on a map
 SEED = 0
 
@@ -45,7 +46,11 @@ def speaker_map(table: Table, notes: list[str]) -> SpeakerMap | None:
         notes.append(f"{table.subset}: no map of the speakers ({why})")
         return None
     labels = [row.get("label") or row.get("class") or "unknown" for row, _ in loaded]
-    places, method = project(np.stack([vector for _, vector in loaded]))
+    projected = project(np.stack([vector for _, vector in loaded]))
+    if projected is None:
+        notes.append(f"{table.subset}: no map of the speakers (all embeddings are the same, but for their lengths)")
+        return None
+    places, method = projected
     common = [name for name, _ in sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0]))][:COLOURS]
     colours = [common.index(label) if label in common else COLOURS for label in labels]
     titles = [f"{label}: {row.get('path') or row['id']}" for (row, _), label in zip(loaded, labels, strict=True)]
@@ -54,14 +59,20 @@ def speaker_map(table: Table, notes: list[str]) -> SpeakerMap | None:
     return SpeakerMap(chart, legend, method)
 
 
-def project(embeddings: np.ndarray) -> tuple[np.ndarray, str]:
-    """(N, E) -> (N, 2) and how: t-SNE of cosines (van der Maaten and Hinton 2008), of few principal components."""
+def project(embeddings: np.ndarray) -> tuple[np.ndarray, str] | None:
+    """(N, E) -> (N, 2) and how: t-SNE of cosines (van der Maaten and Hinton 2008), of few principal components.
+
+    None for embeddings of one direction: t-SNE starts from components divided by their spread, which ends the process
+    where that is 0.
+    """
     from sklearn.decomposition import PCA  # a second to import
     from sklearn.manifold import TSNE
 
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit = embeddings / np.maximum(lengths, 1e-12)
-    if len(unit) < FEWEST_TSNE:
+    if np.ptp(unit, axis=0).max(initial=0.0) < LEAST_SPREAD:
+        return None
+    if len(unit) < FEWEST_TSNE or unit.shape[1] < 2:
         parts = PCA(min(2, *unit.shape), random_state=SEED).fit_transform(unit)
         return np.pad(parts, ((0, 0), (0, 2 - parts.shape[1]))), "principal components"
     perplexity = min(30.0, (len(unit) - 1) / 3)

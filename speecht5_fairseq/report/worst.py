@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..data.errors import DataError
-from ..scoring.error_rate import edits
+from ..data.errors import DataError, located
+from ..scoring.error_rate import edits, word_errors
 from ..scoring.intelligibility import plain_text
-from ..scoring.metrics import GENERATED, METRICS
+from ..scoring.metrics import ASR_REFERENCE, GENERATED, METRICS
 from ..scoring.report import CorpusMetric, corpus_metrics
 from .alignment import Step, align, edit_count
 from .media import Player, Recordings, mel_picture, player, png_file
@@ -84,8 +84,6 @@ def _ranked(table: Table, metric: CorpusMetric) -> list[tuple[float, dict[str, s
 
 
 def _of_speech(row: dict[str, str], measure: str, folder: Path) -> Worst:
-    recognised = bool(row.get("words"))  # the recogniser of the scores may have heard nothing
-    steps = align(plain_text(row["text"]).split(), row["asr_text"].split()) if recognised else []
     shown = ("focus_rate", "length_ratio", "hit_limit", "seconds", "mcd", "stoi", "pesq", "si_sdr", "score_problems")
     facts = [("text", row["text"])] if row.get("text") else []
     facts += [(name.replace("_", " "), row[name]) for name in shown if row.get(name)]
@@ -96,23 +94,51 @@ def _of_speech(row: dict[str, str], measure: str, folder: Path) -> Worst:
     picture = png_file(folder / f"{row['id']}.png")
     if picture is None and row.get("mel"):
         picture = mel_picture(folder / row["mel"])
-    return Worst(row["id"], measure, steps, facts, players, picture)
+    return Worst(row["id"], measure, _recognised(row), facts, players, picture)
+
+
+def _recognised(row: dict[str, str]) -> list[Step]:
+    """What was recognised (maybe nothing) beside what it was scored against; empty where the table does not tell.
+
+    Tables without a column of that, of an earlier scoring, are believed where their text makes the edits of the table.
+    """
+    if not row.get("words") or "asr_text" not in row:
+        return []
+    heard, wanted = row["asr_text"], row.get(ASR_REFERENCE)
+    if wanted is None:
+        wanted = plain_text(row.get("text", ""))
+        if [*map(str, word_errors([wanted], [heard]))] != [row.get("word_edits"), row["words"]]:
+            return []
+    return align(wanted.split(), heard.split())
 
 
 def worst_classes(table: Table, recordings: Recordings, number: int) -> list[Worst]:
-    """The utterances of another class than the one told, the surest mistakes first."""
-    wrong = [row for row in table.table.rows if row.get("correct") == "no"]
-    wrong.sort(key=lambda row: (-float(row["probability"]), row["id"]))
+    """The utterances of another class than the one told, the surest mistakes first.
+
+    Raises:
+        DataError: with file and line, for a probability that is no number.
+    """
+    rows = enumerate(table.table.rows, start=2)
+    wrong = [(_probability(table, line, row), row) for line, row in rows if row["correct"] == "no"]
+    wrong.sort(key=lambda entry: (-entry[0], entry[1]["id"]))
     return [
         Worst(
             row["id"],
-            f"taken for {row['class']} with probability {float(row['probability']):.3f}",
+            f"taken for {row['class']} with probability {probability:.3f}",
             [],
             [("is", row["label"]), ("classes", row["classes"])],
             _players(lambda path=row["path"]: recordings.path_of(table.subset, path, "s2c")),
         )
-        for row in wrong[:number]
+        for probability, row in wrong[:number]
     ]
+
+
+def _probability(table: Table, line: int, row: dict[str, str]) -> float:
+    try:
+        return float(row["probability"])
+    except ValueError:
+        problem = f"probability {row['probability']!r} is no number"
+        raise DataError(located(table.table.path, line, problem, "generate the folder again")) from None
 
 
 def worst_trials(trials: Trials, number: int) -> list[tuple[str, str, str, str]]:

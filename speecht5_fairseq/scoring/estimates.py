@@ -63,7 +63,11 @@ def paired_p_value(first: Sample, second: Sample) -> float:
     Raises:
         ValueError: no utterances, or different numbers of them.
     """
-    value, draws = _paired(first, second)
+    return p_value_of(*_paired(first, second))
+
+
+def p_value_of(value: float, draws: Sequence[float]) -> float:
+    """The p-value of ``paired_p_value`` for a difference and those of the draws, of which NaN is not counted."""
     counted = np.array([draw for draw in draws if not np.isnan(draw)])
     if not len(counted) or np.isnan(value):
         return float("nan")

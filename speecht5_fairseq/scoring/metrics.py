@@ -26,7 +26,8 @@ GENERATED, SOURCE, REFERENCE = "generated", "source", "reference"  # whose recor
 PREFIXES = {GENERATED: "", SOURCE: "source_", REFERENCE: "reference_"}  # of their columns
 SPEAKER, ASR = "speaker", "asr"
 SPEAKER_COLUMN = "speaker_cosine"  # a column `speaker` names the file of a vector
-ASR_COLUMNS = ("asr_text", "word_edits", "words", "character_edits", "characters")
+ASR_REFERENCE = "asr_reference"  # what `asr_text` was compared with: of the column text, or of --texts
+ASR_COLUMNS = ("asr_text", ASR_REFERENCE, "word_edits", "words", "character_edits", "characters")
 COLUMNS = {ASR: ASR_COLUMNS, SPEAKER: (SPEAKER_COLUMN,)}  # of metrics that are not called as their column
 
 
@@ -203,14 +204,14 @@ def _fields(
 
 
 def _understood(recording: Recording, text: str | None, asr: str) -> dict[str, str]:
-    """What the recogniser heard, and its edits against the text to be said; both as `plain_text`."""
+    """What the recogniser heard, the text to be said, both as `plain_text`, and the edits between them."""
     if text is None:
         raise ScoreError("there is no text to compare with; give it in the column text or in --texts")
     if not np.any(recording.wave):
         raise ScoreError(f"{recording.path}: the recording is silent (all samples are 0)")
     wanted, heard = plain_text(text), plain_text(find_recogniser(asr)(recording.path))
     words, characters = word_errors([wanted], [heard]), character_errors([wanted], [heard])
-    return dict(zip(ASR_COLUMNS, (heard, *map(str, (*words, *characters))), strict=True))
+    return dict(zip(ASR_COLUMNS, (heard, wanted, *map(str, (*words, *characters))), strict=True))
 
 
 def _speaker(recording: Recording, reference: Recording, vector: Path | None, plan: Plan) -> float:

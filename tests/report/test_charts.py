@@ -48,6 +48,15 @@ def test_two_decades_are_logarithmic_and_one_value_has_room():
         assert y == pytest.approx((TOP + HEIGHT - BOTTOM) / 2)
 
 
+@pytest.mark.parametrize("other", [0.0, 3.0, -3.0, 1e-310, 5e-324, 1e-100, 1e100, -1e100])
+@pytest.mark.parametrize("value", [0.0, 3.0, 1e-310, 5e-324, 1e-100, 1e100, -1e100, 1e16])
+def test_the_smallest_and_the_greatest_numbers_have_a_place(value, other):
+    for points in ([(0, value), (1, other)], [(value, 1.0), (other, 2.0)]):
+        chart = line_chart("loss", [Line("train", 0, points)])
+        assert all(LEFT <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in places(chart.paths[0]))
+        assert chart.y_ticks and len(chart.x_ticks) < 9 and len(chart.y_ticks) < 12
+
+
 @pytest.mark.parametrize("low, high", [(0, 1), (0.13, 0.17), (-5, 1200), (1e-9, 3e-9), (1, 2)])
 def test_ticks_are_few_and_inside(low, high):
     values = round_values(low, high)

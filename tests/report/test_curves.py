@@ -7,6 +7,8 @@ from report_folders import write_run
 
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.report.curves import parse_line, read_checkpoints, read_logs
+from speecht5_fairseq.report.sources import open_source
+from speecht5_fairseq.report.training import training_charts
 
 
 @pytest.mark.parametrize("kind", ["simple", "json"])
@@ -32,6 +34,18 @@ def test_the_last_line_of_an_update_counts_and_broken_numbers_are_counted(tmp_pa
     lines = [first, "epoch 001:     2 / 9 loss=5, num_updates=2", "epoch 001:     2 / 9 loss=4, num_updates=2"]
     curves = read_logs([write_lines(tmp_path / "a.log", lines)])
     assert curves.training == {"loss": {2: 4.0}} and curves.broken == 2
+
+
+def test_odd_lines_and_numbers_are_counted_and_end_nothing(tmp_path):
+    deep = '{"epoch": 1, "loss": ' + "[" * 20_000 + "]" * 20_000 + ', "num_updates": "3"}'
+    lines = [deep, '{"epoch": 1, "loss": "2{"epoch": 1}', "epoch 001:     1 / 9 loss=1, num_updates=1e308"]
+    lines += [f"epoch 001:     1 / 9 loss={loss}, num_updates={update}" for update, loss in
+              enumerate(("1e308", "-1e308", "1e-310", "3"))]  # fmt: skip
+    source = open_source(write_lines(tmp_path / "run.log", lines), "run")
+    assert source.curves.training == {"loss": {2: 1e-310, 3: 3.0}} and source.curves.broken == 4
+    assert "4 logged numbers or lines have no point" in source.notes[0]
+    (chart,) = training_charts([source])
+    assert chart.paths[0].points and not chart.y_label
 
 
 def test_averages_of_epochs_where_there_are_no_lines_between(tmp_path):

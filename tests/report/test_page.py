@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import io
+import os
 import re
 from html.parser import HTMLParser
 
@@ -174,6 +175,16 @@ def test_speakers_have_a_map_a_curve_and_mistakes(page, tmp_path):
     assert "accuracy, %" in found.text and "83.33" in found.text and "EER, %" in found.text
 
 
+def test_trials_of_two_systems_stand_side_by_side(page, tmp_path):
+    folders = [write_speaker_results(tmp_path / name) for name in ("base", "large")]
+    for folder in folders:
+        (folder / "unseen.scores.tsv").write_text((folder / "test.scores.tsv").read_text())
+    found = page(*folders)
+    rows = re.findall(r"(\S+) EER, % lower is better (\S+) \S+ to \S+ 12 utterances (\S+) ", found.text)
+    assert [row[0] for row in rows] == ["test", "unseen"] and len({score for row in rows for score in row[1:]}) == 1
+    assert "DET curve of unseen" in found.text and "base: EER" in found.text
+
+
 def test_the_best_of_several_is_marked_and_equal_ones_are_not(page, tmp_path):
     good, bad = write_transcripts(tmp_path / "good", SAID), write_transcripts(tmp_path / "bad")
     marked = [each for each in page(bad, good).all("td") if "best" in each.get("class", "")]
@@ -209,6 +220,14 @@ def test_help_has_examples(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert capsys.readouterr().out.count("python -m speecht5_fairseq.report ") >= 5
+
+
+def test_a_name_that_is_not_utf8_is_written_out(tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    main([str(write_transcripts(folder / "out")), str(write_run(folder / "asr")), "-o", str(folder / "page.html")])
+    assert f"{tmp_path}/caf\\udce9/out" in read(folder / "page.html").text
+    assert f"{tmp_path}/caf\\udce9/page.html, 0.0 MB" in capsys.readouterr().out
 
 
 def test_what_was_found_is_printed(tmp_path, capsys):

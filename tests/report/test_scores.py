@@ -51,9 +51,35 @@ def test_two_systems_differ_by_what_their_rates_differ_by(tmp_path):
     assert found["WER"].first == "a" and found["WER"].second == "b" and 0 < found["WER"].p_value <= 1
 
 
+def test_translations_are_compared_without_the_draws_of_their_intervals(tmp_path, monkeypatch):
+    own = [scores(write_transcripts(tmp_path / "a", result="BLEU = 1")),
+           scores(write_transcripts(tmp_path / "b", SAID, result="BLEU = 1"))]  # fmt: skip
+    monkeypatch.setattr("speecht5_fairseq.report.scores.translation_estimate", None)
+    found = {each.metric: each.difference.value for each in compare(["a", "b"], own, [])}
+    wanted = {own[0][place].metric: own[1][place].estimate.value - own[0][place].estimate.value for place in (2, 3)}
+    assert {name: found[name] for name in ("BLEU", "chrF")} == pytest.approx(wanted)
+
+
 def test_equal_systems_are_equal(tmp_path):
     own = [scores(write_transcripts(tmp_path / name)) for name in "ab"]
     assert [(each.difference.value, each.p_value) for each in compare(["a", "b"], own, [])] == [(0.0, 1.0)] * 2
+
+
+def test_verification_is_compared_on_the_trials_that_both_have(tmp_path):
+    folders = [write_speaker_results(tmp_path / name) for name in "ab"]
+    path = folders[1] / "test.scores.tsv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    worse = [line.rpartition("\t")[0] + f"\t{number % 7}" for number, line in enumerate(lines)]
+    write_lines(path, worse[::-1])
+    own = [scores(folder) for folder in folders]
+    notes = []
+    found = {each.metric: each for each in compare(["a", "b"], own, notes)}
+    assert list(found) == ["accuracy", "EER", "minDCF (0.01)"] and not notes
+    assert found["EER"].difference.value == pytest.approx(own[1][1].estimate.value - own[0][1].estimate.value)
+    assert 0 < found["EER"].p_value < 1 and found["EER"].difference.count == 12
+    write_lines(path, [line if line[0] == "0" else line.replace(".wav", ".flac") for line in worse])
+    assert "accuracy" in {each.metric for each in compare(["a", "b"], [own[0], scores(folders[1])], notes)}
+    assert len(notes) == 2 and "EER of test: a and b are not compared (no trial is of one speaker" in notes[0]
 
 
 def test_only_utterances_with_the_same_reference_are_compared(tmp_path):

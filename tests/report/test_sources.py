@@ -45,11 +45,38 @@ def test_of_several_hypotheses_the_first_counts_and_a_log_tells_of_the_data(tmp_
     assert found.rows == [(0, "a b", "a c")] and found[3:] == ("/d", "/a") and found.subset == "dev"
 
 
+def test_of_two_decodings_of_a_subset_the_one_that_is_not_shown_is_told(tmp_path):
+    lines = (write_transcripts(tmp_path / "out") / "generate-test.txt").read_text(encoding="utf-8").splitlines()
+    beam, greedy = tmp_path / "decode_beam.log", tmp_path / "decode_greedy.log"
+    write_lines(beam, lines)
+    write_lines(greedy, [line.replace("goodbye", "good") for line in lines])
+    write_lines(tmp_path / "decode_of_dev.log", [line.replace("Generate test", "Generate dev") for line in lines])
+    write_lines(tmp_path / "same.log", lines)  # a log and a results file of one decoding
+    source = open_source(tmp_path, "asr")
+    assert [each.subset for each in source.transcripts] == ["test", "dev"]
+    (note,) = source.notes
+    assert note.startswith("test: shown is decode_beam.log") and note.endswith(f": {beam} {greedy}")
+    assert not open_source(greedy, "greedy").notes
+
+
 def test_tables_and_trials_lie_a_folder_below(tmp_path):
     source = open_source(write_speaker_results(tmp_path / "sid"), "sid")
     assert source.parts == ["speakers", "verification"]
     assert len(source.trials[0].scores) == 66 and source.trials[0].subset == source.speakers[0].subset == "test"
     assert open_source(write_speech_results(tmp_path / "tts") / "test", "tts").parts == ["generated speech"]
+
+
+def test_trials_are_called_as_their_subset_wherever_their_file_lies(tmp_path):
+    folder = write_speaker_results(tmp_path / "sid")
+    trials = (folder / "test.scores.tsv").read_text(encoding="utf-8")
+    (folder / "unseen.scores.tsv").write_text(trials, encoding="utf-8")
+    assert [each.subset for each in open_source(folder, "sid").trials] == ["test", "unseen"]
+    assert [each.subset for each in open_source(folder / "unseen.scores.tsv", "sid").trials] == ["unseen"]
+    (folder / "test/scores.tsv").write_text(trials, encoding="utf-8")  # also the name of a table of scores
+    source = open_source(folder, "sid")
+    assert [each.subset for each in source.trials] == ["test (test.scores)", "unseen", "test (scores)"]
+    assert len(source.speakers) == 1 and not source.speech
+    assert [each.subset for each in open_source(folder / "test", "test").trials] == ["test"]
 
 
 def test_lines_that_were_printed_of_speech_are_no_transcripts(tmp_path):
@@ -71,11 +98,11 @@ def test_what_is_not_there_or_holds_nothing(tmp_path):
 def test_a_broken_line_of_trials_is_named(tmp_path):
     path = write_lines(tmp_path / "scores.txt", ["1\ta\tb\t0.5", "1\ta\tb"])
     with pytest.raises(DataError, match=r"scores.txt:2: not a scored trial"):
-        read_trials(path)
+        read_trials(path, "test")
     path = write_lines(tmp_path / "scores.txt", ["1\ta\tb\t0.5", "1\ta\tb\t0.x"])
     with pytest.raises(DataError, match=r"scores.txt:2: '0.x' is no score"):
-        read_trials(path)
-    found = read_trials(write_lines(tmp_path / "scores.txt", ["1\ta\tb\t-0.5", "0\ta\tc\t1e-3"]))
+        read_trials(path, "test")
+    found = read_trials(write_lines(tmp_path / "scores.txt", ["1\ta\tb\t-0.5", "0\ta\tc\t1e-3"]), "test")
     np.testing.assert_array_equal(found.scores, [-0.5, 0.001])
 
 

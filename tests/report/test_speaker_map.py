@@ -39,3 +39,18 @@ def test_what_makes_no_map(tmp_path):
     for row in table.table.rows:
         row["embedding"] = ""
     assert speaker_map(table, notes) is None and "--save-embeddings" in notes[-1]
+
+
+@pytest.mark.parametrize("utterances", [6, 40])
+def test_embeddings_of_one_direction_make_no_map_and_end_nothing(tmp_path, utterances):
+    """In t-SNE they ended the process, by a division by their spread."""
+    (table,) = open_source(write_speaker_results(tmp_path / "sid", utterances), "sid").speakers
+    for number in range(utterances):
+        np.save(table.folder / f"{number}.npy", np.full(6, 1 + number / 7, dtype=np.float32))
+    notes = []
+    assert speaker_map(table, notes) is None and "all embeddings are the same" in notes[0]
+
+
+def test_vectors_of_one_entry_lie_on_a_line():
+    places, how = project(np.where(np.arange(40) % 2, 0.5, -2.0)[:, None])
+    assert how == "principal components" and len(np.unique(places[:, 0].round(6))) == 2 and not places[:, 1].any()

@@ -74,8 +74,16 @@ def test_plain_folders_with_texts(generated, tmp_path, capsys):
     assert main([str(generated / "wav"), *options, "--asr", STUB_ASR]) == 0
     assert "could not be scored" not in capsys.readouterr().out
     header, first, second = lines_of(generated / "wav", "scores.tsv")
-    assert header[:4] == ["id", "wav", "mel_l1_dtw", "asr_text"] and first[3] == second[3] == "good day"
-    assert first[4:6] == ["0", "2"]
+    assert header[:5] == ["id", "wav", "mel_l1_dtw", "asr_text", "asr_reference"]
+    assert first[3:5] == second[3:5] == ["good day", "good day"] and first[5:7] == ["0", "2"]
+
+
+def test_the_table_has_the_text_that_was_compared_with_wherever_it_is_from(generated, tmp_path):
+    (tmp_path / "texts.tsv").write_text("0\tGood day!\n")
+    main([str(generated), "--metrics", "asr", "--asr", STUB_ASR, "--texts", str(tmp_path / "texts.tsv")])
+    header, first, second, failed = lines_of(generated)
+    found = [row[header.index("asr_reference")] for row in (first, second, failed)]
+    assert found == ["good day", "good morning", ""] and first[header.index("text")] == "Good morning."
 
 
 @pytest.mark.parametrize(
