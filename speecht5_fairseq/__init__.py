@@ -11,8 +11,12 @@ _DOCTOR = sys.argv[:1] == ["-m"] and "speecht5_fairseq.doctor" in sys.orig_argv
 if not _DOCTOR:
     try:
         import argparse
+        import logging
 
         import torch
+
+        # fairseq's import tells everyone to install tensorboardX, which nothing needs beside tensorboard.
+        logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
         from . import criterions, models, optim, scoring, tasks  # noqa: F401  (importing registers)
         from .training import seams

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Recorded prompts in English, French and Spanish: fetched, with vocabulary, text, speaker vectors and units, and checked.
 # prepare.sh FOLDER
-# makes FOLDER/{en,fr,es,all} (manifests and labels), text (for pre-training) and vocabulary. Its callers remember that it
-# ended well: once en/ has speaker vectors and the other languages have none, they are not combined again.
+# makes FOLDER/{en,fr,es,all} (manifests and labels), text (for pre-training) and vocabulary. Run again, it goes on where it
+# stood; combined.done is there because the languages cannot be combined again once en/ alone has speaker vectors.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PROMPTS=${1:?"name the folder for the prompts"}
@@ -13,7 +13,10 @@ python -m manifest_tools.prompts --out "$PROMPTS" --languages en fr es
 python -m manifest_tools.vocabulary train --type char --text "${TEXT[@]}" --out "$VOCABULARY" --label-dirs "$PROMPTS/en"
 python -m manifest_tools.text_corpus --train "${TEXT[@]}" --valid "${TEXT[@]//train.txt/valid.txt}" \
   --spm-model "$VOCABULARY/spm.model" --dictionary "$VOCABULARY/dict.txt" --out "$PROMPTS/text"
-python -m manifest_tools.combine --inputs "$PROMPTS"/en "$PROMPTS"/fr "$PROMPTS"/es --out "$PROMPTS/all"
+if [ ! -e "$PROMPTS/combined.done" ]; then
+  python -m manifest_tools.combine --inputs "$PROMPTS"/en "$PROMPTS"/fr "$PROMPTS"/es --out "$PROMPTS/all"
+  touch "$PROMPTS/combined.done"
+fi
 python -m manifest_tools.speaker_vectors --manifests "$PROMPTS"/{all,en}/{train,valid}.tsv --speaker-level 1 \
   --out "$PROMPTS/speaker_vectors"
 python -m manifest_tools.units --data "$PROMPTS/all" --splits train valid --fit train --clusters "$UNITS"

@@ -110,7 +110,7 @@ echo
 echo "Some of them (T: what was said, D: what was recognised after pre-training):"
 python "$HERE/examples.py" "$WORK/decode_finetuned.log"
 echo
-echo "A sentence in the voice of the prompts, learned in five minutes: $WORK/speech/test/line-00001.wav"
+echo "A sentence in the voice of the prompts: $WORK/speech/test/line-00001.wav"
 echo "  $SENTENCE"
 echo
 echo "This run took $((SECONDS - STARTED)) s; logs and checkpoints are in $WORK."

@@ -15,7 +15,8 @@ PRETRAIN=(
   --text-batch-ratio 0.004                   # and 640 tokens of text
   --mask-prob 0.3 --unmasked-weight 1        # so short a run learns more from the frames it hears
   --lr 0.002 --lr-scheduler polynomial_decay --warmup-updates 100 --total-num-update 1600 --max-update 1600
-  --validate-interval 1000 --validate-interval-updates 800 --max-tokens-valid 400000
+  --validate-interval 1000 --validate-interval-updates 800 --save-interval-updates 800 --keep-interval-updates 1
+  --max-tokens-valid 400000
 )
 
 FINETUNE=(
@@ -24,7 +25,8 @@ FINETUNE=(
   --freeze-encoder-updates 150                     # the new CTC head learns before the encoder does
   --mask-prob 0                                    # so short a run does not overfit
   --lr 0.001 --lr-scheduler tri_stage --phase-ratio "[0.1, 0.4, 0.5]" --final-lr-scale 0.05 --max-update 2000
-  --validate-interval 1000 --validate-interval-updates 500 --max-tokens-valid 600000
+  --validate-interval 1000 --validate-interval-updates 500 --save-interval-updates 500 --keep-interval-updates 1
+  --max-tokens-valid 600000
   --best-checkpoint-metric uer
 )
 
@@ -33,7 +35,8 @@ VOICE=(
   --max-tokens 480000 --max-speech-samples 160000
   --guided-attention-weight 10
   --lr 0.001 --lr-scheduler inverse_sqrt --warmup-updates 200 --max-update 1100
-  --validate-interval 1000 --validate-interval-updates 550 --max-tokens-valid 800000
+  --validate-interval 1000 --validate-interval-updates 550 --save-interval-updates 550 --keep-interval-updates 1
+  --max-tokens-valid 800000
 )
 SENTENCE="please enter the number of your mailbox and then press pound"
 

@@ -6,11 +6,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 WORK=${WORK:-examples/demo/work}
 ASR=$WORK/finetuned/checkpoint_best.pt
 VOICE=$WORK/voice/checkpoint_last.pt
-VOICES=$WORK/prompts/speaker_vectors/speakers
+VOICES=$WORK/prompts/speaker_vectors/speakers/en.npy  # the voice that it learnt
 
 tabs=()
 [ -e "$ASR" ] && tabs+=(--recognise "$ASR")
-[ -e "$VOICE" ] && [ -d "$VOICES" ] && tabs+=(--say "$VOICE" --voices "$VOICES")
+[ -e "$VOICE" ] && [ -e "$VOICES" ] && tabs+=(--say "$VOICE" --voices "$VOICES" --text-normaliser en)
 if [ ${#tabs[@]} = 0 ]; then
   echo "no checkpoint of the demo in $WORK: run \`make demo\` first, or serve your own checkpoints:" \
     "python -m speecht5_fairseq.web --recognise CHECKPOINT" >&2

@@ -79,7 +79,7 @@ def codebook_figure(counts: Mapping[str, Tensor]) -> Figure:
         groups, entries = shares.shape
         image = _image(panel, shares, extent=(-0.5, entries - 0.5, -0.5, groups - 0.5), vmin=0)
         figure.colorbar(image, ax=panel)
-        panel.set(title=title, ylabel="group", yticks=range(groups))
+        panel.set(title=title, ylabel="group", yticks=range(groups), yticklabels=range(1, groups + 1))
     panels[-1].set_xlabel("code")
     return figure
 

@@ -27,10 +27,10 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "pretrain": Kind("feature-extraction", 'model.extract_features("speech.wav", layer=9)  # (frames, width)'),
-    "pretrain_speech": Kind("feature-extraction", 'model.extract_features("speech.wav", layer=9)  # (frames, width)'),
+    "pretrain": Kind("feature-extraction", 'model.extract_features("speech.wav", layer={layer})  # (frames, width)'),
+    "pretrain_speech": Kind("feature-extraction", 'model.extract_features("speech.wav", layer={layer})  # (frames, width)'),
     "s2t": Kind("automatic-speech-recognition", 'model.transcribe("speech.wav").text  # or model.translate'),
-    "t2s": Kind("text-to-speech", 'model.synthesize("Some text.", "voice.npy").save("speech.wav")'),
+    "t2s": Kind("text-to-speech", 'model.synthesize("some text", "voice.npy").save("speech.wav")'),
     "s2s": Kind("audio-to-audio", 'model.convert_voice("in.wav", "voice.npy").save("out.wav")  # or model.enhance'),
     "s2c": Kind("audio-classification", 'model.identify("speech.wav").name  # or model.embed'),
 }
@@ -97,7 +97,7 @@ def _training(facts: Facts) -> Iterator[str]:
     epoch = "" if training.epoch is None else f", to epoch {training.epoch}"
     yield f"- {training.updates:,} updates{epoch}, by {_code(facts.origin.writer)}"
     if training.best is not None:
-        yield f"- best validation so far: {_code(training.metric)} {training.best:g}"
+        yield f"- best validation of those with a save after them: {_code(training.metric)} {training.best:g}"
     if start:
         yield f"- started from {_code(PurePath(start).name)}"
     if facts.contents.unit_model:
@@ -134,7 +134,8 @@ def _use(facts: Facts, kind: Kind) -> Iterator[str]:
     name = facts.path.name
     yield from ("```python", "from speecht5_fairseq.interface import SpeechT5", "")
     yield f"model = SpeechT5.from_pretrained({name!r})"
-    yield from (kind.call, "```")
+    layers = int(facts.options.get("encoder_layers", 1))
+    yield from (kind.call.format(layer=max(1, 3 * layers // 4)), "```")
     elsewhere = facts._replace(path=PurePath(name))
     for use in uses_of(elsewhere):
         needs = use.needs

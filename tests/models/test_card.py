@@ -20,13 +20,18 @@ def test_a_card_of_every_job(job, tmp_path):
     assert card.startswith("---\nlicense: # fill in\n") and f"pipeline_tag: {KINDS[job].pipeline}\n---\n" in card
     headings = re.findall(r"^## (.*)$", card, re.MULTILINE)
     assert headings[0] == "What it is" and headings[-1] == "Parameters" and card.count("> Fill in: ") == 3
-    assert "SpeechT5.from_pretrained('model.pt')\n" + KINDS[job].call in card
+    assert "SpeechT5.from_pretrained('model.pt')\n" + KINDS[job].call.format(layer=1) in card
     counted = [int(number.replace(",", "")) for number in re.findall(r"^\| `\w+` \| ([\d,]+) \|", card, re.MULTILINE)]
     assert counted == [part.parameters for part in facts.parts]
     assert f"{sum(counted):,} parameters in the file" in card
     assert ("one of 5 speakers" in card) == (job == "s2c") and (f"`{', '.join(CLASSES)}`" in card) == (job == "s2c")
     assert ("symbols: `▁ A B" in card) == JOBS[job].has_text
     assert str(tmp_path) not in card
+
+
+def test_the_layer_of_the_features_is_one_that_the_model_has(tmp_path):
+    card = model_card(read_facts(tiny_checkpoint(tmp_path / "pretrain.pt", "pretrain", encoder_layers=3)))
+    assert 'model.extract_features("speech.wav", layer=2)' in card
 
 
 def test_folders_of_the_training_stay_out(tmp_path):
