@@ -28,7 +28,9 @@ class Kind(NamedTuple):
 
 KINDS = {
     "pretrain": Kind("feature-extraction", 'model.extract_features("speech.wav", layer={layer})  # (frames, width)'),
-    "pretrain_speech": Kind("feature-extraction", 'model.extract_features("speech.wav", layer={layer})  # (frames, width)'),
+    "pretrain_speech": Kind(
+        "feature-extraction", 'model.extract_features("speech.wav", layer={layer})  # (frames, width)'
+    ),
     "s2t": Kind("automatic-speech-recognition", 'model.transcribe("speech.wav").text  # or model.translate'),
     "t2s": Kind("text-to-speech", 'model.synthesize("some text", "voice.npy").save("speech.wav")'),
     "s2s": Kind("audio-to-audio", 'model.convert_voice("in.wav", "voice.npy").save("out.wav")  # or model.enhance'),

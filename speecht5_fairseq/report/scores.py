@@ -109,7 +109,9 @@ def _of_speech(table: Table, notes: list[str]) -> Iterator[Score]:
                 name = metric.name if not prefix else f"{metric.name} of the {system}"
                 yield _ratio(table.subset, name, metric.unit, metric.better, pairs)
     if not scored:
-        notes.append(f"{table.subset}: not scored yet (python -m speecht5_fairseq.scoring {shlex.quote(str(table.folder))})")
+        notes.append(
+            f"{table.subset}: not scored yet (python -m speecht5_fairseq.scoring {shlex.quote(str(table.folder))})"
+        )
     failed = sum(row.get("status", "ok") not in ("ok", "") for row in rows)
     if failed:
         notes.append(f"{table.subset}: {failed} of {len(rows)} utterances were not generated; its table says why")
