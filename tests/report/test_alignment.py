@@ -46,6 +46,15 @@ def test_kinds_of_steps():
     assert align([], []) == [] and align(["a"], []) == [Step("a", None)] and align([], ["a"]) == [Step(None, "a")]
 
 
+def test_words_of_like_spelling_stand_together():
+    """Of alignments with as many edits and as many substitutions."""
+    steps = align("you have entered too many".split(), "you hav in enterd to mani".split())
+    assert [step.kind for step in steps] == ["correct", "substituted", "inserted", *["substituted"] * 3]
+    steps = align(["asterisk", "is", "open"], ["an", "assterst", "ising", "pen"])
+    assert [step.reference for step in steps] == [None, "asterisk", "is", "open"]
+    assert [step.hypothesis for step in align(["abc"], ["abd", "xyz"])] == ["abd", "xyz"]
+
+
 def test_confusions_of_a_corpus():
     pairs = [("a b c", "a x c"), ("a b", "a x y"), ("b", "")]
     found = count_confusions(align(reference.split(), hypothesis.split()) for reference, hypothesis in pairs)
