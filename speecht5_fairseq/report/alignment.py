@@ -52,11 +52,10 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Step]:
     costs = _costs(swaps)
     row, column, steps = len(reference), len(hypothesis), []
     while row or column:
-        if row and column:
-            if costs[row, column] == costs[row - 1, column - 1] + swaps[row - 1, column - 1]:
-                row, column = row - 1, column - 1
-                steps.append(Step(reference[row], hypothesis[column]))
-                continue
+        if row and column and costs[row, column] == costs[row - 1, column - 1] + swaps[row - 1, column - 1]:
+            row, column = row - 1, column - 1
+            steps.append(Step(reference[row], hypothesis[column]))
+            continue
         if row and costs[row, column] == costs[row - 1, column] + _EDIT:
             row -= 1
             steps.append(Step(reference[row], None))

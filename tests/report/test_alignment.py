@@ -48,7 +48,7 @@ def test_kinds_of_steps():
 
 def test_words_of_like_spelling_stand_together():
     """Of alignments with as many edits and as many substitutions."""
-    steps = align("you have entered too many".split(), "you hav in enterd to mani".split())
+    steps = align(["you", "have", "entered", "too", "many"], ["you", "hav", "in", "enterd", "to", "mani"])
     assert [step.kind for step in steps] == ["correct", "substituted", "inserted", *["substituted"] * 3]
     steps = align(["asterisk", "is", "open"], ["an", "assterst", "ising", "pen"])
     assert [step.reference for step in steps] == [None, "asterisk", "is", "open"]
