@@ -66,8 +66,11 @@ class ToldEpochs:
             raise self.failed(error) from error
 
     def next_epoch_itr(self, **options: Any) -> ToldBatches:
-        """The iterator of an epoch."""
-        batches = self.batches.next_epoch_itr(**options)
+        """The iterator of an epoch; loader processes that went on from the epoch before are asked here already."""
+        try:
+            batches = self.batches.next_epoch_itr(**options)
+        except Exception as error:
+            raise self.failed(error) from error
         self.begun = True
         return ToldBatches(batches, before=self.before, failed=self.failed)
 

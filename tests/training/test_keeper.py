@@ -176,6 +176,25 @@ def test_a_failure_in_validation_saves_the_running_epoch(run):
     assert run.saves == [(3, 3, 1)]
 
 
+def test_a_loader_that_cannot_begin_saves_as_well(run, monkeypatch):
+    """A process of validation's loader that was killed between two validations."""
+    run = run()
+    next(run.train())
+    batches = EpochBatchIterator(run.data, collate_fn=list, batch_sampler=[[0]])
+    lost = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    monkeypatch.setattr(batches, "next_epoch_itr", raising(lost))
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        run.keeper.watch_validation(batches).next_epoch_itr()
+    assert run.saves == [(1, 1, 1)]
+
+
+def raising(error):
+    def fails(*arguments, **options):
+        raise error
+
+    return fails
+
+
 def test_before_validation_it_saves_once(run):
     run = run()
     next(run.train())
