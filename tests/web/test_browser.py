@@ -23,6 +23,8 @@ def browser(folder) -> Iterator:
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={folder / '1.wav'}",
         "--no-proxy-server",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",  # containers have little of it, and pages crash
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ]
     sync_api.expect.set_options(timeout=20_000)
