@@ -12,9 +12,7 @@ from .loading import PRECISIONS
 from .voices import NO_VOCODER
 
 DECODING = ("transcribe", "translate", "say", "convert", "enhance")
-PRECISION_HELP = (
-    "of decoding: float16 is the fastest on CPUs, bfloat16 fast where the processor has it (default: float32)"
-)
+PRECISION_HELP = "of decoding: float16 is fast on CPUs, bfloat16 where the processor has it (default: float32)"
 
 HEARING = {
     "transcribe": "speech to text",

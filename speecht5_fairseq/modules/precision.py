@@ -1,5 +1,4 @@
-"""Own operations under autocast (fairseq's --amp) and under torch.compile, and what the device has
-of half precision."""
+"""Own operations under autocast (fairseq's --amp) and under torch.compile; what the device has of half precision."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def has_half_weights() -> bool:
     """Whether the CPU multiplies float32 by weights that are kept in float16, half as much to read."""
-    return "fbgemm" in torch.backends.quantized.supported_engines
+    return torch.backends.quantized.engine in ("fbgemm", "x86")
 
 
 def fused_by_compiler() -> bool:

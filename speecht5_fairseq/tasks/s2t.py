@@ -127,6 +127,11 @@ class S2TTask(SpeechT5Task):
                     f"--ctc-decoding-weight {self.cfg.ctc_decoding_weight} has no effect with --decoding ctc-greedy: "
                     "drop it, or give --decoding beam"
                 )
+            if str(self.cfg.generation_precision) == "float16" and any(model.products is None for model in models):
+                raise ValueError(
+                    "--generation-precision float16 has no effect with --decoding ctc-greedy on a CPU: it is that of "
+                    "the decoder's weights, which no step reads; drop it, or give --decoding beam"
+                )
             if self.cfg.ctc_window is not None:
                 raise ValueError(
                     f"--ctc-window {self.cfg.ctc_window} has no effect with --decoding ctc-greedy, which reads no "
