@@ -246,7 +246,8 @@ def _check_tensors(due: set[str], taken: dict[str, Tensor], own: dict[str, Tenso
         added = any("lora_" in key or ".adapter." in key for key in missing | extra | resized)
         options = "the --arch and the sizes" + (", --lora-* and --adapter-* options" if added else "")
         raise CheckpointError(
-            f"{name} does not fit the model; {'; '.join(problems)}. Give {options} that it was trained with"
+            f"{name} does not fit the model; {'; '.join(problems)}. Give {options} that it was trained with: "
+            "`python -m speecht5_fairseq.inspect CHECKPOINT` prints them as typed"
         )
 
 
