@@ -82,8 +82,7 @@ def generate_speech(
             utterance then has exactly these frames.
         alignments: keep the sharpest head's attention.
     """
-    state = model.start_decoding(encoded)
-    condition = model.speaker_condition(speaker).expand(len(encoded.lengths), -1, -1)
+    state = model.start_speech(encoded, speaker)
     fewest, most = limits.steps(encoded.lengths, model.reduction_factor)
     if source is not None:
         fewest, most = source_lengths, source_lengths
@@ -97,7 +96,6 @@ def generate_speech(
         step = model.next_frames(
             previous if of_source is None else of_source[:, 0],
             state,
-            condition=condition,
             kept=None if dropout is None else dropout.kept(going, now),
             source=of_source,
         )
@@ -108,9 +106,8 @@ def generate_speech(
         previous = step.coarse[:, -1]
         if bool(ended.any()):
             kept = (~ended).nonzero().squeeze(1)
-            going, previous, condition = going[kept], previous[kept], condition[kept]
-            state.keep_utterances(kept)
-            state.reorder(kept)
+            going, previous = going[kept], previous[kept]
+            state.keep(kept)
     return record.results(model, encoded.lengths)
 
 

@@ -53,9 +53,9 @@ class ScaledPositions(nn.Module):
         self.alpha = nn.Parameter(torch.tensor(1.0))
         self.dropout = Dropout(dropout)
 
-    def forward(self, states: Tensor, offset: int = 0) -> Tensor:
-        """Add alpha x positions offset, offset + 1, ... to states (B, L, D)."""
-        positions = torch.arange(states.size(1), device=states.device) + offset
+    def forward(self, states: Tensor) -> Tensor:
+        """Add alpha x positions 0, 1, ... to states (B, L, D)."""
+        positions = torch.arange(states.size(1), device=states.device)
         table = interleaved_sinusoid(positions, self.dim).to(states.dtype)
         return self.dropout(states + self.alpha * table)
 

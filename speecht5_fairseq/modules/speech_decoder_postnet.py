@@ -77,12 +77,16 @@ class SpeechDecoderPostnet(nn.Module):
         Returns:
             (B, N, M) and (B, N).
         """
-        predicted = self.feat_out(states).unflatten(-1, (self.reduction, MEL_BINS)).flatten(1, 2)
+        return self.predicted(self.feat_out(states), source), self.prob_out(states).flatten(1)
+
+    def predicted(self, numbers: Tensor, source: Tensor | None) -> Tensor:
+        """What the mel Linear gives, (B, N / r, r x M), as mel (B, N, M); ``source`` as in ``coarse``."""
+        predicted = numbers.unflatten(-1, (self.reduction, MEL_BINS)).flatten(1, 2)
         if self.prediction == "residual":
             predicted = source + predicted
         elif self.prediction == "mask":  # a product of magnitudes is a sum of their logarithms
             predicted = (source + F.logsigmoid(predicted) / math.log(10)).clamp(min=math.log10(MEL_FLOOR))
-        return predicted, self.prob_out(states).flatten(1)
+        return predicted
 
     def forward(self, states: Tensor, frame_lengths: Tensor, source: Tensor | None = None) -> SpeechDecoderOutput:
         """states (B, N / r, D), frame_lengths (B,) valid mel frames -> mel (B, N, M) twice and stop logits (B, N)."""

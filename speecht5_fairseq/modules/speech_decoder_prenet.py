@@ -56,26 +56,15 @@ class SpeechDecoderPrenet(nn.Module):
         vector = F.normalize(speaker.float()).to(projection.weight.dtype)
         return F.linear(vector, projection.weight[:, -SPEAKER_DIM:], projection.bias)[:, None]
 
-    def forward(self, frames: Tensor, condition: Tensor, *, offset: int = 0, kept: Tensor | None = None) -> Tensor:
-        """Previous frames to states.
+    @property
+    def mixing_weight(self) -> Tensor:
+        """The part (D, D) of the last layer's weight that reads the states and not the speaker."""
+        return self.speaker_projection.weight[:, :-SPEAKER_DIM]
 
-        Args:
-            frames: (B, N / r, M), standing at steps offset, offset + 1, ...
-            condition: of the speaker, from ``condition``.
-            kept: (B, N / r, layers, hidden) True where the two layers' dropout keeps a number, for dropout that is
-                drawn by the caller; None for the module's own, which is off in evaluation.
-
-        Returns:
-            (B, N / r, D)
-        """
+    def forward(self, frames: Tensor, condition: Tensor) -> Tensor:
+        """Previous frames (B, N / r, M), and what ``condition`` gives of the speaker, to states (B, N / r, D)."""
         states = frames
-        for number, layer in enumerate(self.layers):
-            states = self._drop(F.relu(layer(states)), None if kept is None else kept[:, :, number])
-        states = self.positions(self.projection(states), offset)
-        weight = self.speaker_projection.weight[:, : states.size(-1)]
-        return F.relu(F.linear(states, weight) + condition)
-
-    def _drop(self, states: Tensor, kept: Tensor | None) -> Tensor:
-        if kept is None:
-            return self.layer_dropout(states)
-        return states * kept / (1.0 - self.layer_dropout.p)
+        for layer in self.layers:
+            states = self.layer_dropout(F.relu(layer(states)))
+        states = self.positions(self.projection(states))
+        return F.relu(F.linear(states, self.mixing_weight) + condition)

@@ -86,13 +86,13 @@ STOPS = ((5, 1), (9, 0), (None, None))  # utterance -> step (from 0) and frame o
 def scripted_model(speaker, before=0.2):
     """A model whose stop probabilities follow `STOPS`: 0.7 there, `before` elsewhere; utterances are told by voice."""
     model = build()
-    voices, step_of = model.speaker_condition(speaker), model.next_frames
+    voices, step_of = model.speech_decoder_prenet.condition(speaker), model.next_frames
 
-    def next_frames(heard, state, *, condition, **options):
+    def next_frames(heard, state, **options):
         number = state.steps
-        step = step_of(heard, state, condition=condition, **options)
+        step = step_of(heard, state, **options)
         chance = torch.full_like(step.stop_logits, before)
-        for row, voice in enumerate(condition):
+        for row, voice in enumerate(state.condition):
             (utterance,) = (index for index in range(3) if torch.equal(voices[index], voice))
             if STOPS[utterance][0] == number:
                 chance[row, STOPS[utterance][1]] = 0.7

@@ -30,12 +30,6 @@ def test_only_the_direction_of_the_speaker_vector_counts():
     torch.testing.assert_close(net(frames, net.condition(None)), net(frames, nobody))
 
 
-def test_prenet_goes_on_at_an_offset():
-    net, frames = prenet(), torch.randn(1, 5, MEL_BINS)
-    condition = net.condition(torch.randn(1, SPEAKER_DIM))
-    torch.testing.assert_close(net(frames[:, 3:], condition, offset=3), net(frames, condition)[:, 3:])
-
-
 def test_the_speaker_vector_is_a_part_of_the_last_layers_input():
     """`condition` spares the product at every step: the sum is that of the vectors side by side."""
     net, frames, speaker = prenet().eval(), torch.randn(2, 3, MEL_BINS), torch.randn(2, SPEAKER_DIM)
@@ -52,18 +46,6 @@ def test_prenet_dropout_is_for_training():
     assert not torch.equal(net(frames, nobody), net(frames, nobody))
     net.eval()
     assert torch.equal(net(frames, nobody), net(frames, nobody))
-
-
-def test_prenet_dropout_that_the_caller_draws():
-    """It acts in evaluation too, on both layers, and keeps the expected size."""
-    net, frames = prenet(dropout=0.5).eval(), torch.randn(1, 4, MEL_BINS)
-    nobody, kept = net.condition(None), torch.rand(1, 4, *net.drawn) < 0.5
-    states = frames
-    for number, layer in enumerate(net.layers):
-        states = F.relu(layer(states)) * kept[:, :, number] * 2
-    expected = F.relu(net.speaker_projection.weight[:, :12] @ net.positions(net.projection(states)).mT + nobody.mT).mT
-    torch.testing.assert_close(net(frames, nobody, kept=kept), expected)
-    assert not torch.equal(net(frames, nobody, kept=kept), net(frames, nobody))
 
 
 @pytest.mark.parametrize("training", [True, False])
