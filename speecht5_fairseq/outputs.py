@@ -44,7 +44,7 @@ class SpeechDecoderOutput(NamedTuple):
 class SpeechStep(NamedTuple):
     coarse: Tensor  # (B, r, M) log-mel of one decoder step, before the post-net
     stop_logits: Tensor  # (B, r)
-    attention: Tensor  # (B, K, T) cross-attention of the step, K = layers x heads
+    attention: Tensor  # (B, W, T) cross-attention of the step by the W heads of all layers
 
 
 class SpeakerOutput(NamedTuple):

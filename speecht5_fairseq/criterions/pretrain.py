@@ -105,7 +105,7 @@ class PretrainCriterion(FairseqCriterion):
         return loss, sum(sizes), logging
 
     def _zeros(self, model, loss: Tensor) -> dict:
-        """Every name that a batch may log, with the type and shape that it has there."""
+        """Every name that a batch may log, with the shape that it has there; fairseq sums them in float64."""
         names = [*SUMS, *(UNMASKED_SUMS if self.unmasked_weight > 0 else ())]
         log: dict = dict.fromkeys(SIZES.values(), 0)
         if model.quantizer is not None:

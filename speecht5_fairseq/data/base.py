@@ -29,7 +29,10 @@ class SizedDataset(FairseqDataset):
     Attributes:
         sizes: int64 (items,), in the unit that --max-tokens counts.
         kept: int64 indices that take part; the others were left out for their length.
+        too_large_mend: what to do about an item that is larger than a batch may be.
     """
+
+    too_large_mend = "raise --max-tokens"
 
     def __init__(self, *, sizes: np.ndarray, kept: np.ndarray, seed: int, training: bool) -> None:
         self.sizes = sizes
@@ -86,7 +89,7 @@ class SizedDataset(FairseqDataset):
         if max_tokens is not None and sizes.max() > max_tokens:
             index = int(indices[sizes.argmax()])
             problem = f"its size is {sizes.max()}, more than the {max_tokens} that a batch may hold"
-            raise DataError(f"{self.describe(index)}: {problem}; {self.smaller_items}")
+            raise DataError(f"{self.describe(index)}: {problem}; {self.too_large_mend}")
         batches = data_utils.batch_by_size(
             indices,
             num_tokens_fn=self.num_tokens,
@@ -98,8 +101,6 @@ class SizedDataset(FairseqDataset):
         batched = sum(map(len, batches))
         return batches if batched == len(indices) else [*batches, indices[batched:]]
 
-    smaller_items = "raise --max-tokens"  # the mend for an item that is larger than a batch
-
     def describe(self, index: int | None = None) -> str:
         """Where the dataset, or one of its items, stands: the start of an error message."""
         raise NotImplementedError
@@ -109,7 +110,7 @@ class SizedDataset(FairseqDataset):
         return [self.describe(index % len(self)) for index in batch["id"].tolist()]
 
 
-class SpeechLimits(TypedDict, total=False):
+class SpeechOptions(TypedDict, total=False):
     """Keyword arguments that every speech dataset hands on to `SpeechDataset`, which explains them."""
 
     seed: Required[int]
@@ -134,10 +135,11 @@ class SpeechDataset(SizedDataset):
         crop_samples: longest stretch of a row that an item holds; None for whole rows.
 
     Raises:
+        DataError: crop_samples is smaller than one encoder window.
         ManifestError: rows of a split other than train are out of range, or none is left.
     """
 
-    smaller_items = "raise --max-tokens, or leave the row out with --max-speech-samples"
+    too_large_mend = "raise --max-tokens, or leave the row out with --max-speech-samples"
 
     def __init__(
         self,
@@ -151,6 +153,8 @@ class SpeechDataset(SizedDataset):
         resample: bool = True,
         crop_samples: int | None = None,
     ) -> None:
+        if crop_samples is not None and crop_samples < ENCODER_WINDOW:
+            raise DataError(f"--crop-samples is {crop_samples}; give at least one encoder window ({ENCODER_WINDOW})")
         self.manifest = manifest
         self.resample = resample
         self.crop_samples = crop_samples
@@ -192,6 +196,14 @@ class SpeechDataset(SizedDataset):
         if not np.isfinite(wave).all():
             raise self.manifest.error(index, "the audio holds NaN or infinity", "convert the file again")
         return wave
+
+    def spare(self, index: int) -> int:
+        """Samples of row `index` that are more than its item holds: where a crop may start, from 0."""
+        return int(self.manifest.samples[index] - self.sizes[index])
+
+    def read_crop(self, index: int, start: int) -> np.ndarray:
+        """As `read`, the crop (S,) from `start`, or the whole row where it is no longer, whose length is checked."""
+        return self.read(index, start, int(self.sizes[index])) if self.spare(index) else self.read(index)
 
     def speaker(self, index: int) -> torch.Tensor:
         """Speaker vector (512,) of row `index`.

@@ -78,8 +78,10 @@ class Report:
         self.problems.extend(problems[: max(0, 1000 - len(self.problems))])
 
     def raise_problems(self) -> None:
-        """Raises:
-        ManifestError: lists the problems, if there are any.
+        """Make an error of the problems.
+
+        Raises:
+            ManifestError: lists them, if there are any.
         """
         if self.total_problems:
             raise ManifestError(listed(self.problems, self.total_problems))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..constants import ENCODER_STRIDE, ENCODER_WINDOW
-from .base import SpeechDataset, SpeechLimits
+from .base import SpeechDataset, SpeechOptions
 from .collate import UnitSpeechItem, collate_unit_speech
-from .errors import DataError
 from .labels import UnitLabels, check_count
 from .manifest import Manifest
 from .mel import log_mel
@@ -40,27 +39,24 @@ class PretrainSpeechDataset(SpeechDataset):
 
     Args:
         crop_samples: longest crop; --max-tokens counts the samples that remain.
-        limits: see `SpeechDataset`.
+        options: see `SpeechDataset`.
 
     Raises:
-        DataError: crop_samples is smaller than one encoder window.
-        ManifestError: the labels are not one line a row, or see `SpeechDataset`.
+        DataError, ManifestError: the labels are not one line a row, or see `SpeechDataset`.
     """
 
     def __init__(
-        self, manifest: Manifest, labels: UnitLabels, *, crop_samples: int = 250_000, **limits: Unpack[SpeechLimits]
+        self, manifest: Manifest, labels: UnitLabels, *, crop_samples: int = 250_000, **options: Unpack[SpeechOptions]
     ) -> None:
-        if crop_samples < ENCODER_WINDOW:
-            raise DataError(f"--crop-samples is {crop_samples}; give at least one encoder window ({ENCODER_WINDOW})")
         check_count(manifest, labels)
-        super().__init__(manifest, crop_samples=crop_samples, **limits)
+        super().__init__(manifest, crop_samples=crop_samples, **options)
         self.labels = labels
 
     def __getitem__(self, index: int) -> UnitSpeechItem:
         index = int(index)
         length = int(self.sizes[index])
         first_frame = self._first_frame(index)
-        waveform = torch.from_numpy(self._read_crop(index, first_frame * ENCODER_STRIDE, length))
+        waveform = torch.from_numpy(self.read_crop(index, first_frame * ENCODER_STRIDE))
         return UnitSpeechItem(
             id=index,
             seed=self.seeds.seed(index),
@@ -72,13 +68,7 @@ class PretrainSpeechDataset(SpeechDataset):
 
     def _first_frame(self, index: int) -> int:
         """Encoder frame at which this epoch's crop of row `index` starts."""
-        spare = int(self.manifest.samples[index] - self.sizes[index])
-        return int(self.seeds.rng(index).integers(spare // ENCODER_STRIDE + 1))
-
-    def _read_crop(self, index: int, start: int, length: int):
-        """A crop, or the whole row where it is no longer than a crop, whose length can then be checked."""
-        whole = length == int(self.manifest.samples[index])
-        return self.read(index) if whole else self.read(index, start, length)
+        return int(self.seeds.rng(index).integers(self.spare(index) // ENCODER_STRIDE + 1))
 
     def collater(self, samples: Sequence[UnitSpeechItem]) -> dict:
         """The batch of the class's table."""

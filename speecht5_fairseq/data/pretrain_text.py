@@ -49,7 +49,7 @@ class PretrainTextDataset(SizedDataset):
         DataError: an option out of range, a binary that was not made by fairseq-preprocess, or no text in it.
     """
 
-    smaller_items = "raise --max-tokens or --text-batch-ratio, or lower --tokens-per-text-sample"
+    too_large_mend = "raise --max-tokens or --text-batch-ratio, or lower --tokens-per-text-sample"
 
     def __init__(
         self,

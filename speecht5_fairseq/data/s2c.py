@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..constants import ENCODER_WINDOW
-from .base import SpeechDataset, SpeechLimits
+from .base import SpeechDataset, SpeechOptions
 from .classes import ClassLabels
 from .collate import SpeechClassItem, collate_speech_class
-from .errors import DataError
 from .manifest import Manifest
 
 if TYPE_CHECKING:
@@ -35,37 +33,27 @@ class S2CDataset(SpeechDataset):
     Args:
         labels: None to classify speech whose classes are not known.
         crop_samples: longest stretch of an utterance in training, drawn anew each epoch; evaluation takes all of it.
-        limits: see `SpeechDataset`.
+        options: see `SpeechDataset`.
 
     Raises:
-        DataError: crop_samples is smaller than one encoder window.
-        ManifestError: see `SpeechDataset`.
+        DataError, ManifestError: see `SpeechDataset`.
     """
 
     def __init__(
-        self, manifest: Manifest, labels: ClassLabels | None, *, crop_samples: int, **limits: Unpack[SpeechLimits]
+        self, manifest: Manifest, labels: ClassLabels | None, *, crop_samples: int, **options: Unpack[SpeechOptions]
     ) -> None:
-        if crop_samples < ENCODER_WINDOW:
-            raise DataError(f"--crop-samples is {crop_samples}; give at least one encoder window ({ENCODER_WINDOW})")
-        super().__init__(manifest, crop_samples=crop_samples if limits["training"] else None, **limits)
+        super().__init__(manifest, crop_samples=crop_samples if options["training"] else None, **options)
         self.labels = labels
 
     def __getitem__(self, index: int) -> SpeechClassItem:
         index = int(index)
+        start = int(self.seeds.rng(index).integers(self.spare(index) + 1))
         return SpeechClassItem(
             id=index,
             seed=self.seeds.seed(index),
-            waveform=torch.from_numpy(self._read(index)),
+            waveform=torch.from_numpy(self.read_crop(index, start)),
             label=None if self.labels is None else self.labels.number(index),
         )
-
-    def _read(self, index: int):
-        """A crop (S,) of the row, or all of it where it is no longer than a crop, whose length can then be checked."""
-        length = int(self.sizes[index])
-        spare = int(self.manifest.samples[index]) - length
-        if not spare:
-            return self.read(index)
-        return self.read(index, int(self.seeds.rng(index).integers(spare + 1)), length)
 
     def collater(self, samples: Sequence[SpeechClassItem]) -> dict:
         """The batch of the class's table."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from fairseq.data import Dictionary
 
-from .base import SpeechDataset, SpeechLimits
+from .base import SpeechDataset, SpeechOptions
 from .collate import SpeechTextItem, collate_speech_text
 from .labels import TextLabels, check_count
 from .manifest import Manifest
@@ -35,7 +35,7 @@ class S2TDataset(SpeechDataset):
     Args:
         labels: None to decode speech without transcripts.
         dictionary: of the target text.
-        limits: see `SpeechDataset`.
+        options: see `SpeechDataset`.
 
     Raises:
         ManifestError: the labels are not one line a row, or see `SpeechDataset`.
@@ -46,11 +46,11 @@ class S2TDataset(SpeechDataset):
         manifest: Manifest,
         labels: TextLabels | None,
         dictionary: Dictionary,
-        **limits: Unpack[SpeechLimits],
+        **options: Unpack[SpeechOptions],
     ) -> None:
         if labels is not None:
             check_count(manifest, labels)
-        super().__init__(manifest, **limits)
+        super().__init__(manifest, **options)
         self.labels = labels
         self.dictionary = dictionary
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .archives import file_exists
-from .base import SpeechDataset, SpeechLimits
+from .base import SpeechDataset, SpeechOptions
 from .collate import FailedItem
 from .errors import DataError
 from .manifest import Manifest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class TargetOptions(SpeechLimits, total=False):
+class TargetOptions(SpeechOptions, total=False):
     """Keyword arguments that data sets of the jobs hand on to `SpeechTargetDataset`, which explains them."""
 
     with_targets: bool
@@ -36,7 +36,7 @@ class SpeechTargetDataset(SpeechDataset):
         with_targets: read the target recordings; generation needs none.
         tolerant: an utterance that cannot be read is a `FailedItem` under the batch's "failed" and not an error.
         without: rows that are not to be visited (done before, or known to be bad).
-        limits: see `SpeechDataset`.
+        options: see `SpeechDataset`.
     """
 
     target_column: str
@@ -48,9 +48,9 @@ class SpeechTargetDataset(SpeechDataset):
         with_targets: bool = True,
         tolerant: bool = False,
         without: Collection[int] = (),
-        **limits: Unpack[SpeechLimits],
+        **options: Unpack[SpeechOptions],
     ) -> None:
-        super().__init__(manifest, **limits)
+        super().__init__(manifest, **options)
         self.with_targets = with_targets
         self.tolerant = tolerant
         self.kept = self.kept[~np.isin(self.kept, list(without))]

@@ -13,6 +13,7 @@ _NO_REFINEMENT = "the decoder is autoregressive and refines nothing"
 _ONE_PASS = "there is one decoding pass"
 _RECOGNITION = "the source is audio"
 
+ENCODER_INPUTS = ("waveform", "sample_lengths", "source_tokens", "seeds")  # of a batch's net_input
 # Options of fairseq's GenerationConfig that have no effect here, and why. A test holds that every field of the
 # installed fairseq stands in exactly one of these tables.
 UNSUPPORTED = {
@@ -132,8 +133,8 @@ def only_model(models: list) -> Any:
 
 
 def encoder_inputs(sample: dict) -> dict:
-    """The part of a batch that the encoder reads: `net_input` without the decoder's teacher-forced tokens."""
-    return {name: value for name, value in sample["net_input"].items() if name != "prev_output_tokens"}
+    """The part of a batch that the encoder reads."""
+    return {name: value for name, value in sample["net_input"].items() if name in ENCODER_INPUTS}
 
 
 def ctc_log_probs(model: Any, encoded: EncoderOutput) -> Tensor:
@@ -144,8 +145,8 @@ def ctc_log_probs(model: Any, encoded: EncoderOutput) -> Tensor:
     """
     if not model.has_ctc:
         raise ValueError(
-            "the model has no CTC head: decode with --decoding beam and --ctc-decoding-weight 0, or train with a CTC "
-            "loss"
+            "the model has no CTC head: decode with --decoding beam and --ctc-decoding-weight 0, or train without "
+            "--no-ctc-head and with a --ctc-weight above 0"
         )
     return model.ctc_log_probs(encoded)
 

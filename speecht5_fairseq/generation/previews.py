@@ -15,7 +15,7 @@ from fairseq.data import Dictionary
 from fairseq.data.data_utils import post_process
 from torch import Tensor
 
-from ..constants import MEL_HOP
+from ..data.mel import mel_frames
 from ..outputs import EncoderOutput
 from .ctc_greedy import ctc_greedy
 from .options import encoder_inputs
@@ -97,9 +97,7 @@ def generated_speech(model: Any, shown: Utterances) -> Iterator[Picture | Sound]
 def generate(model: Any, batch: dict) -> list[GeneratedSpeech]:
     """Generate a batch that has targets, the pre-net's dropout on; none becomes ``LONGER`` than the longest ratio."""
     inputs = batch["net_input"]
-    encoder = ("waveform", "sample_lengths", "source_tokens", "seeds")
-    sources = {name: inputs[name] for name in encoder if name in inputs}
-    encoded = model.encode(**sources)
+    encoded = model.encode(**encoder_inputs(batch))
     source = model.source_mel(inputs.get("waveform"), inputs.get("sample_lengths"))
     ratio = float((inputs["frame_lengths"] / encoded.lengths).max())
     return generate_speech(
@@ -109,7 +107,7 @@ def generate(model: Any, batch: dict) -> list[GeneratedSpeech]:
         limits=SpeechLimits(max_ratio=LONGER * ratio),
         seeds=inputs["seeds"],
         source=source,
-        source_lengths=None if source is None else 1 + inputs["sample_lengths"] // MEL_HOP,
+        source_lengths=None if source is None else mel_frames(inputs["sample_lengths"]),
         alignments=True,
     )
 

@@ -1,7 +1,7 @@
 """Autoregressive generation of mel frames for whole batches, each utterance with its own limits and end.
 
 Shapes: A utterances (or texts) of a batch, B of them still going, r mel frames a step, M mel bins, N mel frames of one
-utterance, L its steps, T encoder positions, K heads of all decoder layers.
+utterance, L its steps, T encoder positions, W heads of all decoder layers.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class _Record:
     def __init__(self, utterances: int, reduction: int, like: Tensor, *, keep_attention: bool) -> None:
         self.frames = like.new_zeros(utterances, 0, reduction, MEL_BINS)
         self.attention = like.new_zeros(utterances, 0) if keep_attention else None
-        self.focus: Tensor | None = None  # (A, K) sums of each step's largest probability
+        self.focus: Tensor | None = None  # (A, W) sums of each step's largest probability
         self.steps = torch.zeros(utterances, dtype=torch.int64, device=like.device)
         self.hit_limit = torch.zeros(utterances, dtype=torch.bool, device=like.device)
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from ..constants import MEL_HOP, SAMPLE_RATE
 from ..data.atomic import replacing
 from ..data.audio import write_audio
-from .options import only_model, reject_forced_output
+from ..data.mel import mel_frames
+from .options import encoder_inputs, only_model, reject_forced_output
 from .pictures import draw_speech, require_matplotlib
 from .results_folder import DONE, ResultsFolder
 from .source_gain import source_gain
@@ -27,7 +28,6 @@ from .vocoder import Vocoder
 
 logger = logging.getLogger(__name__)
 
-SOURCES = ("waveform", "sample_lengths", "source_tokens")  # of net_input, what the encoder reads
 PAUSE_FRAMES = round(0.2 * SAMPLE_RATE / MEL_HOP)  # between the parts of a long text: 0.2 s
 
 
@@ -121,17 +121,17 @@ class SpeechGenerator:
 
     def _generate(self, model: Any, sample: dict) -> list[GeneratedSpeech]:
         """One result for each of the P texts; they are on the CPU."""
-        inputs = {name: value for name, value in sample["net_input"].items() if name in SOURCES}
-        encoded = model.encode(**inputs)
+        inputs = sample["net_input"]
+        encoded = model.encode(**encoder_inputs(sample))
         source = model.source_mel(inputs.get("waveform"), inputs.get("sample_lengths"))
         generated = generate_speech(
             model,
             encoded,
-            sample["net_input"]["speaker"][sample["rows"]],
+            inputs["speaker"][sample["rows"]],
             limits=self.limits,
-            seeds=text_seeds(sample["net_input"]["seeds"], sample["rows"]) if self.prenet_dropout else None,
+            seeds=text_seeds(inputs["seeds"], sample["rows"]) if self.prenet_dropout else None,
             source=source,
-            source_lengths=None if source is None else 1 + inputs["sample_lengths"] // MEL_HOP,
+            source_lengths=None if source is None else mel_frames(inputs["sample_lengths"]),
             alignments=self.pictures,
         )
         return [speech._replace(mel=speech.mel.float().cpu()) for speech in generated]

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..constants import MEL_HOP
 from ..data.collate import pad_right
+from ..data.mel import mel_frames
 from ..generation.beam_search import JointBeamSearch
 from ..generation.speech import GeneratedSpeech, SpeechLimits, generate_speech
 from ..outputs import SpeakerOutput
@@ -84,7 +84,7 @@ class Computing:
             limits=limits,
             seeds=_seeds(seed, len(waves)),
             source=source,
-            source_lengths=None if source is None else 1 + heard["sample_lengths"] // MEL_HOP,
+            source_lengths=None if source is None else mel_frames(heard["sample_lengths"]),
         )
         return [self.voicing.speech(each.mel, [each], vocoder, wave) for each, wave in zip(found, waves, strict=True)]
 

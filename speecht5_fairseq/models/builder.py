@@ -1,4 +1,4 @@
-"""From the configuration and the job to modules: the only place that reads model options.
+"""From the configuration and the job to modules: nothing else makes nets of options.
 
 V is the vocabulary (``<mask>`` and ``<ctc_blank>`` included), U the number of units, C of speakers or other classes.
 """
@@ -146,8 +146,10 @@ def build_heads(cfg: SpeechT5Config, job: Job, vocabulary: int, units: int, clas
 
 
 def _speaker_head(cfg: SpeechT5Config, classes: int) -> SpeakerHead:
-    """Raises:
-    ValueError: an option out of its range.
+    """The head of identification.
+
+    Raises:
+        ValueError: an option out of its range.
     """
     for name, least in (("speaker_margin", 0), ("speaker_embedding_dim", 0), ("speaker_attention_dim", 1)):
         if not getattr(cfg, name) >= least:

@@ -64,13 +64,13 @@ def check_language_model(path: str | Path) -> None:
     """Check the options of a language model's checkpoint before fairseq builds it.
 
     Raises:
-        CheckpointError: it cannot be read, wants to run something, or see ``check_options``.
+        CheckpointError: it cannot be read, wants to run something, or see ``check_no_calls``.
     """
     state = read_file(path)
-    check_options(state if isinstance(state, dict) else {}, path)
+    check_no_calls(state if isinstance(state, dict) else {}, path)
 
 
-def check_options(state: Mapping[str, Any], path: str | Path) -> None:
+def check_no_calls(state: Mapping[str, Any], path: str | Path) -> None:
     """Check that no option of model and task in a checkpoint would call something if it were evaluated.
 
     Raises:

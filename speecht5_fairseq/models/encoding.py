@@ -28,6 +28,8 @@ Encode = Callable[[Tensor, Tensor, Tensor], EncoderOutput]
 class Encoding:
     """The method of ``SpeechT5Model`` that everything begins with."""
 
+    products: torch.dtype | None  # of ``Decoding.prepare_decoding``
+
     def encode(
         self,
         *,

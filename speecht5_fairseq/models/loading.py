@@ -252,7 +252,7 @@ def _check_tensors(due: set[str], taken: dict[str, Tensor], own: dict[str, Tenso
 
 
 def _check_whole(own: dict[str, Tensor], taken: dict[str, Tensor], name: str) -> None:
-    new = summary((name for name in own if name not in taken and net_of(name) not in NO_NETS), list(own))
+    new = summary((key for key in own if key not in taken and net_of(key) not in NO_NETS), list(own))
     if new:
         raise CheckpointError(
             f"{name} has no {', '.join(new)}, which this job needs: it was trained for another job. Give the --task "

@@ -35,7 +35,11 @@ from .vocabulary import Vocabulary
 
 @register_model("speecht5", dataclass=SpeechT5Config)
 class SpeechT5Model(Encoding, Decoding, Saving, BaseFairseqModel):
-    """The unified model with the nets of one job; nets that the job does not need are None."""
+    """The unified model with the nets of one job; nets that the job does not need are None.
+
+    Training passes through ``forward``. ``encode`` stands in encoding.py, the steps of decoding in decoding.py, what a
+    checkpoint has and how it is loaded in saving.py.
+    """
 
     def __init__(
         self,
@@ -63,7 +67,7 @@ class SpeechT5Model(Encoding, Decoding, Saving, BaseFairseqModel):
         """
         super().__init__()
         check_prediction(cfg, job)
-        texts = "text" in job.sources | job.targets
+        texts = job.has_text
         embedding = builder.build_embedding(cfg, len(symbols), padding) if texts else None
         nets = {
             **builder.build_prenets(cfg, job, embedding),

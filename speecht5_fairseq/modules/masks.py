@@ -41,9 +41,9 @@ def span_mask(
 ) -> Tensor:
     """Choose spans of ``span`` positions; without overlap about ``probability`` of an utterance would be covered.
 
-    An utterance of n positions gets round(probability * n / span) spans, at least ``min_spans``, whose starts are drawn
-    without replacement (wav2vec 2.0's static spans; they may overlap). Drawn from the utterance's own seed: the mask of
-    an utterance does not depend on its batch.
+    An utterance of n positions gets probability * n / span spans, rounded up or down at random to be right on average,
+    at least ``min_spans`` and at most as many as it has starts for, which are drawn without replacement (wav2vec 2.0's
+    static spans; they may overlap). Drawn from the utterance's own seed: its mask does not depend on its batch.
 
     Args:
         lengths: (B,) valid positions.

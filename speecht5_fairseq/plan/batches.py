@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..constants import ENCODER_STRIDE, ENCODER_WINDOW, MEL_BINS, MEL_HOP, SPEAKER_DIM
+from ..constants import ENCODER_STRIDE, ENCODER_WINDOW, MEL_BINS, SPEAKER_DIM
+from ..data.mel import mel_frames
 
 Batch = dict[str, Any]
 EOS = 2  # fairseq's </s>
@@ -42,7 +43,7 @@ class Sizes(NamedTuple):
 
     @property
     def mel_frames(self) -> int:
-        return self.samples // MEL_HOP + 1
+        return mel_frames(self.samples)
 
 
 def speech(rows: int, sizes: Sizes) -> dict[str, Tensor]:

@@ -20,7 +20,6 @@ from .step import Built, Counted, Trained, build, count, parameters, parts_of
 
 SECONDS = 15.0  # of an utterance where neither the flags nor a manifest tell
 SYMBOLS, UNITS, CLASSES = 87, 500, 1251  # where no dictionary is there yet
-EXTRA_SYMBOLS = 2  # <mask> and <ctc_blank>
 DAY = 86_400
 
 

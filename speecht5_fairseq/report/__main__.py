@@ -65,8 +65,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Raises:
-    ValueError: an option that cannot be, or that would have no effect.
+    """Refuse what cannot be reported.
+
+    Raises:
+        ValueError: an option that cannot be, or that would have no effect.
     """
     if options.worst < 0:
         raise ValueError(f"--worst {options.worst}: give a number of utterances, or 0 for none")

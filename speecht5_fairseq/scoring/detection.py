@@ -41,8 +41,10 @@ class Costs(NamedTuple):
     false_alarm: float = 1.0
 
     def check(self) -> None:
-        """Raises:
-        ValueError: a value out of its range.
+        """Check the prior and the costs.
+
+        Raises:
+            ValueError: a value out of its range.
         """
         if not 0 < self.p_target < 1:
             raise ValueError(f"--p-target is {self.p_target}; give a share between 0 and 1")

@@ -18,8 +18,10 @@ EDGE = 5e-4  # rates nearer to 0 or 1 have no finite place on the curve's axes
 
 
 def require_matplotlib() -> None:
-    """Raises:
-    ImportError: matplotlib is not installed.
+    """Check that what draws is there.
+
+    Raises:
+        ImportError: matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError("--plots needs matplotlib: `pip install matplotlib`, or drop it")

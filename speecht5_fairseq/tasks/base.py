@@ -9,7 +9,7 @@ import numpy as np
 from fairseq.data import Dictionary
 
 from ..constants import CTC_BLANK_SYMBOL
-from ..data.base import SpeechLimits
+from ..data.base import SpeechOptions
 from ..data.checks import Report, verify
 from ..data.classes import ClassLabels
 from ..data.labels import TextLabels, UnitLabels
@@ -223,7 +223,7 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
         """Whether rows may be left out, drawn and shuffled; a training split that is decoded is like any other."""
         return split == self.cfg.train_subset and not self.from_checkpoint
 
-    def limits(self, split: str) -> SpeechLimits:
+    def dataset_options(self, split: str) -> SpeechOptions:
         """Keyword arguments of the split's speech data set; only training leaves rows out for their length."""
         training = self.is_training(split)
         return {

@@ -180,7 +180,8 @@ class PretrainTask(SpeechT5Task):
         manifest = self.open_manifest(speech_split)
         labels = UnitLabels.open(self.label_dir, speech_split, rate=self.cfg.unit_rate, vocabulary=self.unit_vocabulary)
         self.verify(manifest, units=labels)
-        speech = PretrainSpeechDataset(manifest, labels, crop_samples=self.cfg.crop_samples, **self.limits(split))
+        options = self.dataset_options(split)
+        speech = PretrainSpeechDataset(manifest, labels, crop_samples=self.cfg.crop_samples, **options)
         self.datasets[split] = JointPretrainDataset(
             speech,
             self._open_text(text_split or split, training=self.is_training(split)),

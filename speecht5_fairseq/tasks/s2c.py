@@ -86,7 +86,8 @@ class S2CTask(SpeechT5Task):
         if not self.cfg.unlabelled:
             labels = ClassLabels(manifest, self.classes, Path(self.dictionary_files.classes))
         self.verify(manifest, classes=labels)
-        self.datasets[split] = S2CDataset(manifest, labels, crop_samples=self.cfg.crop_samples, **self.limits(split))
+        options = self.dataset_options(split)
+        self.datasets[split] = S2CDataset(manifest, labels, crop_samples=self.cfg.crop_samples, **options)
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """The generator of classes, from this task's options.

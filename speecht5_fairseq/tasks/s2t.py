@@ -108,7 +108,7 @@ class S2TTask(SpeechT5Task):
         else:
             labels = TextLabels.open(self.label_dir, split, self.text_dictionary, self.pieces)
         self.verify(manifest, text=labels)
-        self.datasets[split] = S2TDataset(manifest, labels, self.text_dictionary, **self.limits(split))
+        self.datasets[split] = S2TDataset(manifest, labels, self.text_dictionary, **self.dataset_options(split))
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """The search that ``--decoding`` names, from fairseq's generation options.

@@ -32,7 +32,7 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines
 from speecht5_fairseq.data.piece_model import load_sentencepiece
 from speecht5_fairseq.data.speaker import read_speaker
 from speecht5_fairseq.data.unit_record import read_record
-from speecht5_fairseq.models.calls import check_options
+from speecht5_fairseq.models.calls import check_no_calls
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.models.facts import read_facts
 
@@ -293,7 +293,7 @@ def _read_checkpoint(data: bytes, folder: Path) -> None:
     state = torch.load(path, weights_only=True, mmap=data.startswith(b"PK\x03\x04"))
     for tensor in state["model"].values():  # what is mapped is read: past the end of a file it would be a crash
         tensor.double().sum()
-    check_options(state, path)
+    check_no_calls(state, path)
     str(facts)
 
 

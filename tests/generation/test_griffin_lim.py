@@ -7,7 +7,7 @@ import torch
 
 from speecht5_fairseq.constants import MEL_HOP, SAMPLE_RATE
 from speecht5_fairseq.data.mel import log_mel, mel_tables
-from speecht5_fairseq.generation.griffin_lim import GriffinLim, nonnegative_magnitudes, pseudo_inverse_magnitudes
+from speecht5_fairseq.generation.griffin_lim import GriffinLim, nonnegative_magnitudes
 from speecht5_fairseq.generation.vocoder_checks import VocoderError
 
 CPU = torch.device("cpu")
@@ -48,8 +48,7 @@ def test_the_fit_has_the_mel_and_beats_the_clamped_pseudo_inverse():
     mel = 10 ** log_mel(voice())
     filters = mel_tables(CPU)[0].float()
     errors = []
-    for fit in (nonnegative_magnitudes, pseudo_inverse_magnitudes):
-        magnitudes = fit(mel)
+    for magnitudes in (nonnegative_magnitudes(mel), (mel @ torch.linalg.pinv(filters)).clamp(min=0)):
         assert magnitudes.shape == (len(mel), 513) and magnitudes.min() >= 0
         errors.append(((magnitudes @ filters).clamp(min=1e-10).log10() - mel.log10()).abs().mean().item())
     assert errors[0] < 1e-3 < errors[1]

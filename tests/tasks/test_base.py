@@ -179,10 +179,10 @@ def test_training_says_what_waits_for_parts_that_never_learn(tmp_path, caplog):
 def test_only_training_leaves_rows_out_for_their_length():
     cfg = S2TTaskConfig(data=".", path=None, seed=3, train_subset="train", min_speech_samples=5, max_speech_samples=9)
     task = S2TTask(cfg, "s2t")
-    assert task.limits("train") == {
+    assert task.dataset_options("train") == {
         "seed": 3, "training": True, "min_samples": 5, "max_samples": 9, "allow_left_out": False, "resample": True,
     }  # fmt: skip
-    assert task.limits("test") == {
+    assert task.dataset_options("test") == {
         "seed": 3, "training": False, "min_samples": None, "max_samples": None, "allow_left_out": False,
         "resample": True,
     }  # fmt: skip

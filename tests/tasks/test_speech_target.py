@@ -20,7 +20,7 @@ SAMPLES = [9000, 5000, 7000]
 
 def setup(job, folder, *, from_checkpoint=False, **options):
     task, config = KINDS[job]
-    defaults = {"results_path": None, "checkpoint_path": None, "gen_subset": "test", "vocoder": "none"}
+    defaults = {"results_path": None, "path": None, "gen_subset": "test", "vocoder": "none"}
     defaults |= {"model_overrides": "{}", "fp16": False}
     cfg = config(data=str(folder), seed=1, train_subset="train", **{**NEW_RUN, **defaults, **options})
     return task.setup_task(cfg, from_checkpoint=from_checkpoint)
@@ -232,10 +232,10 @@ def test_the_sources_phases_need_a_prediction_from_the_source(tmp_path):
 def test_another_checkpoint_does_not_mix_with_its_results(tmp_path):
     tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
     checkpoint = tmp_path / "checkpoint.pt"
-    checkpoint.write_bytes(b"one")
-    options = {"checkpoint_path": str(checkpoint), "max_length_ratio": 2.0}
+    torch.save({"model": {}}, checkpoint)
+    options = {"path": str(checkpoint), "max_length_ratio": 2.0}
     run(*generating("t2s", tmp_path, **options))
-    checkpoint.write_bytes(b"another")
+    torch.save({"model": {}, "epoch": 2}, checkpoint)
     with pytest.raises(ValueError, match="results of another run .other: files."):
         generating("t2s", tmp_path, **options)
     assert run(*generating("t2s", tmp_path, **options, overwrite_results=True)) == ([0], 0)
