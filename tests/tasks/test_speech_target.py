@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from fairseq.dataclass.configs import GenerationConfig
 from helpers import NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_model, tiny_piece_model, write_lines
 
