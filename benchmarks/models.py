@@ -17,7 +17,8 @@ SIZES = {
              "conv_channels": 32},
 }  # fmt: skip
 QUIET = {
-    "dropout": 0.0, "attention_dropout": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0, "mask_prob": 0.0,
+    "dropout": 0.0, "positional_dropout": 0.0, "attention_dropout": 0.0, "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0, "mask_prob": 0.0,
 }  # fmt: skip
 
 

@@ -21,7 +21,13 @@ import speecht5_fairseq
 
 USER_DIR = Path(speecht5_fairseq.__file__).parent
 SIZES = [f"--{name.replace('_', '-')}={value}" for name, value in TINY_SIZES.items()]
-NOISE = ["--dropout=0.1", "--attention-dropout=0.1", "--encoder-layerdrop=0.2", "--decoder-layerdrop=0.2"]
+NOISE = [
+    "--dropout=0.1",
+    "--positional-dropout=0.1",
+    "--attention-dropout=0.1",
+    "--encoder-layerdrop=0.2",
+    "--decoder-layerdrop=0.2",
+]
 LEGACY = ["--ddp-backend", "legacy_ddp"]
 CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 SECONDS = 120  # no command takes a tenth of this

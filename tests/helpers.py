@@ -37,6 +37,7 @@ TINY_SIZES = {
     "mask_length": 3,
     "mask_channel_length": 4,
     "dropout": 0.0,
+    "positional_dropout": 0.0,
     "attention_dropout": 0.0,
     "encoder_layerdrop": 0.0,
     "decoder_layerdrop": 0.0,

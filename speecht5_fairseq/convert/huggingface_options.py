@@ -42,6 +42,7 @@ RENAMED = {
     "hidden_dropout": "dropout",
     "attention_dropout": "attention_dropout",
     "activation_dropout": "activation_dropout",
+    "positional_dropout": "positional_dropout",
     "feat_extract_norm": "extractor_norm",
     "num_conv_pos_embeddings": "position_kernel",
     "num_conv_pos_embedding_groups": "position_groups",
@@ -59,7 +60,7 @@ RENAMED = {
 }
 # Where theirs has several options for one of ours: sizes have to agree, dropouts (training alone) are told.
 SIZES = {"decoder_attention_heads": "encoder_attention_heads", "decoder_ffn_dim": "encoder_ffn_dim"}
-DROPOUTS = {"positional_dropout": "hidden_dropout", "feat_proj_dropout": "hidden_dropout"}
+DROPOUTS = {"feat_proj_dropout": "hidden_dropout"}
 # Options that have one value here: this code builds no other model.
 FIXED = {
     "conv_kernel": [kernel for _, kernel, _ in CONV_LAYERS],
@@ -83,7 +84,6 @@ DEFAULTS = {
     "activation_dropout": 0.1,
     "mask_time_prob": 0.05,
     "mask_feature_length": 10,
-    "positional_dropout": 0.1,
     "feat_proj_dropout": 0.0,
     "conv_dim": [channels for channels, _, _ in CONV_LAYERS],
     "apply_spec_augment": True,

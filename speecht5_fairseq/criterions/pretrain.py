@@ -53,7 +53,11 @@ class PretrainCriterionConfig(FairseqDataclass):
 
 @register_criterion("speecht5_pretrain", dataclass=PretrainCriterionConfig)
 class PretrainCriterion(FairseqCriterion):
-    """Sums over masked frames (speech) and tokens (text); the sample size is their number.
+    """The mean over a batch's masked frames (speech) plus that over its tokens (text); the sample size is how many of
+    the two there are.
+
+    As in the published code, both modalities count alike in an update, however many frames and tokens they have.
+    Metrics are means over all frames and tokens of an interval, and its loss is the mean of the two.
 
     Frames that are not masked are not counted at an ``unmasked_weight`` either: it is the weight of their sum for each
     masked frame, and the scale of all other terms does not change with it.
@@ -83,37 +87,39 @@ class PretrainCriterion(FairseqCriterion):
         self.warned_of_diversity = False
 
     def forward(self, model, sample, reduce: bool = True):
-        """The parts of a joint sample, "speech" and "text", summed; a sample may hold either alone."""
+        """The parts of a joint sample, "speech" and "text", added; a sample may hold either alone."""
         if model.quantizer is None and not self.warned_of_diversity:
             self.warned_of_diversity = True
             warn_without_effect(self, PretrainCriterionConfig, ["diversity_weight"], "it needs --codebook-prob above 0")
         compute = {"speech": self._speech, "text": self._text}
-        results = [compute[kind](model, sample[kind]) for kind in MODALITIES if kind in sample]
-        losses, sizes, logs = zip(*results, strict=True)
-        loss = sum(losses)
-        logging = self._zeros(model, loss)
-        for log in logs:
-            logging |= log
+        kinds = [kind for kind in MODALITIES if kind in sample]
+        sums, logs = zip(*(compute[kind](model, sample[kind]) for kind in kinds), strict=True)
+        logging = self._zeros(model, sums[0])
+        for kind, part, log in zip(kinds, sums, logs, strict=True):
+            logging |= log | {f"{kind}_loss": part.detach()}
+        loss = sum(part / max(logging[SIZES[kind]], 1) for kind, part in zip(kinds, sums, strict=True))
+        sample_size = sum(logging[SIZES[kind]] > 0 for kind in kinds)
         logging |= {
             "loss": loss.detach(),
-            "sample_size": sum(sizes),
+            "sample_size": sample_size,
             "ntokens": sum(sample[kind]["ntokens"] for kind in MODALITIES if kind in sample),
             "nsentences": sample["nsentences"],
         }
         if model.quantizer is not None:
-            logging["temperature"] = sum(sizes) * model.quantizer.temperature
-        return loss, sum(sizes), logging
+            logging["temperature"] = sample_size * model.quantizer.temperature
+        return loss, sample_size, logging
 
     def _zeros(self, model, loss: Tensor) -> dict:
         """Every name that a batch may log, with the shape that it has there; fairseq sums them in float64."""
-        names = [*SUMS, *(UNMASKED_SUMS if self.unmasked_weight > 0 else ())]
+        names = [*SUMS, *(f"{kind}_loss" for kind in MODALITIES), *(UNMASKED_SUMS if self.unmasked_weight > 0 else ())]
         log: dict = dict.fromkeys(SIZES.values(), 0)
         if model.quantizer is not None:
             table = torch.zeros(model.quantizer.groups, model.quantizer.entries, device=loss.device)
             log |= {f"{part}_{kind}": table for kind in MODALITIES for part in ("codes", "probs")}
         return log | {name: loss.new_zeros(()) for name in names}
 
-    def _speech(self, model, batch: dict) -> tuple[Tensor, int, dict]:
+    def _speech(self, model, batch: dict) -> tuple[Tensor, dict]:
+        """The sum over masked frames, and what to log."""
         output = model(**batch["net_input"], predict_unmasked=self.unmasked_weight > 0)
         loss, log = self._units(output, batch["target"]["units"])
         size = log["masked_frames"]
@@ -128,7 +134,7 @@ class PretrainCriterion(FairseqCriterion):
             "l1": size * speech.l1.detach(),
             "stop": size * speech.stop.detach(),
         }
-        return loss, size, log
+        return loss, log
 
     def _units(self, output: ModelOutput, units: Tensor) -> tuple[Tensor, dict]:
         units = units[:, : output.encoded.states.size(1)]
@@ -148,7 +154,8 @@ class PretrainCriterion(FairseqCriterion):
             log |= {"unmasked_frames": outside.frames, "unmasked_correct": outside.correct}
         return loss, log
 
-    def _text(self, model, batch: dict) -> tuple[Tensor, int, dict]:
+    def _text(self, model, batch: dict) -> tuple[Tensor, dict]:
+        """The sum over tokens, and what to log."""
         output = model(**batch["net_input"])
         infilling = token_loss(output.text_logits, batch["target"], padding=self.padding, smoothing=0.0)
         size = batch["ntokens"]
@@ -156,7 +163,7 @@ class PretrainCriterion(FairseqCriterion):
         loss = self.text_weight * infilling.loss
         if output.quantized is not None:
             loss = loss + size * self._diversity(output.quantized, "text", log)
-        return loss, size, log
+        return loss, log
 
     def _diversity(self, quantized: QuantizerOutput, kind: str, log: dict) -> Tensor:
         """Weighted diversity loss of this batch; logs the codes of this modality."""
@@ -167,7 +174,9 @@ class PretrainCriterion(FairseqCriterion):
 
     @classmethod
     def reduce_metrics(cls, logging_outputs) -> None:
-        log_ratio(logging_outputs, "loss", "loss", "sample_size", scale=1 / LOG2)
+        metrics.log_derived("loss", _mean_loss, priority=10)
+        for kind, size in SIZES.items():
+            log_ratio(logging_outputs, f"{kind}_loss", f"{kind}_loss", size, scale=1 / LOG2)
         log_ratio(logging_outputs, "unit_loss", "masked_units", "masked_frames", scale=1 / LOG2)
         log_ratio(logging_outputs, "unit_accuracy", "masked_correct", "masked_frames", scale=100)
         log_ratio(logging_outputs, "unmasked_unit_accuracy", "unmasked_correct", "unmasked_frames", scale=100)
@@ -182,6 +191,13 @@ class PretrainCriterion(FairseqCriterion):
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
         return True
+
+
+def _mean_loss(meters: Mapping) -> float:
+    """Of the modalities that have been heard or read since these meters began, each the mean over its own."""
+    found = [meters[name] for name in map("{}_loss".format, MODALITIES) if name in meters]
+    present = [meter.avg for meter in found if meter.count > 0]
+    return round(float(sum(present) / len(present)), 3) if present else 0.0
 
 
 def _log_codes(outputs: list[dict]) -> None:

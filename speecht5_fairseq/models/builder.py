@@ -93,13 +93,13 @@ def build_prenets(cfg: SpeechT5Config, job: Job, embedding: nn.Embedding | None)
     if "speech" in job.sources:
         nets["speech_encoder_prenet"] = _speech_encoder_prenet(cfg)
     if "text" in job.sources:
-        nets["text_encoder_prenet"] = TextEncoderPrenet(embedding=embedding, dropout=cfg.dropout)
+        nets["text_encoder_prenet"] = TextEncoderPrenet(embedding=embedding, dropout=cfg.positional_dropout)
     if "speech" in job.targets:
         nets["speech_decoder_prenet"] = SpeechDecoderPrenet(
             dim=cfg.embed_dim,
             hidden=cfg.speech_prenet_dim,
             layer_dropout=cfg.speech_prenet_dropout,
-            dropout=cfg.dropout,
+            dropout=cfg.positional_dropout,
         )
     if "text" in job.targets:
         nets["text_decoder_prenet"] = TextDecoderPrenet(embedding=embedding, dropout=cfg.dropout)

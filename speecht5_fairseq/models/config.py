@@ -34,7 +34,7 @@ class SpeechT5Config(FairseqDataclass):
     feature_grad_mult: float = _option(0.1, "scale of the extractor's gradient; 0 leaves the extractor as it is")
     position_kernel: int = _option(128, "kernel of the position convolution, in frames")
     position_groups: int = _option(16, "groups of the position convolution")
-    mask_prob: float = _option(0.8, "share of the frames in masked spans (pre-training, and ASR training); 0 for none")
+    mask_prob: float = _option(0.8, "share of the source's frames in masked spans, in training of any job; 0 for none")
     mask_length: int = _option(10, "frames of a masked span")
     mask_channel_prob: float = _option(0.0, "share of the channels in masked spans; 0 for none")
     mask_channel_length: int = _option(64, "channels of a masked span")
@@ -42,6 +42,7 @@ class SpeechT5Config(FairseqDataclass):
     dropout: float = _option(0.1, "dropout after each part and in the pre-nets")
     attention_dropout: float = _option(0.1, "dropout of attention probabilities")
     activation_dropout: float = _option(0.0, "dropout inside the feed-forward nets")
+    positional_dropout: float = _option(0.1, "dropout after the positions of source texts and of previous mel frames")
     encoder_layerdrop: float = _option(0.05, "probability to skip an encoder layer in training")
     decoder_layerdrop: float = _option(0.05, "probability to skip a decoder layer in training")
     # memory

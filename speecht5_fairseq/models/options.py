@@ -13,14 +13,15 @@ from .jobs import Job
 
 logger = logging.getLogger(__name__)
 
-# Options that one net alone reads: without effect where the job does not build it.
+# Options that these nets alone read: without effect where the job builds none of them.
 NET_OPTIONS = {
     "speech_encoder_prenet": (
         "conv_channels", "extractor_norm", "normalize_waveform", "feature_grad_mult", "position_kernel",
         "position_groups", "mask_prob", "mask_length", "mask_channel_prob", "mask_channel_length",
     ),
+    "text_encoder_prenet": ("positional_dropout",),
     "decoder": ("decoder_layers", "decoder_layerdrop", "freeze_decoder_updates"),
-    "speech_decoder_prenet": ("speech_prenet_dim", "speech_prenet_dropout"),
+    "speech_decoder_prenet": ("speech_prenet_dim", "speech_prenet_dropout", "positional_dropout"),
     "speech_decoder_postnet": (
         "reduction_factor", "postnet_layers", "postnet_channels", "postnet_dropout", "speech_prediction",
     ),
@@ -54,9 +55,10 @@ def check_options(cfg: Any, dataclass: type, job: Job, model: nn.Module) -> None
     for head, options in HEAD_OPTIONS.items():
         if head not in job.heads:
             warn_without_effect(cfg, dataclass, options, f"this job has no {HEADS[head]}")
+    done = {option for net, options in NET_OPTIONS.items() if getattr(model, net) is not None for option in options}
     for net, options in NET_OPTIONS.items():
-        if getattr(model, net) is None:
-            warn_without_effect(cfg, dataclass, options, f"this job builds no {net}")
+        warn_without_effect(cfg, dataclass, [name for name in options if name not in done], f"this job builds no {net}")
+        done.update(options)
     _check_additions(cfg, dataclass)
     if model.speaker_head is not None:
         _check_speaker_options(cfg, dataclass)

@@ -109,6 +109,7 @@ RENAMED: dict[str, Renamed] = {
         activation_dropout="activation_dropout",
         encoder_layerdrop="encoder_layerdrop",
         decoder_layerdrop="decoder_layerdrop",
+        transformer_dec_positional_dropout_rate="positional_dropout",
         dprenet_dropout_rate="speech_prenet_dropout",
         postnet_dropout_rate="postnet_dropout",
     ),
@@ -163,12 +164,13 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "mask_selection": ("static",),
     "mask_channel_selection": ("static",),
 }
-# Where both sides have one size here, and two options there.
+# Where both sides have one value here, and two options there.
 PAIRS = {
     "decoder_embed_dim": "encoder_embed_dim",
     "decoder_ffn_embed_dim": "encoder_ffn_embed_dim",
     "decoder_attention_heads": "encoder_attention_heads",
     "decoder_normalize_before": "layer_norm_first",
+    "transformer_enc_positional_dropout_rate": "transformer_dec_positional_dropout_rate",
 }
 
 
@@ -240,7 +242,7 @@ def _check_fixed(given: Mapping[str, Any]) -> None:
         if one in given and other in given and given[one] != given[other]:
             raise ValueError(
                 f"--{typed(one)} {given[one]} and --{typed(other)} {given[other]}: encoder and "
-                "decoder have one size here; give both the same"
+                "decoder have one value here; give both the same"
             )
 
 

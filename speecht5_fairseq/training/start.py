@@ -1,6 +1,7 @@
 """What can be known of a run of fairseq's commands before its trainer or its model exists."""
 
 import logging
+import math
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -163,3 +164,16 @@ def log_learning(model: SpeechT5Model) -> None:
         logger.info(line)
     for option in model.freezing.without_effect:
         logger.warning("no effect: %s; nothing there ever learns", option)
+    _log_masks(model)
+
+
+def _log_masks(model: SpeechT5Model) -> None:
+    """Log what share of its source a model is not shown; a job that is learnt from all of it does not expect that."""
+    source = model.speech_encoder_prenet
+    if source is None or not source.mask_prob > 0:
+        return
+    share = f"about {100 * (1 - math.exp(-source.mask_prob)):.0f}% of the source's frames are masked in training"
+    if model.unit_head is None and model.text_decoder_prenet is None:
+        logger.warning("%s (--mask-prob %g): the recipes of this job give --mask-prob 0", share, source.mask_prob)
+    else:
+        logger.info("%s (--mask-prob %g)", share, source.mask_prob)

@@ -129,7 +129,8 @@ def test_a_model_that_never_masks_has_a_vector_of_zeros(tmp_path):
 
 def test_what_transformers_leaves_to_its_defaults_is_read_as_theirs(tmp_path):
     """config.json may hold no more than what differs."""
-    made(tmp_path / "hf", "s2t", activation_dropout=0.1, encoder_layerdrop=0.1, positional_dropout=0.2)
+    dropouts = {"activation_dropout": 0.1, "positional_dropout": 0.2, "feat_proj_dropout": 0.3}
+    made(tmp_path / "hf", "s2t", encoder_layerdrop=0.1, **dropouts)
     config = json.loads((tmp_path / "hf" / "config.json").read_text())
     for name in ("activation_dropout", "encoder_layerdrop", "conv_kernel", "hidden_act", "vocab_sizes"):
         config.pop(name, None)
@@ -137,7 +138,8 @@ def test_what_transformers_leaves_to_its_defaults_is_read_as_theirs(tmp_path):
     notes = convert(tmp_path / "hf", tmp_path / "out" / "asr.pt", "fairseq")
     options = torch.load(tmp_path / "out" / "asr.pt", weights_only=True)["cfg"]["model"]
     assert (options["activation_dropout"], options["encoder_layerdrop"]) == (0.1, 0.1)
-    assert "positional_dropout is 0.2 there; here --dropout, 0.0, acts there too in training" in notes
+    assert options["positional_dropout"] == 0.2
+    assert "feat_proj_dropout is 0.3 there; here --dropout, 0.0, acts there too in training" in notes
 
 
 def test_files_of_older_versions_are_read(tmp_path):

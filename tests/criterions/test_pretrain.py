@@ -84,7 +84,7 @@ def reduced(*steps):
     return {key: value for key, value in logged.get_smoothed_values().items() if not key.startswith("_")}
 
 
-def test_speech_loss_is_the_sum_of_its_terms():
+def test_speech_loss_is_the_mean_of_its_terms_over_masked_frames():
     model, batch = tiny_model("pretrain").eval(), speech()
     output = model(**batch["net_input"])
     masked = output.encoded.masked
@@ -92,45 +92,56 @@ def test_speech_loss_is_the_sum_of_its_terms():
     units = F.cross_entropy(output.unit_logits, batch["target"]["units"][masked], reduction="sum")
     parts = speech_loss(output.speech, batch["net_input"]["target_frames"])
     codes = 2 * 7
-    expected = units + count * (
-        10 * output.encoded.feature_penalty
+    expected = (
+        units / count
+        + 10 * output.encoded.feature_penalty
         + 0.1 * (codes - output.quantized.prob_perplexity) / codes
         + parts.l1
         + parts.stop
     )
     loss, size, log = criterion()(model, joint(batch))
     torch.testing.assert_close(loss, expected)
-    assert size == count == log["sample_size"]
+    torch.testing.assert_close(log["speech_loss"], (count * expected).detach())
+    assert log["masked_frames"] == count and size == log["sample_size"] == 1
     assert log["ntokens"] == batch["ntokens"] and log["nsentences"] == 3
 
 
-def test_text_loss_is_the_sum_of_its_terms():
+def test_text_loss_is_the_mean_of_its_terms_over_tokens():
     model, batch = tiny_model("pretrain").eval(), text()
     output = model(**batch["net_input"])
     counted = batch["target"] != PAD
     nll = F.cross_entropy(output.text_logits[counted], batch["target"][counted], reduction="sum")
     codes = 2 * 7
     diversity = (codes - output.quantized.prob_perplexity) / codes
-    loss, size, _ = criterion(text_weight=3.0)(model, joint(None, batch))
-    torch.testing.assert_close(loss, 3 * nll + sum(TOKENS) * 0.1 * diversity)
-    assert size == sum(TOKENS)
+    loss, size, log = criterion(text_weight=3.0)(model, joint(None, batch))
+    torch.testing.assert_close(loss, 3 * nll / sum(TOKENS) + 0.1 * diversity)
+    torch.testing.assert_close(log["text_loss"], (sum(TOKENS) * loss).detach())
+    assert log["text_tokens"] == sum(TOKENS) and size == 1
 
 
-def test_a_joint_batch_is_the_sum_of_its_parts():
+def test_both_modalities_of_a_joint_batch_count_alike():
     model, loss = tiny_model("pretrain").eval(), criterion()
     both, size, log = loss(model, joint(speech(), text()))
     parts = [loss(model, joint(speech())), loss(model, joint(None, text()))]
     torch.testing.assert_close(both, parts[0][0] + parts[1][0])
-    assert size == parts[0][1] + parts[1][1] == log["sample_size"]
+    assert size == log["sample_size"] == 2
+    means = [part[0].item() / math.log(2) for part in parts]
+    values = reduced([log])
+    assert (values["speech_loss"], values["text_loss"]) == pytest.approx(means, abs=2e-3)
+    assert values["loss"] == pytest.approx(sum(means) / 2, abs=2e-3)
     assert log["ntokens"] == speech()["ntokens"] + text()["ntokens"] and log["nsentences"] == 6
 
 
 def test_frames_without_a_unit_do_not_count():
     model, batch = tiny_model("pretrain").eval(), speech()
-    everything = criterion()(model, joint(batch))[1]
+    everything = criterion()(model, joint(batch))[2]["masked_frames"]
     batch["target"]["units"][0] = IGNORED_LABEL
     masked = model(**batch["net_input"]).encoded.masked
-    assert criterion()(model, joint(batch))[1] == everything - int(masked[0].sum())
+    log = criterion()(model, joint(batch))[2]
+    assert log["masked_frames"] == everything - int(masked[0].sum())
+    batch["target"]["units"][:] = IGNORED_LABEL
+    loss, size, _ = criterion()(model, joint(batch))
+    assert loss == 0 and size == 0
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
@@ -140,13 +151,14 @@ def test_unmasked_frames_are_computed_only_at_a_weight(weight):
     masked_only = criterion()(model, joint(speech()))
     calls.clear()
     loss, size, log = criterion(unmasked_weight=weight)(model, joint(speech()))
-    valid = int(log["frames"])
+    assert size == masked_only[1] == 1
+    masked, valid = log["masked_frames"], int(log["frames"])
     if weight == 0:
-        assert calls == [size] and "unmasked_frames" not in log
+        assert calls == [masked] and "unmasked_frames" not in log
         assert torch.equal(loss, masked_only[0])
     else:
-        assert calls == [size, valid - size] and int(log["unmasked_frames"]) == valid - size
-        assert loss > masked_only[0] and size == masked_only[1]
+        assert calls == [masked, valid - masked] and int(log["unmasked_frames"]) == valid - masked
+        assert loss > masked_only[0] and masked == masked_only[2]["masked_frames"]
 
 
 def test_parts_sum_to_the_batch():
@@ -157,7 +169,7 @@ def test_parts_sum_to_the_batch():
     workers = [joint(speech((0, 1)), text((0,))), joint(speech((2,)), text((1, 2)))]
     logs = [loss(model, batch)[2] for batch in workers]
     parts = reduced(logs)
-    means = {"loss", "l1_loss", "stop_loss", "feature_penalty"}
+    means = {"loss", "speech_loss", "text_loss", "l1_loss", "stop_loss", "feature_penalty"}
     exact = set(whole) - means
     assert {"speech_code_perplexity", "text_prob_perplexity", "codes_shared", "unit_loss"} < exact
     for found in (parts, reduced(logs[:1], logs[1:])):
@@ -185,9 +197,16 @@ def test_every_batch_logs_the_same_names_in_the_same_shapes(options, weight):
 def test_nothing_is_logged_of_a_modality_that_is_absent(kind):
     batch = joint(speech()) if kind == "speech" else joint(None, text())
     names = set(reduced([criterion()(tiny_model("pretrain").eval(), batch)[2]]))
-    of_speech = {"unit_loss", "unit_accuracy", "l1_loss", "stop_loss", "feature_penalty", "codes_speech",
+    of_speech = {"speech_loss", "unit_loss", "unit_accuracy", "l1_loss", "stop_loss", "feature_penalty", "codes_speech",
                  "speech_prob_perplexity", "speech_code_perplexity"}  # fmt: skip
-    of_text = {"infilling_loss", "infilling_accuracy", "codes_text", "text_prob_perplexity", "text_code_perplexity"}
+    of_text = {
+        "text_loss",
+        "infilling_loss",
+        "infilling_accuracy",
+        "codes_text",
+        "text_prob_perplexity",
+        "text_code_perplexity",
+    }
     assert names == {"loss", "gumbel_temperature"} | (of_speech if kind == "speech" else of_text)
 
 

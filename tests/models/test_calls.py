@@ -9,7 +9,7 @@ from helpers import model_options, tiny_manifest
 from omegaconf import OmegaConf
 
 from speecht5_fairseq.models.adapters import load_adapted
-from speecht5_fairseq.models.calls import check_language_model, check_model, check_options, check_task
+from speecht5_fairseq.models.calls import check_language_model, check_model, check_no_calls, check_task
 from speecht5_fairseq.models.errors import CheckpointError
 from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
@@ -70,10 +70,10 @@ def test_what_would_call_something_is_refused(value, refused):
     ):
         if refused:
             with pytest.raises(CheckpointError, match="lm.pt: refused, and nothing in it was run: its option"):
-                check_options(state, "lm.pt")
+                check_no_calls(state, "lm.pt")
         else:
-            check_options(state, "lm.pt")
-    check_options({"cfg": {"task": {"data": "copies(2)/bin"}}}, "lm.pt")
+            check_no_calls(state, "lm.pt")
+    check_no_calls({"cfg": {"task": {"data": "copies(2)/bin"}}}, "lm.pt")
 
 
 def test_a_language_model_is_looked_at_before_fairseq_builds_it(tmp_path):

@@ -10,8 +10,8 @@ from speecht5_fairseq.modules.decoder import Watch
 from speecht5_fairseq.modules.recomputation import recomputed
 
 NOISE = {
-    "dropout": 0.2, "attention_dropout": 0.2, "activation_dropout": 0.1, "encoder_layerdrop": 0.4,
-    "decoder_layerdrop": 0.4, "mask_prob": 0.3,
+    "dropout": 0.2, "positional_dropout": 0.2, "attention_dropout": 0.2, "activation_dropout": 0.1,
+    "encoder_layerdrop": 0.4, "decoder_layerdrop": 0.4, "mask_prob": 0.3,
 }  # fmt: skip
 SAMPLES = (9000, 5000)
 CASES = {

@@ -1,6 +1,7 @@
 """What fairseq-train starts from, found by fairseq's own rule, and which data parallel backend can train a model."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from speecht5_fairseq.training.start import (
     check_sharding,
     checkpoint_folders,
     is_fine_tuning,
+    log_learning,
     starting_checkpoint,
     without_gradient,
 )
@@ -109,3 +111,20 @@ def test_states_are_sharded_over_processes_and_by_fairscale(monkeypatch):
         check_sharding("legacy_ddp", "os", processes=2)
     monkeypatch.setattr(start, "find_spec", {"fairscale": object()}.__getitem__)
     check_sharding("legacy_ddp", "os", processes=2)
+
+
+@pytest.mark.parametrize(
+    "job, options, said",
+    [
+        ("s2s", {"mask_prob": 0.8}, "about 55% .*--mask-prob 0.8.: the recipes of this job give --mask-prob 0"),
+        ("s2c", {"mask_prob": 0.5}, "about 39% .*--mask-prob 0.5.: the recipes of this job give --mask-prob 0"),
+        ("s2t", {"mask_prob": 0.5}, r"about 39% of the source's frames are masked in training \(--mask-prob 0.5\)$"),
+        ("s2s", {"mask_prob": 0.0}, None),
+        ("t2s", {"mask_prob": 0.8}, None),
+    ],
+)
+def test_what_a_model_is_not_shown_is_told(job, options, said, caplog):
+    caplog.set_level("INFO")
+    log_learning(tiny_model(job, **options))
+    found = [line for line in caplog.messages if "masked" in line]
+    assert found == [] if said is None else re.match(said, found[0])
