@@ -16,7 +16,6 @@ from .errors import CheckpointError, listed
 from .partial import DIGEST
 from .parts import nets_of
 from .released_format import from_released, is_released
-from .released_options import config_from_released
 from .released_presets import released_preset
 from .signal_values import check_signal
 from .state_layout import check_layout
@@ -145,10 +144,14 @@ def check_ours(tensors: dict[str, Any], name: str) -> None:
 
 
 def trained_prediction(state: dict[str, Any]) -> str:
-    """``--speech-prediction`` of the run that wrote a checkpoint; "mel" where that is not told."""
+    """``--speech-prediction`` of the run that wrote a checkpoint; "mel" where that is not told.
+
+    Of the published code's masks and residuals, which this code does not build, their name there.
+    """
     options = model_options(state)
     if released_preset(options) is not None:
-        return str(config_from_released(options).speech_prediction)
+        theirs = options.get("se_predict")
+        return "mel" if theirs in (None, "target") else f"{theirs} (--se-predict)"
     return str(options.get("speech_prediction", "mel"))
 
 

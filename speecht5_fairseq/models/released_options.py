@@ -48,6 +48,20 @@ def _one_of(name: str, values: Mapping[Any, Any]) -> Callable[[Any], Any]:
     return choose
 
 
+def released_prediction(value: Any) -> str:
+    """Ours for ``--se-predict``.
+
+    Raises:
+        ValueError: a mask or residual, which is another function there: of the log-mel, and of the refined frames too.
+    """
+    if value in (None, "target"):
+        return "mel"
+    raise ValueError(
+        f"--se-predict {value}: the published code's masks and residuals are of the log-mel, before and behind the "
+        "post-net, and are not built here; train with --speech-prediction mask or residual, which are of magnitudes"
+    )
+
+
 def _channels(layers: str) -> int:
     found = EXTRACTOR.fullmatch(layers.replace(" ", ""))
     if not found:
@@ -80,7 +94,6 @@ def _one_name(ours: str, names: Mapping[str, Any]) -> Callable[[Any], Any]:
     return choose
 
 
-PREDICTIONS = {None: "mel", "target": "mel", "masking": "mask", "delta": "residual"}
 # theirs -> ours
 RENAMED: dict[str, Renamed] = {
     **_renamed(
@@ -130,7 +143,7 @@ RENAMED: dict[str, Renamed] = {
     ),
     "conv_feature_layers": Renamed("conv_channels", _channels, EXTRACTOR_LAYERS.format),
     **_chosen("extractor_mode", "extractor_norm", {"default": "group", "layer_norm": "layer"}),
-    **_chosen("se_predict", "speech_prediction", PREDICTIONS),
+    "se_predict": Renamed("speech_prediction", released_prediction, _one_name("speech_prediction", {"mel": None})),
     **_chosen("sid_pooling_layer", "speaker_pooling", {"decoder": "decoder", "encoder": "mean"}),
     **_chosen("sid_softmax_type", "speaker_loss", {"softmax": "softmax", "amsoftmax": "am", "aamsoftmax": "aam"}),
 }  # fmt: skip

@@ -52,8 +52,6 @@ def test_what_a_checkpoint_holds_besides_comes_back(tmp_path):
 @pytest.mark.parametrize(
     "job, options",
     [
-        ("s2s", {"speech_prediction": "mask", "reduction_factor": 1}),
-        ("s2s", {"speech_prediction": "residual", "reduction_factor": 1}),
         ("s2c", {"speaker_pooling": "mean", "speaker_loss": "aam"}),
         ("s2t", {"no_ctc_head": True}),
         ("pretrain", {"codebook_prob": 0.0}),
@@ -71,8 +69,8 @@ def test_variants_of_jobs_come_back_too(tmp_path, job, options):
 def unread(job: str) -> set[str]:
     """Options of nets that a job does not build: nothing in a checkpoint depends on them."""
     heads = {"unit_dim", "codebook_entries"} if not job.startswith("pretrain") else set()
-    names = ("speech_prenet_dim", "speech_prenet_dropout", "postnet_layers", "postnet_channels", "postnet_dropout")
-    heads |= set(names) if job in ("s2t", "s2c") else set()
+    names = {"speech_prenet_dim", "speech_prenet_dropout", "postnet_layers", "postnet_channels", "postnet_dropout"}
+    heads |= names | {"positional_dropout"} if job in ("s2t", "s2c") else set()
     encoder = ("conv_channels", "feature_grad_mult", "position_kernel", "position_groups", "mask_length")
     return heads | ({*encoder, "mask_channel_length"} if job == "t2s" else set())
 

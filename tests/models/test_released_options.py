@@ -45,13 +45,13 @@ def test_every_option_goes_to_one_of_ours_that_exists():
 
 def test_what_is_given_wins_over_the_preset():
     options = Namespace(
-        arch=FINE_TUNING, mask_prob=0.5, encoder_ffn_embed_dim=64, se_predict="delta", use_codebook=True
+        arch=FINE_TUNING, mask_prob=0.5, encoder_ffn_embed_dim=64, se_predict="target", use_codebook=True
     )
     found = config_from_released(options)
     assert (found.mask_prob, found.ffn_dim, str(found.speech_prediction), found.codebook_prob) == (
         0.5,
         64,
-        "residual",
+        "mel",
         0.5,
     )
 
@@ -106,7 +106,6 @@ def test_what_is_not_built_is_refused_by_its_option(given, message):
         {"codebook_prob": 0.3, "gumbel_start": 1.0, "gumbel_end": 0.1, "gumbel_decay": 0.9},
         {"pre_norm": True, "extractor_norm": "layer", "normalize_waveform": True, "conv_channels": 96},
         {"speaker_pooling": "mean", "speaker_loss": "aam", "speaker_embedding_dim": 32, "speaker_margin": 0.3},
-        {"speech_prediction": "residual", "reduction_factor": 1},
         {"no_ctc_head": True, "freeze": "encoder:3", "layer_lr_decay": 0.9, "freeze_encoder_updates": 4},
     ],
 )
@@ -160,7 +159,23 @@ def test_options_of_ours_are_told_apart():
 
 
 def test_the_prediction_of_a_released_enhancer_is_known():
-    assert trained_prediction({"cfg": {"model": Namespace(arch=FINE_TUNING, se_predict="masking")}}) == "mask"
+    def trained(value):
+        return trained_prediction({"cfg": {"model": Namespace(arch=FINE_TUNING, se_predict=value)}})
+
+    assert trained(None) == trained("target") == "mel"
+    assert trained("masking") == "masking (--se-predict)"  # another function than our mask: its last layer is new here
+
+
+@pytest.mark.parametrize("value", ["masking", "delta"])
+def test_masks_and_residuals_of_the_log_mel_are_refused(value):
+    with pytest.raises(ValueError, match=f"--se-predict {value}: .* not built here; train with --speech-prediction"):
+        config_from_released(Namespace(arch=FINE_TUNING, se_predict=value))
+
+
+@pytest.mark.parametrize("ours", ["mask", "residual"])
+def test_our_masks_and_residuals_do_not_go_there(ours):
+    with pytest.raises(ValueError, match=f"--speech-prediction {ours}: the published code has none such; it has mel"):
+        released_from_config(SpeechT5Config(speech_prediction=ours, reduction_factor=1), FINE_TUNING)
 
 
 @pytest.mark.parametrize(
