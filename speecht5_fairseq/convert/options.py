@@ -18,7 +18,7 @@ from ..models.errors import CheckpointError
 from ..models.facts import checked_preset
 from ..models.jobs import JOBS, PREFIX, PRETRAIN
 from ..models.kinds import wrong_kinds
-from ..models.options import NET_OPTIONS
+from ..models.options import unread_options
 from ..models.released_options import config_from_released
 from ..models.released_presets import released_preset
 
@@ -89,7 +89,7 @@ def _of_released(options: Mapping[str, Any], job: str, nets: set[str]) -> Speech
 
 def without_unread(config: SpeechT5Config, nets: set[str], preset: type[SpeechT5Config]) -> SpeechT5Config:
     """The options, those that only nets outside ``nets`` read at the defaults of ``preset``."""
-    unread = {name for net, names in NET_OPTIONS.items() if net not in nets for name in names}
+    unread = unread_options(nets)
     return replace(config, **{field.name: field.default for field in fields(preset) if field.name in unread})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -37,6 +37,12 @@ HEAD_OPTIONS = {"ctc": ("no_ctc_head",), "quantizer": ("codebook_prob",)}
 HEADS = {"ctc": "CTC head", "quantizer": "quantizer"}
 
 
+def unread_options(nets: Collection[str]) -> set[str]:
+    """Options that no net of ``nets`` reads, and another does."""
+    read = {option for net in nets for option in NET_OPTIONS.get(net, ())}
+    return {option for options in NET_OPTIONS.values() for option in options} - read
+
+
 def check_options(cfg: Any, dataclass: type, job: Job, model: nn.Module) -> None:
     """Warn of the model's options that ``job`` does not read.
 
@@ -55,10 +61,10 @@ def check_options(cfg: Any, dataclass: type, job: Job, model: nn.Module) -> None
     for head, options in HEAD_OPTIONS.items():
         if head not in job.heads:
             warn_without_effect(cfg, dataclass, options, f"this job has no {HEADS[head]}")
-    done = {option for net, options in NET_OPTIONS.items() if getattr(model, net) is not None for option in options}
+    unread = unread_options([net for net in NET_OPTIONS if getattr(model, net) is not None])
     for net, options in NET_OPTIONS.items():
-        warn_without_effect(cfg, dataclass, [name for name in options if name not in done], f"this job builds no {net}")
-        done.update(options)
+        warn_without_effect(cfg, dataclass, [name for name in options if name in unread], f"this job builds no {net}")
+        unread -= set(options)
     _check_additions(cfg, dataclass)
     if model.speaker_head is not None:
         _check_speaker_options(cfg, dataclass)
