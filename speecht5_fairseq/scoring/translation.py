@@ -7,9 +7,10 @@ from fairseq.scoring import BaseScorer, register_scorer
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.base import Metric
 
-from ..ranges import COUNT, check_ranges, ranged
+from ..ranges import COUNT, Rule, check_ranges, ranged
 from .text import has_pieces, pieces_to_words
 
+WORD_ORDER = Rule(COUNT.read, "0 (chrF), 2 (chrF++) or another length")
 TOKENIZERS = ChoiceEnum(sorted(BLEU.TOKENIZERS))
 
 
@@ -17,7 +18,9 @@ TOKENIZERS = ChoiceEnum(sorted(BLEU.TOKENIZERS))
 class BleuChrfScorerConfig(FairseqDataclass):
     bleu_tokenizer: TOKENIZERS = field(default="13a", metadata={"help": "sacrebleu's tokenizer for BLEU"})
     score_lowercase: bool = field(default=False, metadata={"help": "compare in lower case, in BLEU and in chrF"})
-    chrf_word_order: int = ranged(0, "longest word n-grams in chrF beside those of characters; 2 gives chrF++", COUNT)
+    chrf_word_order: int = ranged(
+        0, "longest word n-grams in chrF beside those of characters; 2 gives chrF++", WORD_ORDER
+    )
 
 
 @register_scorer("bleu_chrf", dataclass=BleuChrfScorerConfig)
