@@ -68,6 +68,9 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
     columns: str
 
     def __init__(self, cfg: SpeechTaskConfig, job: str) -> None:
+        """Raises:
+        ValueError: an option out of its range, or a launch that cannot be meant.
+        """
         check_ranges(cfg, getattr(type(self), "__dataclass"))  # noqa: B009 (fairseq's register_task sets this name)
         super().__init__(cfg)
         if cfg.path is None:
