@@ -12,7 +12,7 @@ PACKAGE = "speecht5_fairseq"
 
 # Each room may import the rooms before its own level; "together" says whether rooms of one level may know each other.
 LEVELS = (
-    (("constants", "outputs"), "together"),
+    (("constants", "outputs", "ranges"), "together"),
     (("modules", "losses", "data", "optim"), "apart"),
     (("models", "generation"), "together"),
     (("criterions",), "apart"),

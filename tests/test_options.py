@@ -3,6 +3,7 @@
 import argparse
 import ast
 import dataclasses
+import math
 import sys
 import types
 from pathlib import Path
@@ -20,6 +21,7 @@ from speecht5_fairseq.criterions.speech import SpeechCriterionConfig
 from speecht5_fairseq.models import SpeechT5Config, SpeechT5LargeConfig, SpeechT5SmallConfig
 from speecht5_fairseq.models.released_presets import PRESETS
 from speecht5_fairseq.optim.fused_adam import SpeechT5FusedAdamConfig
+from speecht5_fairseq.ranges import RangeError, check_ranges, ranges_of, read_value
 from speecht5_fairseq.scoring.fairseq_scorer import WerCerScorerConfig
 from speecht5_fairseq.scoring.translation import BleuChrfScorerConfig
 from speecht5_fairseq.tasks.base import SpeechT5Task
@@ -74,6 +76,30 @@ def test_types_are_those_that_fairseq_and_omegaconf_know(name):
 def is_borrowed(field) -> bool:
     """Whether the field is another group's option by reference: II("common.seed")."""
     return isinstance(field.default, str) and field.default.startswith("${")
+
+
+NUMBERS = (int, float, int | None, float | None)
+
+
+def numeric(config: type) -> list[str]:
+    """The options of a dataclass that are numbers, but for those of another group."""
+    fields = dataclasses.fields(config)
+    return [field.name for field in fields if field.type in NUMBERS and not is_borrowed(field)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
+def test_every_number_has_a_range_and_its_default_is_within(config):
+    unchecked = set(numeric(config)) - set(ranges_of(config))
+    assert not unchecked, f"give {', '.join(sorted(unchecked))} a range (speecht5_fairseq.ranges.ranged)"
+    check_ranges(config(), config)
+
+
+@pytest.mark.parametrize("config", [config for config in CONFIGS if numeric(config)], ids=lambda each: each.__name__)
+def test_no_number_may_be_infinite_or_none(config):
+    for name in numeric(config):
+        for value in (math.nan, math.inf, -math.inf):
+            with pytest.raises(RangeError, match=f"--{name.replace('_', '-')} {value}: give "):
+                read_value(name, value, ranges_of(config)[name])
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)

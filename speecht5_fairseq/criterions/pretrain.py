@@ -5,7 +5,7 @@ Shapes: B batch, T encoder frames, P masked frames, L tokens, G groups, C entrie
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial, reduce
 
 import torch
@@ -21,6 +21,7 @@ from ..models.options import warn_without_effect
 from ..modules.masks import valid_mask
 from ..modules.quantizer import perplexity
 from ..outputs import ModelOutput, QuantizerOutput
+from ..ranges import WEIGHT, check_ranges, ranged
 from .logging import LOG2, log_ratio, log_sum, summed, total
 
 SIZES = {"speech": "masked_frames", "text": "text_tokens"}  # modality -> what its sums are divided by
@@ -32,23 +33,16 @@ UNMASKED_SUMS = ("unmasked_frames", "unmasked_correct")
 
 @dataclass
 class PretrainCriterionConfig(FairseqDataclass):
-    masked_weight: float = field(default=1.0, metadata={"help": "weight of the units of masked frames"})
-    unmasked_weight: float = field(
-        default=0.0,
-        metadata={
-            "help": "weight of the units of the other frames (not in the sample size); at 0 they are not computed"
-        },
+    masked_weight: float = ranged(1.0, "weight of the units of masked frames", WEIGHT)
+    unmasked_weight: float = ranged(
+        0.0, "weight of the units of the other frames (not in the sample size); at 0 they are not computed", WEIGHT
     )
-    feature_penalty_weight: float = field(
-        default=10.0, metadata={"help": "weight of the mean squared conv feature, a masked frame"}
+    feature_penalty_weight: float = ranged(10.0, "weight of the mean squared conv feature, a masked frame", WEIGHT)
+    diversity_weight: float = ranged(0.1, "weight of the codebook's diversity loss, a masked frame or token", WEIGHT)
+    reconstruction_weight: float = ranged(
+        1.0, "weight of the L1 and stop losses of the speech decoder, a masked frame", WEIGHT
     )
-    diversity_weight: float = field(
-        default=0.1, metadata={"help": "weight of the codebook's diversity loss, a masked frame or token"}
-    )
-    reconstruction_weight: float = field(
-        default=1.0, metadata={"help": "weight of the L1 and stop losses of the speech decoder, a masked frame"}
-    )
-    text_weight: float = field(default=1.0, metadata={"help": "weight of text infilling"})
+    text_weight: float = ranged(1.0, "weight of text infilling", WEIGHT)
 
 
 @register_criterion("speecht5_pretrain", dataclass=PretrainCriterionConfig)
@@ -73,12 +67,16 @@ class PretrainCriterion(FairseqCriterion):
         reconstruction_weight: float,
         text_weight: float,
     ) -> None:
+        """Raises:
+        RangeError: a weight below 0.
+        """
         super().__init__(task)
         self.masked_weight, self.unmasked_weight = masked_weight, unmasked_weight
         self.feature_penalty_weight = feature_penalty_weight
         self.diversity_weight = diversity_weight
         self.reconstruction_weight = reconstruction_weight
         self.text_weight = text_weight
+        check_ranges(self, PretrainCriterionConfig)
         self.padding = None
         if task.text_dictionary is None:
             warn_without_effect(self, PretrainCriterionConfig, ["text_weight"], "it needs --text-data")

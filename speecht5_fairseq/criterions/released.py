@@ -9,8 +9,9 @@ from typing import Any
 
 from fairseq.criterions import FairseqCriterion, register_criterion
 
-from ..models.flag_values import BELOW_ONE, LOSS_WEIGHTS, POSITIVE, SIZE, WEIGHT, one_of, optional
+from ..models.flag_values import LOSS_WEIGHTS, one_of
 from ..models.released_flags import Fixed, Flag, Idle, add_flags, check_flags, read_flags
+from ..ranges import BELOW_ONE, POSITIVE, SIZE, WEIGHT, optional
 from .logging import log_ratio
 from .pretrain import PretrainCriterion
 from .s2c import S2CCriterion
@@ -89,8 +90,6 @@ class ReleasedS2CCriterion(S2CCriterion):
 
 def _s2t_criterion(args: Namespace, task: Any) -> S2TCriterion:
     weights = {"ce": args.ce_weight, "ctc": args.ctc_weight}
-    if not any(weights.values()):
-        raise ValueError("--ce-weight 0 and --ctc-weight 0: nothing would be learned; give one of them above 0")
     if not all(weights.values()):  # a loss alone has no weight in the published code
         for name, weight in weights.items():
             if weight not in (0, 1):

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..generation.ctc_greedy import ctc_greedy
 from ..losses.text import ctc_loss, ctc_needs_frames, token_loss
 from ..outputs import ModelOutput
+from ..ranges import BELOW_ONE, WEIGHT, check_ranges, ranged
 from .logging import LOG2, log_ratio
 
 POST_PROCESS = ("sentencepiece", "wordpiece", "letter", "silence", "_EOW", "subword_nmt", "@@", "none")
@@ -23,9 +24,9 @@ POST_PROCESS = ("sentencepiece", "wordpiece", "letter", "silence", "_EOW", "subw
 
 @dataclass
 class S2TCriterionConfig(FairseqDataclass):
-    ce_weight: float = field(default=0.5, metadata={"help": "weight of the decoder's cross-entropy"})
-    ctc_weight: float = field(default=0.5, metadata={"help": "weight of the encoder's CTC loss; 0 for none"})
-    label_smoothing: float = field(default=0.1, metadata={"help": "label smoothing of the cross-entropy"})
+    ce_weight: float = ranged(0.5, "weight of the decoder's cross-entropy", WEIGHT)
+    ctc_weight: float = ranged(0.5, "weight of the encoder's CTC loss; 0 for none", WEIGHT)
+    label_smoothing: float = ranged(0.1, "label smoothing of the cross-entropy", BELOW_ONE)
     keep_infinite_ctc: bool = field(
         default=False,
         metadata={"help": "an utterance with more symbols than frames makes CTC infinite (default: it counts 0)"},
@@ -53,10 +54,16 @@ class S2TCriterion(FairseqCriterion):
         wer_post_process: str,
         sentence_avg: bool,
     ) -> None:
+        """Raises:
+        ValueError: an option out of its range, no such way to make words, or no loss at all.
+        """
         super().__init__(task)
-        _check_post_process(wer_post_process)
         self.ce_weight, self.ctc_weight = ce_weight, ctc_weight
         self.label_smoothing = label_smoothing
+        check_ranges(self, S2TCriterionConfig)
+        _check_post_process(wer_post_process)
+        if not (ce_weight or ctc_weight):
+            raise ValueError("--ce-weight 0 and --ctc-weight 0: nothing would be learned; give one of them above 0")
         self.zero_infinity = not keep_infinite_ctc
         self.wer_post_process = wer_post_process
         self.sentence_avg = sentence_avg

@@ -17,6 +17,7 @@ from ..losses.speech import STOP_WEIGHT, SpeechLoss, focus_rate, guided_attentio
 from ..models.options import warn_without_effect
 from ..modules.decoder import Watch
 from ..outputs import ModelOutput
+from ..ranges import POSITIVE, SIZE, WEIGHT, check_ranges, optional, ranged
 from .logging import log_ratio
 
 MEL_LOSS_NAMES = ("l1", "l2", "l1+l2")
@@ -28,17 +29,13 @@ class SpeechCriterionConfig(FairseqDataclass):
     mel_loss: MEL_LOSSES = field(
         default="l1", metadata={"help": "error of the mel frames before and after the post-net"}
     )
-    stop_weight: float = field(default=STOP_WEIGHT, metadata={"help": "weight of the last frame in the stop loss"})
-    guided_attention_weight: float = field(
-        default=10.0, metadata={"help": "weight of the guided attention loss; 0 for none"}
+    stop_weight: float = ranged(STOP_WEIGHT, "weight of the last frame in the stop loss", WEIGHT)
+    guided_attention_weight: float = ranged(10.0, "weight of the guided attention loss; 0 for none", WEIGHT)
+    guided_attention_sigma: float = ranged(0.4, "width of the diagonal, as a share of the utterance", POSITIVE)
+    guided_attention_layers: Optional[int] = ranged(
+        None, "the last N decoder layers are guided (default: all)", optional(SIZE)
     )
-    guided_attention_sigma: float = field(
-        default=0.4, metadata={"help": "width of the diagonal, as a share of the utterance"}
-    )
-    guided_attention_layers: Optional[int] = field(
-        default=None, metadata={"help": "the last N decoder layers are guided (default: all)"}
-    )
-    guided_attention_heads: int = field(default=2, metadata={"help": "the first N heads of these layers are guided"})
+    guided_attention_heads: int = ranged(2, "the first N heads of these layers are guided", SIZE)
     sentence_avg: bool = II("optimization.sentence_avg")
 
 
@@ -61,17 +58,20 @@ class SpeechCriterion(FairseqCriterion):
         guided_attention_heads: int,
         sentence_avg: bool,
     ) -> None:
+        """Raises:
+        ValueError: an option out of its range, or no such error of the mel frames.
+        """
         super().__init__(task)
         if str(mel_loss) not in MEL_LOSS_NAMES:
             raise ValueError(f"--mel-loss is {str(mel_loss)!r}; choose one of {', '.join(MEL_LOSS_NAMES)}")
-        if guided_attention_weight > 0 and guided_attention_sigma <= 0:
-            raise ValueError(f"--guided-attention-sigma is {guided_attention_sigma}, it must be above 0")
-        if guided_attention_weight <= 0:
-            options = SimpleNamespace(
-                guided_attention_sigma=guided_attention_sigma,
-                guided_attention_layers=guided_attention_layers,
-                guided_attention_heads=guided_attention_heads,
-            )
+        options = SimpleNamespace(
+            guided_attention_sigma=guided_attention_sigma,
+            guided_attention_layers=guided_attention_layers,
+            guided_attention_heads=guided_attention_heads,
+        )
+        weights = {"stop_weight": stop_weight, "guided_attention_weight": guided_attention_weight}
+        check_ranges(SimpleNamespace(**vars(options), **weights), SpeechCriterionConfig)
+        if guided_attention_weight == 0:
             why = "it needs --guided-attention-weight above 0"
             warn_without_effect(options, SpeechCriterionConfig, vars(options), why)
         self.parts = str(mel_loss).split("+")

@@ -6,6 +6,11 @@ import math
 
 import numpy as np
 
+from ..ranges import Rule, number
+
+# tokens; shorter spans than the least insert masks by the hundred, and no text is as long as the longest
+SPAN = Rule(number(lambda found: 0.01 <= found <= 10_000), "a number of tokens from 0.01 to 10,000")
+
 
 def infill(
     tokens: np.ndarray,

@@ -11,15 +11,17 @@ import torch
 from fairseq.data import Dictionary, TokenBlockDataset, data_utils
 
 from ..constants import MASK_SYMBOL
+from ..ranges import SHARE, RangeError, Rule, read_value, whole
 from .base import SizedDataset
 from .collate import NoisedTextItem, collate_noised_text
 from .errors import DataError, listed
-from .infilling import infill
+from .infilling import SPAN, infill
 
 logger = logging.getLogger(__name__)
 
 BREAK_MODES = ("sentence", "complete")
 CHECKED_SENTENCES = 10_000
+TEXT_TOKENS = Rule(whole(3), "3 or more (<s>, a piece, </s>)")
 
 
 class PretrainTextDataset(SizedDataset):
@@ -66,10 +68,13 @@ class PretrainTextDataset(SizedDataset):
         random_ratio: float = 0.1,
     ) -> None:
         if break_mode not in BREAK_MODES:
-            raise DataError(f"break_mode is {break_mode!r}; choose one of {', '.join(BREAK_MODES)}")
-        if tokens_per_text_sample < 3:
-            problem = f"--tokens-per-text-sample is {tokens_per_text_sample}"
-            raise DataError(f"{problem}; give 3 or more (<s>, a piece, </s>)")
+            raise DataError(f"--text-break is {break_mode!r}; choose one of {', '.join(BREAK_MODES)}")
+        _check_ranges(
+            tokens_per_text_sample=(tokens_per_text_sample, TEXT_TOKENS),
+            infilling_ratio=(ratio, SHARE),
+            infilling_span=(mean_span, SPAN),
+            infilling_random=(random_ratio, SHARE),
+        )
         self.name = name
         self.dictionary = dictionary
         self.mask_index = dictionary.index(MASK_SYMBOL)
@@ -119,6 +124,19 @@ class PretrainTextDataset(SizedDataset):
     def describe(self, index: int | None = None) -> str:
         """The data's name, with the number of text `index` where it is given."""
         return self.name if index is None else f"{self.name}: text {index}"
+
+
+def _check_ranges(**given: tuple[float, Rule]) -> None:
+    """Check values by the names of their options, as the task does before a data set is opened.
+
+    Raises:
+        DataError: the first that is out of its range.
+    """
+    try:
+        for name, (value, rule) in given.items():
+            read_value(name, value, rule)
+    except RangeError as error:
+        raise DataError(str(error)) from error
 
 
 class SentenceParts(torch.utils.data.Dataset):

@@ -14,6 +14,7 @@ from fairseq.data import Dictionary
 from torch import Tensor
 
 from ..outputs import EncoderOutput
+from ..ranges import FINITE, POSITIVE, SHARE, SIZE, Rule, number, read_value, whole
 from .ctc_prefix import CTCPrefixScorer
 from .ctc_window import WindowedCTCPrefixScorer
 from .hypotheses import Candidates, FinishedHypotheses, LiveHypotheses, hypothesis
@@ -23,6 +24,20 @@ from .score_sources import CTCPrefixScores, DecoderScores, LanguageModelScores, 
 from .symbols import text_symbols
 
 logger = logging.getLogger(__name__)
+
+LONGEST = 1_000_000  # tokens of an output
+# Ranges of the options, fairseq's own among them.
+RANGES = {
+    "beam": SIZE,
+    "ctc_decoding_weight": Rule(SHARE.read, "0 (decoder only) to 1 (CTC only)"),
+    "lm_weight": FINITE,
+    "max_len_a": Rule(number(lambda found: 0 <= found <= 1000), "tokens for each frame of 20 ms, from 0 to 1,000"),
+    "max_len_b": Rule(whole(0, LONGEST), f"a number of tokens from 0 to {LONGEST:,}"),
+    "min_len": Rule(whole(0, LONGEST), f"a number of tokens from 0 to {LONGEST:,}"),
+    "lenpen": FINITE,
+    "unkpen": FINITE,
+    "temperature": POSITIVE,
+}
 
 
 class JointBeamSearch:
@@ -68,7 +83,14 @@ class JointBeamSearch:
         temperature: float = 1.0,
     ) -> None:
         _check_window(ctc_window, ctc_weight)
-        _check_ranges(beam, ctc_weight, max_len_a, max_len_b, min_len, temperature)
+        given = {
+            "beam": beam, "ctc_decoding_weight": ctc_weight, "lm_weight": lm_weight, "max_len_a": max_len_a,
+            "max_len_b": max_len_b, "min_len": min_len, "lenpen": len_penalty, "unkpen": unk_penalty,
+            "temperature": temperature,
+        }  # fmt: skip
+        for name, value in given.items():
+            read_value(name, value, RANGES[name])
+        _check_temperature(ctc_weight, temperature)
         _check_fusion(language_model, lm_weight)
         self.symbols = text_symbols(dictionary)
         self.symbols_to_strip_from_output = {self.symbols.eos, *self.symbols.never}
@@ -239,20 +261,7 @@ class JointBeamSearch:
         return hypothesis(torch.tensor([self.symbols.eos]), torch.tensor(-torch.inf), torch.tensor([-torch.inf]))
 
 
-def _check_ranges(
-    beam: int, ctc_weight: float, max_len_a: float, max_len_b: int, min_len: int, temperature: float
-) -> None:
-    checks = (
-        ("--beam", beam, beam >= 1, "at least 1"),
-        ("--ctc-decoding-weight", ctc_weight, 0 <= ctc_weight <= 1, "0 (decoder only) to 1 (CTC only)"),
-        ("--max-len-a", max_len_a, max_len_a >= 0, "tokens a frame of 20 ms, at least 0"),
-        ("--max-len-b", max_len_b, max_len_b >= 0, "at least 0 tokens"),
-        ("--min-len", min_len, min_len >= 0, "at least 0 tokens"),
-        ("--temperature", temperature, temperature > 0, "above 0"),
-    )
-    for option, value, fits, choices in checks:
-        if not fits:
-            raise ValueError(f"{option} is {value}, it must be {choices}")
+def _check_temperature(ctc_weight: float, temperature: float) -> None:
     if ctc_weight == 1 and temperature != 1:
         raise ValueError(
             f"--temperature {temperature} has no effect with --ctc-decoding-weight 1, which runs no decoder: leave it "

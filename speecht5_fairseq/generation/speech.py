@@ -15,6 +15,16 @@ from torch import Tensor
 from ..constants import MEL_BINS
 from ..modules.randomness import utterance_generators
 from ..outputs import EncoderOutput, SpeechStep
+from ..ranges import Rule, number, read_value
+
+LONGEST = 10_000  # mel frames of an encoder position: 160 s of speech
+STOP_THRESHOLD = Rule(number(lambda found: found > 0), "a number above 0 (above 1 nothing ends early)")
+MIN_LENGTH_RATIO = Rule(
+    number(lambda found: 0 <= found <= LONGEST), f"mel frames for each encoder position, from 0 to {LONGEST:,}"
+)
+MAX_LENGTH_RATIO = Rule(
+    number(lambda found: 0 < found <= LONGEST), f"mel frames for each encoder position, above 0 and {LONGEST:,} at most"
+)
 
 
 class GeneratedSpeech(NamedTuple):
@@ -43,12 +53,13 @@ class SpeechLimits:
     max_ratio: float = 20.0
 
     def __post_init__(self) -> None:
-        if not self.threshold > 0:
-            raise ValueError(f"--stop-threshold is {self.threshold}, it must be above 0 (above 1 nothing ends early)")
-        if not 0 <= self.min_ratio <= self.max_ratio or self.max_ratio == 0:
+        read_value("stop_threshold", self.threshold, STOP_THRESHOLD)
+        read_value("min_length_ratio", self.min_ratio, MIN_LENGTH_RATIO)
+        read_value("max_length_ratio", self.max_ratio, MAX_LENGTH_RATIO)
+        if not self.min_ratio <= self.max_ratio:
             raise ValueError(
                 f"--min-length-ratio {self.min_ratio} and --max-length-ratio {self.max_ratio} are mel frames for each "
-                "encoder position: give 0 <= min <= max, and max above 0"
+                "encoder position: give a smaller min, or a larger max"
             )
 
     def steps(self, positions: Tensor, reduction: int) -> tuple[Tensor, Tensor]:

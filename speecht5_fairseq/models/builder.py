@@ -146,16 +146,7 @@ def build_heads(cfg: SpeechT5Config, job: Job, vocabulary: int, units: int, clas
 
 
 def _speaker_head(cfg: SpeechT5Config, classes: int) -> SpeakerHead:
-    """The head of identification.
-
-    Raises:
-        ValueError: an option out of its range.
-    """
-    for name, least in (("speaker_margin", 0), ("speaker_embedding_dim", 0), ("speaker_attention_dim", 1)):
-        if not getattr(cfg, name) >= least:
-            raise ValueError(f"--{name.replace('_', '-')} is {getattr(cfg, name)}; give {least} or more")
-    if not cfg.speaker_scale > 0:
-        raise ValueError(f"--speaker-scale is {cfg.speaker_scale}; give a number above 0 (30 is the default)")
+    """The head of identification."""
     return SpeakerHead(
         dim=cfg.embed_dim,
         classes=classes,
@@ -187,7 +178,7 @@ def read_base(cfg: SpeechT5Config, bases: Bases, beside: Iterable[Path]) -> Base
     """
     if cfg.base_checkpoint:
         return bases.read(cfg.base_checkpoint, beside)
-    if cfg.lora_rank or cfg.adapter_dim:
+    if cfg.lora_rank > 0 or cfg.adapter_dim > 0:
         given = {"--lora-rank": cfg.lora_rank, "--adapter-dim": cfg.adapter_dim}
         asked = " and ".join(f"{option} {size}" for option, size in given.items() if size)
         raise ValueError(
@@ -205,13 +196,10 @@ def add_adapters(cfg: SpeechT5Config, model: nn.Module) -> None:
     """Put low-rank updates and bottlenecks into the encoder's and the decoder's layers, as the options say.
 
     Raises:
-        ValueError: an unknown part or target, a negative size, or parts that the model does not have.
+        ValueError: an unknown part or target, or parts that the model does not have.
     """
     parts = _chosen("--adapter-parts", cfg.adapter_parts, ("encoder", "decoder"))
     targets = _chosen("--lora-targets", cfg.lora_targets, tuple(TARGETS))
-    for option, size in (("--lora-rank", cfg.lora_rank), ("--adapter-dim", cfg.adapter_dim)):
-        if size < 0:
-            raise ValueError(f"{option} {size}: give a size, or 0 for none")
     built = [part for part in (getattr(model, name) for name in parts) if part is not None]
     if not built and (cfg.lora_rank or cfg.adapter_dim):  # identification without a decoder
         raise ValueError(f"--adapter-parts {cfg.adapter_parts!r}: this job builds no {parts[0]}; give encoder")

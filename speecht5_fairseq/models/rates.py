@@ -37,11 +37,9 @@ class LearningRates:
         """Give every parameter of ``model`` that learns its factor.
 
         Raises:
-            ValueError: a decay that is not above 0 and up to 1, no such part, one that never learns, or a factor that
-                is no number above 0.
+            ValueError: no such part, one that never learns, or a factor that is no number above
+                0.
         """
-        if not 0 < decay <= 1:
-            raise ValueError(f"{DECAY_OPTION} {decay}: give a factor above 0, and 1 at most (1 for the same rate)")
         everything = list(model.named_parameters(remove_duplicate=False))
         asked = _asked(factors, everything)
         self.used = decay < 1 or bool(asked)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from ..ranges import Rule, read_value, typed
 from .config import SpeechT5Config
-from .flag_values import Rule, read_value, typed
 from .released_options import FIXED, PAIRS, RENAMED
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from ..ranges import SHARE, ranges_of, read_value, typed
 from .config import SpeechT5Config
-from .flag_values import COUNT, SHARE, SIZE, TEMPERATURE, Rule, read_value, typed
+from .flag_values import TEMPERATURE
 from .kinds import wrong_kinds
 from .released_presets import released_preset
 
@@ -70,13 +71,14 @@ def _channels(layers: str) -> int:
     return int(found[1])
 
 
-def _renamed(rule: Rule | None = None, /, **names: str) -> dict[str, Renamed]:
-    """Options of one value on both sides, checked by ``rule``."""
+def _renamed(**names: str) -> dict[str, Renamed]:
+    """Options of one value on both sides, in the range of ours."""
+    ranges = ranges_of(SpeechT5Config)
 
-    def reader(name: str) -> Callable[[Any], Any]:
-        return _same if rule is None else lambda value: read_value(name, value, rule)
+    def reader(name: str, ours: str) -> Callable[[Any], Any]:
+        return (lambda value: read_value(name, value, ranges[ours])) if ours in ranges else _same
 
-    return {theirs: Renamed(ours, reader(theirs), _same) for theirs, ours in names.items()}
+    return {theirs: Renamed(ours, reader(theirs, ours), _same) for theirs, ours in names.items()}
 
 
 def _chosen(name: str, ours: str, values: Mapping[Any, Any]) -> dict[str, Renamed]:
@@ -97,7 +99,6 @@ def _one_name(ours: str, names: Mapping[str, Any]) -> Callable[[Any], Any]:
 # theirs -> ours
 RENAMED: dict[str, Renamed] = {
     **_renamed(
-        SIZE,
         encoder_embed_dim="embed_dim",
         encoder_ffn_embed_dim="ffn_dim",
         encoder_attention_heads="attention_heads",
@@ -114,9 +115,6 @@ RENAMED: dict[str, Renamed] = {
         final_dim="unit_dim",
         latent_groups="codebook_groups",
         latent_vars="codebook_entries",
-    ),
-    **_renamed(
-        SHARE,
         dropout="dropout",
         attention_dropout="attention_dropout",
         activation_dropout="activation_dropout",
@@ -125,14 +123,9 @@ RENAMED: dict[str, Renamed] = {
         transformer_dec_positional_dropout_rate="positional_dropout",
         dprenet_dropout_rate="speech_prenet_dropout",
         postnet_dropout_rate="postnet_dropout",
-    ),
-    **_renamed(
-        COUNT,
         postnet_layers="postnet_layers",
         freeze_encoder_updates="freeze_encoder_updates",
         freeze_decoder_updates="freeze_decoder_updates",
-    ),
-    **_renamed(
         layer_norm_first="pre_norm",
         normalize="normalize_waveform",
         feature_grad_mult="feature_grad_mult",

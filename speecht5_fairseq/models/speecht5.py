@@ -18,6 +18,7 @@ from ..modules.masks import valid_mask
 from ..modules.randomness import fresh_seeds
 from ..modules.speech_decoder_prenet import previous_frames
 from ..outputs import EncoderOutput, ModelOutput, QuantizerOutput, SpeakerOutput, SpeechDecoderOutput
+from ..ranges import check_ranges
 from . import builder
 from .base_checkpoint import Base, lay_beneath
 from .checkpoint import UNNAMED_FILES, DictionaryFiles, Start
@@ -64,8 +65,12 @@ class SpeechT5Model(Encoding, Decoding, Saving, BaseFairseqModel):
             classes: the C speakers (identification) in order.
             base: checkpoint whose tensors are taken and left as they are; None to train everything.
             dictionary_files: where symbols and units were read, for messages.
+
+        Raises:
+            RangeError: an option out of its range.
         """
         super().__init__()
+        check_ranges(cfg, SpeechT5Config)
         check_prediction(cfg, job)
         texts = job.has_text
         embedding = builder.build_embedding(cfg, len(symbols), padding) if texts else None

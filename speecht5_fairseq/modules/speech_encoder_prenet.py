@@ -25,7 +25,14 @@ class PositionConv(nn.Module):
     """Convolutional positions: weight-normalised grouped convolution, its last frame dropped, GELU."""
 
     def __init__(self, *, dim: int, kernel: int, groups: int) -> None:
+        """Raises:
+        ValueError: a width that the groups do not divide.
+        """
         super().__init__()
+        if dim % groups:
+            raise ValueError(
+                f"embed_dim {dim} is no multiple of position_groups {groups}; choose groups that divide it"
+            )
         conv = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=groups)
         nn.init.normal_(conv.weight, mean=0.0, std=(4.0 / (kernel * dim)) ** 0.5)
         nn.init.zeros_(conv.bias)

@@ -18,6 +18,7 @@ from omegaconf import II
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from ..ranges import WEIGHT, check_ranges, ranged
 from .adam import SpeechT5Adam, grouped
 
 HALF = (torch.float16, torch.bfloat16)
@@ -29,8 +30,8 @@ class SpeechT5FusedAdamConfig(FairseqDataclass):
     """The options of fairseq's Adam that have an effect here."""
 
     adam_betas: Any = field(default=(0.9, 0.999), metadata={"help": "decay of both moments: '(0.9, 0.98)'"})
-    adam_eps: float = field(default=1e-8, metadata={"help": "added to the root of the second moment, as fairseq does"})
-    weight_decay: float = field(default=0.0, metadata={"help": "share of a weight that is taken off, times the rate"})
+    adam_eps: float = ranged(1e-8, "added to the root of the second moment, as fairseq does", WEIGHT)
+    weight_decay: float = ranged(0.0, "share of a weight that is taken off, times the rate", WEIGHT)
     lr: Any = II("optimization.lr")
 
 
@@ -39,6 +40,10 @@ class SpeechT5FusedAdam(SpeechT5Adam):
     """``SpeechT5Adam``, rates for each part included, with the fused step."""
 
     def __init__(self, cfg: SpeechT5FusedAdamConfig, params: Iterable[nn.Parameter]) -> None:
+        """Raises:
+        ValueError: an option out of its range.
+        """
+        check_ranges(cfg, SpeechT5FusedAdamConfig)
         FairseqOptimizer.__init__(self, cfg)  # FairseqAdam's would build an optimizer of its own
         self._optimizer = FusedAdam(grouped(params), **self.optimizer_config)
         self.set_lr(self.optimizer_config["lr"])

@@ -7,8 +7,10 @@ from fairseq.scoring import BaseScorer, register_scorer
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.base import Metric
 
+from ..ranges import COUNT, Rule, check_ranges, ranged
 from .text import has_pieces, pieces_to_words
 
+WORD_ORDER = Rule(COUNT.read, "0 (chrF), 2 (chrF++) or another length")
 TOKENIZERS = ChoiceEnum(sorted(BLEU.TOKENIZERS))
 
 
@@ -16,8 +18,8 @@ TOKENIZERS = ChoiceEnum(sorted(BLEU.TOKENIZERS))
 class BleuChrfScorerConfig(FairseqDataclass):
     bleu_tokenizer: TOKENIZERS = field(default="13a", metadata={"help": "sacrebleu's tokenizer for BLEU"})
     score_lowercase: bool = field(default=False, metadata={"help": "compare in lower case, in BLEU and in chrF"})
-    chrf_word_order: int = field(
-        default=0, metadata={"help": "longest word n-grams in chrF beside those of characters; 2 gives chrF++"}
+    chrf_word_order: int = ranged(
+        0, "longest word n-grams in chrF beside those of characters; 2 gives chrF++", WORD_ORDER
     )
 
 
@@ -31,8 +33,7 @@ class BleuChrfScorer(BaseScorer):
             ValueError: a word order below 0.
         """
         super().__init__(cfg)
-        if cfg.chrf_word_order < 0:
-            raise ValueError(f"--chrf-word-order {cfg.chrf_word_order}: give 0 (chrF), 2 (chrF++) or another length")
+        check_ranges(cfg, BleuChrfScorerConfig)
         self.bleu = BLEU(tokenize=str(cfg.bleu_tokenizer), lowercase=cfg.score_lowercase)
         self.chrf = CHRF(word_order=cfg.chrf_word_order, lowercase=cfg.score_lowercase)
 

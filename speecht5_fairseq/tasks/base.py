@@ -18,10 +18,12 @@ from ..data.piece_model import PieceModel
 from ..models.base_checkpoint import Bases
 from ..models.calls import check_model
 from ..models.contents import Contents, read_contents, saved_contents
+from ..models.errors import CheckpointError
 from ..models.jobs import JOBS, Job
 from ..models.loading import UNNAMED_FILES, Start, check_file
 from ..models.options import warn_without_effect
 from ..models.signal_values import check_signal
+from ..ranges import RangeError, check_ranges
 from ..training.bad_updates import GuardedTask
 from ..training.joint import merge_logs, split_parts
 from ..training.kept import KeptTask
@@ -41,6 +43,7 @@ from ..training.start import (
 from .speech_options import SpeechTaskConfig
 from .vocabularies import check_start, decoding_contents
 
+OF_CHECKPOINT = "the checkpoint's run was given that: --model-overrides \"{'OPTION': VALUE}\" gives another"
 START_OPTIONS = ("finetune_nets", "new_vocabulary", "new_nets")
 
 
@@ -65,6 +68,10 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
     columns: str
 
     def __init__(self, cfg: SpeechTaskConfig, job: str) -> None:
+        """Raises:
+        ValueError: an option out of its range, or a launch that cannot be meant.
+        """
+        check_ranges(cfg, getattr(type(self), "__dataclass"))  # noqa: B009 (fairseq's register_task sets this name)
         super().__init__(cfg)
         if cfg.path is None:
             check_launch()
@@ -126,10 +133,19 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
         """The job's model; in fairseq-train, what it will be trained with and start from is checked at once.
 
         fairseq's trainer would say of a checkpoint that does not fit only that the architectures must match.
+
+        Raises:
+            RangeError: an option of the model is out of its range.
+            CheckpointError: one that the checkpoint holds.
         """
         self.from_checkpoint = from_checkpoint
         check_model(cfg)
-        model = super().build_model(cfg, from_checkpoint)
+        try:
+            model = super().build_model(cfg, from_checkpoint)
+        except RangeError as error:
+            if not from_checkpoint:
+                raise
+            raise CheckpointError(f"{error}; {OF_CHECKPOINT}") from error
         if not from_checkpoint:
             self._check_start(model)
             log_learning(model)

@@ -12,15 +12,17 @@ from fairseq.tasks import register_task
 from ..constants import ENCODER_FRAME_RATE
 from ..criterions.logging import summed
 from ..data.dictionary import Vocabulary, own_symbols, unit_count
+from ..data.infilling import SPAN
 from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
-from ..data.pretrain_text import BREAK_MODES, PretrainTextDataset, check_text_binary, open_text_binary
+from ..data.pretrain_text import BREAK_MODES, TEXT_TOKENS, PretrainTextDataset, check_text_binary, open_text_binary
 from ..data.unit_record import RECORD, UnitRecord, check_record, read_record
 from ..generation.previews import Preview, codebook_use, teacher_forced_speech
 from ..models.contents import Contents, saved_codes
 from ..models.loading import DictionaryFiles, Start
 from ..models.options import warn_without_effect
+from ..ranges import POSITIVE, SHARE, SIZE, ranged
 from ..training.code_revival import CodeRevival
 from ..training.codebook import CodebookConfig, CodebookWatch
 from .base import SpeechT5Task
@@ -36,27 +38,27 @@ TEXT_OPTIONS = (
 
 @dataclass
 class PretrainTaskConfig(CodebookConfig, SpeechTaskConfig):
-    unit_rate: int = field(default=ENCODER_FRAME_RATE, metadata={"help": "units a second in {split}.km"})
+    unit_rate: int = ranged(ENCODER_FRAME_RATE, "units a second in {split}.km", SIZE)
     allow_other_units: bool = field(
         default=False,
         metadata={
             "help": "take a checkpoint that learnt the units of another k-means model (units.json) of the same number"
         },
     )
-    crop_samples: int = field(default=250_000, metadata={"help": "longest crop of an utterance, in samples"})
+    crop_samples: int = ranged(250_000, "longest crop of an utterance, in samples", SIZE)
     text_data: Optional[str] = field(
         default=None, metadata={"help": "folder of the text: fairseq-preprocess binary and dict.txt (default: no text)"}
     )
-    tokens_per_text_sample: int = field(default=512, metadata={"help": "most tokens of a text, <s> and </s> counted"})
+    tokens_per_text_sample: int = ranged(512, "most tokens of a text, <s> and </s> counted", TEXT_TOKENS)
     text_break: TEXT_BREAKS = field(
         default="sentence", metadata={"help": "a text is one sentence, or as many complete ones as fit"}
     )
-    text_batch_ratio: float = field(
-        default=0.0086, metadata={"help": "tokens of text in a batch, as a share of --max-tokens (samples of speech)"}
+    text_batch_ratio: float = ranged(
+        0.0086, "tokens of text in a batch, as a share of --max-tokens (samples of speech)", POSITIVE
     )
-    infilling_ratio: float = field(default=0.3, metadata={"help": "share of the tokens that infilling masks"})
-    infilling_span: float = field(default=3.5, metadata={"help": "mean tokens of a masked span (Poisson)"})
-    infilling_random: float = field(default=0.1, metadata={"help": "share of the masks that become a random token"})
+    infilling_ratio: float = ranged(0.3, "share of the tokens that infilling masks", SHARE)
+    infilling_span: float = ranged(3.5, "mean tokens of a masked span (Poisson)", SPAN)
+    infilling_random: float = ranged(0.1, "share of the masks that become a random token", SHARE)
 
 
 @register_task("speecht5_pretrain", dataclass=PretrainTaskConfig)

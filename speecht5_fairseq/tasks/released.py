@@ -17,8 +17,9 @@ from omegaconf import OmegaConf
 
 from ..constants import ENCODER_FRAME_RATE, SAMPLE_RATE
 from ..criterions.released import CTC_WEIGHT
-from ..models.flag_values import BATCH_RATIO, COUNT, POSITIVE, SHARE, SIZE, one_of, optional
+from ..models.flag_values import BATCH_RATIO, one_of
 from ..models.released_flags import JOBS, Fixed, Flag, Idle, add_flag, add_flags, check_flags, read_flags
+from ..ranges import COUNT, POSITIVE, SHARE, SIZE, optional
 from .base import SpeechT5Task
 from .pretrain import PretrainTask, PretrainTaskConfig
 from .s2c import S2CTask, S2CTaskConfig

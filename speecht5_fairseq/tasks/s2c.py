@@ -16,6 +16,7 @@ from ..generation.results_folder import unique_names
 from ..generation.speech_generator import ResultLines
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
+from ..ranges import SIZE, ranged
 from .base import SpeechT5Task
 from .speech_options import SpeechTaskConfig, warn_of_training_limits
 from .vocabularies import find_classes
@@ -26,12 +27,13 @@ CROP_SECONDS = 3.2  # the published recipe's
 
 @dataclass
 class S2CTaskConfig(SpeechTaskConfig):
-    crop_samples: int = field(
-        default=round(CROP_SECONDS * SAMPLE_RATE),
-        metadata={"help": "training: longest stretch of an utterance, in samples; evaluation takes all of it"},
+    crop_samples: int = ranged(
+        round(CROP_SECONDS * SAMPLE_RATE),
+        "training: longest stretch of an utterance, in samples; evaluation takes all of it",
+        SIZE,
     )
     unlabelled: bool = field(default=False, metadata={"help": "generation: classify speech of unknown class"})
-    top_classes: int = field(default=1, metadata={"help": "generation: classes named for each utterance"})
+    top_classes: int = ranged(1, "generation: classes named for each utterance", SIZE)
     save_embeddings: bool = field(
         default=False, metadata={"help": "generation: write each utterance's embedding (.npy) to --results-path"}
     )

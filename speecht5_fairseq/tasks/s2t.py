@@ -17,6 +17,7 @@ from ..generation.previews import Preview, recognised_text, text_alignment
 from ..models.calls import check_language_model
 from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
+from ..ranges import POSITIVE, SHARE, optional, ranged
 from .base import SpeechT5Task
 from .precision import PRECISIONS, precision_field, set_precision
 from .speech_options import SpeechTaskConfig, warn_of_training_limits
@@ -40,17 +41,15 @@ class S2TTaskConfig(SpeechTaskConfig):
     decoding: DECODING = field(
         default="beam", metadata={"help": "beam search with joint scores, or greedy CTC (one pass of the encoder)"}
     )
-    ctc_decoding_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight w of the CTC prefix score in beam search, beside 1 - w of the decoder; 1: CTC alone"},
+    ctc_decoding_weight: float = ranged(
+        0.0, "weight w of the CTC prefix score in beam search, beside 1 - w of the decoder; 1: CTC alone", SHARE
     )
-    ctc_window: Optional[float] = field(
-        default=None,
-        metadata={
-            "help": "leave out of a hypothesis's CTC prefix score the frames at which it is less than exp(-N) times as "
-            "likely as at best; measured (docs/jobs.md): with 10 scores within 4e-4 nats a token, with 20 the same "
-            "(default: every frame, exact)"
-        },
+    ctc_window: Optional[float] = ranged(
+        None,
+        "leave out of a hypothesis's CTC prefix score the frames at which it is less than exp(-N) times as likely as "
+        "at best; measured (docs/jobs.md): with 10 scores within 4e-4 nats a token, with 20 the same (default: every "
+        "frame, exact)",
+        optional(POSITIVE),
     )
     generation_precision: PRECISIONS = precision_field("float64 is for comparisons")
     fp16: bool = II("common.fp16")
@@ -121,16 +120,12 @@ class S2TTask(SpeechT5Task):
             set_precision(model, str(self.cfg.generation_precision), fp16=self.cfg.fp16)
         if seq_gen_cls is not None or prefix_allowed_tokens_fn is not None:
             raise ValueError("seq_gen_cls and prefix_allowed_tokens_fn have no effect: the search is this task's own")
+        self._check_half(models)
         if self.cfg.decoding == "ctc-greedy":
             if self.cfg.ctc_decoding_weight:
                 raise ValueError(
                     f"--ctc-decoding-weight {self.cfg.ctc_decoding_weight} has no effect with --decoding ctc-greedy: "
                     "drop it, or give --decoding beam"
-                )
-            if str(self.cfg.generation_precision) == "float16" and any(model.products is None for model in models):
-                raise ValueError(
-                    "--generation-precision float16 has no effect with --decoding ctc-greedy on a CPU: it is that of "
-                    "the decoder's weights, which no step reads; drop it, or give --decoding beam"
                 )
             if self.cfg.ctc_window is not None:
                 raise ValueError(
@@ -146,3 +141,22 @@ class S2TTask(SpeechT5Task):
             ctc_window=self.cfg.ctc_window,
             lm_model=lm_model,
         )
+
+    def _check_half(self, models: list) -> None:
+        """Refuse half-precision weights of the decoder where no step of the decoder is run.
+
+        Raises:
+            ValueError: see above.
+        """
+        greedy = str(self.cfg.decoding) == "ctc-greedy"
+        if str(self.cfg.generation_precision) != "float16" or not (greedy or self.cfg.ctc_decoding_weight == 1):
+            return
+        if any(model.products is None for model in models):
+            without, mend = (
+                ("--decoding ctc-greedy", "--decoding beam") if greedy
+                else (f"--ctc-decoding-weight {self.cfg.ctc_decoding_weight:g}", "a --ctc-decoding-weight below 1")
+            )  # fmt: skip
+            raise ValueError(
+                f"--generation-precision float16 has no effect with {without} on a CPU: it is that of the decoder's "
+                f"weights, which no step reads; drop it, or give {mend}"
+            )

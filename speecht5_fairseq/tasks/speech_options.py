@@ -7,6 +7,7 @@ from fairseq.dataclass import ChoiceEnum
 from omegaconf import II, MISSING
 
 from ..models.options import warn_without_effect
+from ..ranges import COUNT, SIZE, optional, ranged
 from ..training.bad_updates import BadUpdatesConfig
 from ..training.pictures import PicturesConfig
 from ..training.speed import SpeedConfig
@@ -33,11 +34,11 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig, PicturesConfig):
     refuse_other_rates: bool = field(
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
     )
-    min_speech_samples: Optional[int] = field(
-        default=None, metadata={"help": "leave rows under this many samples (16,000 a second) out of training"}
+    min_speech_samples: Optional[int] = ranged(
+        None, "leave rows under this many samples (16,000 a second) out of training", optional(COUNT)
     )
-    max_speech_samples: Optional[int] = field(
-        default=None, metadata={"help": "leave rows over this many samples out of training"}
+    max_speech_samples: Optional[int] = ranged(
+        None, "leave rows over this many samples out of training", optional(SIZE)
     )
     allow_left_out: bool = field(
         default=False,

@@ -23,10 +23,11 @@ from ..generation.options import reject_unsupported
 from ..generation.previews import Preview, generated_speech, teacher_forced_speech
 from ..generation.results_folder import ResultsFolder, unique_names
 from ..generation.source_gain import source_gain
-from ..generation.speech import SpeechLimits
+from ..generation.speech import MAX_LENGTH_RATIO, MIN_LENGTH_RATIO, STOP_THRESHOLD, SpeechLimits
 from ..generation.speech_generator import ResultLines, SpeechGenerator
 from ..generation.vocoder import load_vocoder
 from ..models.options import warn_without_effect
+from ..ranges import ranged
 from .base import SpeechT5Task
 from .precision import PRECISIONS, precision_field, set_precision
 from .speech_options import SpeechTaskConfig, warn_of_training_limits
@@ -47,14 +48,14 @@ GENERATION_OPTIONS = (
 class SpeechTargetTaskConfig(SpeechTaskConfig):
     """Options of the jobs that produce speech; those below are read by fairseq-generate."""
 
-    stop_threshold: float = field(
-        default=0.5, metadata={"help": "generation: stop probability of any frame of a step that ends an utterance"}
+    stop_threshold: float = ranged(
+        0.5, "generation: stop probability of any frame of a step that ends an utterance", STOP_THRESHOLD
     )
-    min_length_ratio: float = field(
-        default=0.0, metadata={"help": "generation: fewest mel frames for each token, or for each 20 ms of speech"}
+    min_length_ratio: float = ranged(
+        0.0, "generation: fewest mel frames for each token, or for each 20 ms of speech", MIN_LENGTH_RATIO
     )
-    max_length_ratio: float = field(
-        default=20.0, metadata={"help": "generation: most mel frames for each token, or for each 20 ms of speech"}
+    max_length_ratio: float = ranged(
+        20.0, "generation: most mel frames for each token, or for each 20 ms of speech", MAX_LENGTH_RATIO
     )
     generation_prenet_dropout: PRENET_DROPOUT = field(
         default="seeded",

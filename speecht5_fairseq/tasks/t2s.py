@@ -15,6 +15,7 @@ from ..data.speech_target import TargetOptions
 from ..data.t2s import T2SDataset
 from ..data.text_normalisation import travelled_normaliser
 from ..models.loading import DictionaryFiles
+from ..ranges import SIZE, optional, ranged
 from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line
 from .vocabularies import find_pieces, find_text
 
@@ -39,9 +40,10 @@ class T2STaskConfig(SpeechTargetTaskConfig):
             "MODULE:FUNCTION (default: the checkpoint's, but for a function, else none)"
         },
     )
-    max_text_symbols: Optional[int] = field(
-        default=None,
-        metadata={"help": "generation: cut longer texts at their sentence ends and join the speech (default: never)"},
+    max_text_symbols: Optional[int] = ranged(
+        None,
+        "generation: cut longer texts at their sentence ends and join the speech (default: never)",
+        optional(SIZE),
     )
 
 

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .. import ranges
 from .processes import process_count
 
 logger = logging.getLogger(__name__)
@@ -31,9 +32,8 @@ SHOWN = 20  # utterances that a message names
 class BadUpdatesConfig(FairseqDataclass):
     """Options of every task that trains."""
 
-    max_bad_updates: int = field(
-        default=10,
-        metadata={"help": "updates in a row that may have a batch whose loss is NaN or infinite; one more is an error"},
+    max_bad_updates: int = ranges.ranged(
+        10, "updates in a row that may have a batch whose loss is NaN or infinite; one more is an error", ranges.COUNT
     )
 
 
@@ -63,8 +63,6 @@ class GuardedTask(FairseqTask):
 
     def __init__(self, cfg: BadUpdatesConfig, **kwargs: Any) -> None:
         super().__init__(cfg, **kwargs)
-        if cfg.max_bad_updates < 0:
-            raise ValueError(f"--max-bad-updates is {cfg.max_bad_updates}; give 0 (stop at the first) or more")
         self.batches = Batches()
         self.bad_updates = 0  # in a row
         self.last_bad = "none on this worker: see the logs of the others"

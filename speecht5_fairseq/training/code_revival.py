@@ -30,14 +30,9 @@ class CodeRevival:
 
     Attributes:
         unchosen: (G, C) int64, updates in a row; None before the first. A checkpoint's task state holds it.
-
-    Raises:
-        ValueError: a negative limit.
     """
 
     def __init__(self, *, updates: int, seed: int) -> None:
-        if updates < 0:
-            raise ValueError(f"{OPTION} is {updates}; give a number of updates, or 0 to revive none")
         self.updates, self.seed = updates, seed
         self.unchosen: Tensor | None = None
         self.chosen: Tensor | None = None  # (G, C) in this worker's batches of the update so far

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
 from ..modules.quantizer import perplexity
+from ..ranges import COUNT, SIZE, WEIGHT, ranged
 
 logger = logging.getLogger(__name__)
 
@@ -19,15 +20,14 @@ COUNTS = ("codes_speech", "codes_text")  # entries of a logging output, (G, C) e
 class CodebookConfig(FairseqDataclass):
     """Options of the tasks whose model has a codebook."""
 
-    codebook_perplexity_bound: float = field(
-        default=4.0, metadata={"help": "warn of codes whose perplexity (at least the groups' number) stays under this"}
+    codebook_perplexity_bound: float = ranged(
+        4.0, "warn of codes whose perplexity (at least the groups' number) stays under this", WEIGHT
     )
-    codebook_perplexity_updates: int = field(
-        default=500, metadata={"help": "updates in a row under --codebook-perplexity-bound before the warning"}
+    codebook_perplexity_updates: int = ranged(
+        500, "updates in a row under --codebook-perplexity-bound before the warning", SIZE
     )
-    revive_codes: int = field(
-        default=0,
-        metadata={"help": "seed a code anew, from recent encoder states, after so many updates unchosen (0: never)"},
+    revive_codes: int = ranged(
+        0, "seed a code anew, from recent encoder states, after so many updates unchosen (0: never)", COUNT
     )
 
 
@@ -36,15 +36,10 @@ class CodebookWatch:
 
     Args:
         bound: of the perplexity of all codes that an update's frames and tokens chose, summed over the groups.
-        updates: a stretch's length.
-
-    Raises:
-        ValueError: `updates` is not positive.
+        updates: a stretch's length, 1 or more.
     """
 
     def __init__(self, *, bound: float, updates: int) -> None:
-        if updates < 1:
-            raise ValueError(f"--codebook-perplexity-updates is {updates}; give 1 or more")
         self.bound, self.updates = bound, updates
         self.under = 0  # updates in a row
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -21,6 +21,7 @@ from ..generation.pictures import require_matplotlib
 from ..generation.previews import Preview, Utterances
 from ..models.options import warn_without_effect
 from ..modules.randomness import kept_generators
+from ..ranges import COUNT, SIZE, ranged
 from .gradient_norms import GradientNorms
 from .picture_targets import missing_targets, open_targets
 from .processes import is_first_process
@@ -35,15 +36,14 @@ OPTIONS = ("picture_interval", "picture_utterances")
 class PicturesConfig(FairseqDataclass):
     """Options of every task that trains."""
 
-    picture_interval: int = field(
-        default=0,
-        metadata={
-            "help": "training: in the first of every N validations show the first utterances of the first valid "
-            "subset (mel, alignment, sound, text, codebook) in --tensorboard-logdir or --wandb-project, and log "
-            "gradient norms by net; speecht5_s2c has these norms alone (0: nothing of it)"
-        },
+    picture_interval: int = ranged(
+        0,
+        "training: in the first of every N validations show the first utterances of the first valid subset (mel, "
+        "alignment, sound, text, codebook) in --tensorboard-logdir or --wandb-project, and log gradient norms by net; "
+        "speecht5_s2c has these norms alone (0: nothing of it)",
+        COUNT,
     )
-    picture_utterances: int = field(default=3, metadata={"help": "utterances that --picture-interval shows"})
+    picture_utterances: int = ranged(3, "utterances that --picture-interval shows", SIZE)
     tensorboard_logdir: Optional[str] = II("common.tensorboard_logdir")
     wandb_project: Optional[str] = II("common.wandb_project")
     valid_subset: str = II("dataset.valid_subset")
@@ -62,10 +62,6 @@ class PicturedTask(FairseqTask):
 
     def __init__(self, cfg: PicturesConfig, **kwargs: Any) -> None:
         super().__init__(cfg, **kwargs)
-        if cfg.picture_interval < 0:
-            raise ValueError(f"{OPTION} is {cfg.picture_interval}; give a number of validations, or 0 to draw nothing")
-        if cfg.picture_utterances < 1:
-            raise ValueError(f"--picture-utterances is {cfg.picture_utterances}; give 1 or more")
         self.gradient_norms = GradientNorms() if cfg.picture_interval else None
         self.validations = 0  # of this run
         self.is_first_subset = False

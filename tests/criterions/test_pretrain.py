@@ -273,3 +273,9 @@ def test_weights_of_terms_that_do_not_exist_are_named(caplog):
     caplog.clear()
     PretrainCriterion(SimpleNamespace(text_dictionary=None), **{**WEIGHTS, "text_weight": 2.0})(plain, joint(speech()))
     assert caplog.messages == ["no effect: --text-weight 2.0; it needs --text-data"]
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_a_weight_below_nothing_is_refused(name):
+    with pytest.raises(ValueError, match=f"^--{name.replace('_', '-')} -0.1: give a number that is not below 0$"):
+        criterion(**{name: -0.1})

@@ -192,3 +192,18 @@ def test_everything_that_should_learn_does(feature_grad_mult):
             assert parameter.grad is None, name
         else:
             assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"ctc_weight": -0.5}, "--ctc-weight -0.5: give a number that is not below 0"),
+        ({"ce_weight": float("inf")}, "--ce-weight inf: give a number that is not below 0"),
+        ({"label_smoothing": -0.1}, "--label-smoothing -0.1: give a share from 0 to less than 1"),
+        ({"label_smoothing": 1.0}, "--label-smoothing 1.0: give a share from 0 to less than 1"),
+        ({"ce_weight": 0.0, "ctc_weight": 0.0}, "--ce-weight 0 and --ctc-weight 0: nothing would be learned; give one"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(options, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        criterion(**options)

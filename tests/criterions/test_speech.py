@@ -100,16 +100,26 @@ def test_one_layer_can_be_guided(layers):
     assert criterion(guided_attention_layers=layers)(model, sample())[2]["guided"] > 0
 
 
-@pytest.mark.parametrize("name, value", [("layers", 3), ("layers", 0), ("heads", 4), ("heads", 0)])
+@pytest.mark.parametrize("name, value", [("layers", 3), ("heads", 4)])
 def test_more_than_the_decoder_has_is_refused(name, value):
     there = {"layers": 2, "heads": 3}[name]
     with pytest.raises(ValueError, match=f"--guided-attention-{name} is {value}, the decoder has {there}; give 1 to"):
         criterion(**{f"guided_attention_{name}": value})(tiny_model("t2s"), sample())
 
 
-def test_a_diagonal_without_width_is_refused():
-    with pytest.raises(ValueError, match="--guided-attention-sigma is 0, it must be above 0"):
-        criterion(guided_attention_sigma=0)
+@pytest.mark.parametrize(
+    "name, value, wanted",
+    [
+        ("stop_weight", -1.0, "a number that is not below 0"),
+        ("guided_attention_weight", -10.0, "a number that is not below 0"),
+        ("guided_attention_sigma", 0, "a number above 0"),
+        ("guided_attention_layers", 0, "a whole number above 0"),
+        ("guided_attention_heads", 0, "a whole number above 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(name, value, wanted):
+    with pytest.raises(ValueError, match=f"^--{name.replace('_', '-')} {value}: give {wanted}$"):
+        criterion(**{name: value})
 
 
 @pytest.mark.parametrize("job", ["t2s", "s2s"])

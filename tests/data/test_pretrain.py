@@ -164,7 +164,7 @@ def test_text_errors(tmp_path):
     dictionary = load_text_dictionary(write_lines(tmp_path / "dict.txt", ["a 1"]))
     with pytest.raises(DataError, match="train.bin and .idx: no text binary; make it"):
         open_text_binary(tmp_path, "train", dictionary)
-    with pytest.raises(DataError, match="break_mode is 'eos'; choose one of sentence, complete"):
+    with pytest.raises(DataError, match="--text-break is 'eos'; choose one of sentence, complete"):
         tiny_pretrain_text(tmp_path, [[4]], break_mode="eos")
     with pytest.raises(DataError, match="no sentence has any token"):
         tiny_pretrain_text(tmp_path, [[], []])
@@ -174,3 +174,17 @@ def test_text_errors(tmp_path):
         PretrainTextDataset(small, dictionary, seed=1, training=True)[0]
     with pytest.raises(DataError, match=r"(?s)sentence 0: token index 9.*sentence 1: all 2 symbols.*encode"):
         check_text_binary(small, dictionary)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"tokens_per_text_sample": 2}, "--tokens-per-text-sample 2: give 3 or more"),
+        ({"ratio": 1.5}, "--infilling-ratio 1.5: give a share from 0 to 1"),
+        ({"mean_span": 0.0}, "--infilling-span 0.0: give a number of tokens from 0.01"),
+        ({"random_ratio": -0.1}, "--infilling-random -0.1: give a share from 0 to 1"),
+    ],
+)
+def test_noise_that_cannot_be_is_refused_before_the_first_item(tmp_path, options, message):
+    with pytest.raises(DataError, match=f"^{message}"):
+        tiny_pretrain_text(tmp_path, [[4]], **options)

@@ -111,7 +111,7 @@ def test_conversion_then_enhancement_from_it(folders, tmp_path):
     [
         (["--lenpen", 2], "--lenpen .now 2.0. has no effect in speech decoding"),
         (["--vocoder", "nowhere"], "no vocoder 'nowhere'"),
-        (["--stop-threshold", 0], "--stop-threshold is 0.0, it must be above 0"),
+        (["--stop-threshold", 0], "--stop-threshold 0.0: give a number above 0"),
     ],
 )
 def test_options_that_cannot_be(folders, synthesiser, tmp_path, options, message):

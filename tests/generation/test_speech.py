@@ -172,9 +172,13 @@ def test_dropout_is_drawn_in_chunks_whatever_the_batch():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"threshold": 0.0}, "--stop-threshold is 0.0"),
+        ({"threshold": 0.0}, "--stop-threshold 0.0: give a number above 0"),
         ({"min_ratio": 3.0, "max_ratio": 2.0}, "--min-length-ratio 3.0 and --max-length-ratio 2.0"),
-        ({"max_ratio": 0.0}, "max above 0"),
+        ({"max_ratio": 0.0}, "--max-length-ratio 0.0: give mel frames for each encoder position, above 0"),
+        ({"max_ratio": float("inf")}, "--max-length-ratio inf: give .* 10,000 at most"),
+        ({"max_ratio": 1e30}, r"--max-length-ratio 1e\+30: give"),
+        ({"min_ratio": float("nan")}, "--min-length-ratio nan: give"),
+        ({"threshold": float("nan")}, "--stop-threshold nan: give"),
     ],
 )
 def test_impossible_limits_are_refused(values, message):

@@ -74,7 +74,7 @@ def of_additions(caplog):
         ),
         ({"lora_rank": 2, "lora_targets": ""}, "--lora-targets '': names nothing"),
         ({"adapter_dim": 2, "adapter_parts": "encoders"}, "--adapter-parts 'encoders': encoders: no such choice"),
-        ({"lora_rank": -1}, "--lora-rank -1: give a size, or 0 for none"),
+        ({"lora_rank": -1}, "--lora-rank -1: give a whole number that is not below 0"),
         ({"train_nets": "heads"}, "--train-nets heads: no such net in this job"),
     ],
 )

@@ -137,7 +137,8 @@ def test_a_value_that_the_published_code_has_not_is_refused():
         ({"latent_temp": (2, 0.5)}, r"--latent-temp \(2, 0.5\): give three numbers above 0"),
         ({"latent_temp": 5}, "--latent-temp 5: give three numbers above 0"),
         ({"latent_temp": (2, 0.5, 1.5)}, "--latent-temp .*: give three numbers above 0: .* a decay of at most 1"),
-        ({"dropout": 1.5}, "--dropout 1.5: give a share from 0 to 1"),
+        ({"dropout": 1}, "--dropout 1: give a share from 0 to less than 1"),
+        ({"postnet_layers": 0}, "--postnet-layers 0: give a whole number above 0"),
         ({"encoder_layers": 0}, "--encoder-layers 0: give a whole number above 0"),
         ({"use_codebook": True, "codebook_prob": 2}, "--codebook-prob 2: give a share from 0 to 1"),
         ({"freeze_encoder_updates": -1}, "--freeze-encoder-updates -1: give a whole number that is not below 0"),
@@ -182,7 +183,7 @@ def test_our_masks_and_residuals_do_not_go_there(ours):
     "given, said",
     [
         ({"encoder_layers": "x"}, "--encoder-layers x: give a whole number above 0"),
-        ({"mask_prob": "x"}, "mask_prob is 'x', wanted is a number"),
+        ({"mask_prob": "x"}, "--mask-prob x: give a share from 0 to 1"),
         ({"conv_feature_layers": 5}, "conv_feature_layers is 5, wanted is a text"),
         ({"latent_temp": 2}, "--latent-temp 2: give three numbers"),
         ({"latent_temp": (2, 1)}, r"--latent-temp \(2, 1\): give three numbers"),

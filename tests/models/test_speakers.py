@@ -145,7 +145,7 @@ def test_options_without_effect_are_named(caplog):
     "name, value", [("margin", -0.1), ("scale", 0.0), ("embedding_dim", -1), ("attention_dim", 0), ("margin", math.nan)]
 )
 def test_values_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"--speaker-{name.replace('_', '-')} is {value}; give"):
+    with pytest.raises(ValueError, match=f"--speaker-{name.replace('_', '-')} {value}: give"):
         tiny_model("s2c", **{f"speaker_{name}": value})
 
 

@@ -244,3 +244,35 @@ def test_a_prediction_from_the_source_needs_one_length():
     with pytest.raises(ValueError, match=r"needs sources and targets of one length; .* \[16, 20\] .* \[14, 20\]"):
         model(**speech_source(4000, 5000), **mel_target(14, 20))  # a shorter one beside a longest pair that fits
     assert model(**speech_source(4000), **mel_target(16)).speech.refined.shape == (1, 16, 80)
+
+
+@pytest.mark.parametrize(
+    "job, name, value, wanted",
+    [
+        ("pretrain", "mask_length", 0, "a whole number above 0"),
+        ("pretrain", "mask_length", -3, "a whole number above 0"),
+        ("pretrain", "mask_prob", 80.0, "a share from 0 to 1"),
+        ("pretrain", "codebook_groups", 0, "a whole number above 0"),
+        ("pretrain", "gumbel_decay", 1.5, "a factor above 0, and 1 at most"),
+        ("pretrain", "gumbel_end", 0.0, "a number above 0"),
+        ("s2t", "encoder_layerdrop", 1.5, "a share from 0 to less than 1"),
+        ("s2t", "conv_channels", 0, "a whole number above 0"),
+        ("s2t", "relative_distance", 0, "a whole number above 0"),
+        ("s2t", "dropout", 1.0, "a share from 0 to less than 1"),
+        ("s2t", "feature_grad_mult", -1.0, "a number that is not below 0"),
+        ("s2t", "freeze_encoder_updates", -1, "a whole number that is not below 0"),
+        ("s2t", "layer_lr_decay", 0.0, "a factor above 0, and 1 at most"),
+        ("t2s", "speech_prenet_dropout", 1.0, "a share from 0 to less than 1"),
+        ("t2s", "postnet_layers", 0, "a whole number above 0"),
+        ("t2s", "reduction_factor", 0, "a whole number above 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(job, name, value, wanted):
+    with pytest.raises(ValueError, match=f"^--{name.replace('_', '-')} {value}: give {wanted}$"):
+        tiny_model(job, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["attention_heads", "position_groups"])
+def test_what_does_not_divide_the_width_is_named(name):
+    with pytest.raises(ValueError, match=f"embed_dim 24 is no multiple of {name} 7; choose"):
+        tiny_model("s2t", **{name: 7})

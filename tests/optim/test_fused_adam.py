@@ -239,3 +239,10 @@ def test_betas_that_are_none_are_refused(betas, capsys):
     with pytest.raises(ValueError, match=r"--adam-betas .*: give two numbers from 0 to below 1: '\(0.9, 0.98\)'"):
         SpeechT5FusedAdam(cfg, [torch.nn.Parameter(torch.ones(1))])
     assert "ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["adam_eps", "weight_decay"])
+def test_numbers_below_nothing_are_refused(name):
+    cfg = SimpleNamespace(**OPTIONS | {name: -0.1})
+    with pytest.raises(ValueError, match=f"^--{name.replace('_', '-')} -0.1: give a number that is not below 0$"):
+        SpeechT5FusedAdam(cfg, [torch.nn.Parameter(torch.ones(1))])

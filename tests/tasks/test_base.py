@@ -1,5 +1,6 @@
 """What the tasks share: training steps on joint samples, limits of a split."""
 
+import re
 import shutil
 
 import pytest
@@ -216,3 +217,35 @@ def test_audio_that_was_moved(tmp_path):
     task = S2TTask.setup_task(S2TTaskConfig(**options, audio_root=str(tmp_path / "moved")))
     task.load_dataset("train")
     assert len(task.datasets["train"][0].waveform) == task.datasets["train"].manifest.samples[0]
+
+
+@pytest.mark.parametrize(
+    "name, value, wanted",
+    [
+        ("infilling_ratio", 1.5, "a share from 0 to 1"),
+        ("infilling_span", 0.0, "a number of tokens from 0.01 to 10,000"),
+        ("infilling_span", 1e30, "a number of tokens from 0.01 to 10,000"),
+        ("infilling_random", -0.1, "a share from 0 to 1"),
+        ("tokens_per_text_sample", 2, "3 or more"),
+        ("text_batch_ratio", 0.0, "a number above 0"),
+        ("crop_samples", 0, "a whole number above 0"),
+        ("unit_rate", 0, "a whole number above 0"),
+        ("min_speech_samples", -1, "a whole number that is not below 0"),
+        ("max_speech_samples", 0, "a whole number above 0"),
+        ("codebook_perplexity_bound", -1.0, "a number that is not below 0"),
+    ],
+)
+def test_values_out_of_range_are_refused_before_any_file_is_read(name, value, wanted):
+    said = re.escape(f"--{name.replace('_', '-')} {value}: give {wanted}")
+    with pytest.raises(ValueError, match=f"^{said}"):
+        PretrainTask.setup_task(PretrainTaskConfig(data="nowhere", **{name: value}))
+
+
+def test_an_option_of_a_checkpoint_that_is_out_of_range_is_told_as_its_own(tmp_path):
+    tiny_manifest(tmp_path, 1)
+    options = model_options(mask_length=0)
+    with pytest.raises(ValueError, match="^--mask-length 0: give a whole number above 0$"):
+        start_task(tmp_path).build_model(options)
+    said = "^--mask-length 0: give a whole number above 0; the checkpoint's run was given that: --model-overrides"
+    with pytest.raises(CheckpointError, match=said):
+        start_task(tmp_path).build_model(options, from_checkpoint=True)

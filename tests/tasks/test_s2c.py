@@ -148,10 +148,13 @@ def test_scores_that_are_no_numbers_end_the_run(tmp_path):
         generated(tmp_path, model)
 
 
-@pytest.mark.parametrize("top", [0, 6])
-def test_no_more_classes_than_there_are(tmp_path, top):
+@pytest.mark.parametrize(
+    "top, said",
+    [(0, "--top-classes 0: give a whole number above 0"), (6, "--top-classes is 6; give 1 to 5, the number")],
+)
+def test_no_more_classes_than_there_are(tmp_path, top, said):
     tiny_manifest(tmp_path, 2, job="s2c", split="test")
-    with pytest.raises(ValueError, match=f"--top-classes is {top}; give 1 to 5, the number of classes"):
+    with pytest.raises(ValueError, match=said):
         generated(tmp_path, top_classes=top)
 
 

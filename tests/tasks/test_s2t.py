@@ -80,6 +80,9 @@ def test_precisions_of_decoding(tmp_path):
     with pytest.raises(ValueError, match="float16 has no effect with --decoding ctc-greedy on a CPU"):
         task = setup(tmp_path, decoding="ctc-greedy", generation_precision="float16")
         task.build_generator([tiny_model("s2t").eval()], GenerationConfig())
+    with pytest.raises(ValueError, match="float16 has no effect with --ctc-decoding-weight 1 on a CPU: .* below 1$"):
+        task = setup(tmp_path, ctc_decoding_weight=1.0, generation_precision="float16")
+        task.build_generator([tiny_model("s2t").eval()], GenerationConfig())
     with pytest.raises(ValueError, match="--fp16 and --generation-precision bfloat16"):
         task = setup(tmp_path, fp16=True, generation_precision="bfloat16")
         task.build_generator([tiny_model("s2t")], GenerationConfig())

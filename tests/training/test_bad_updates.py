@@ -123,7 +123,7 @@ def test_too_many_in_a_row_are_an_error_that_says_what_and_where(caplog):
     assert all(torch.equal(after[name], old) for name, old in zip(after, before, strict=True) if name in weights)
     with pytest.raises(BadUpdatesError, match=r"the rows \[2, 3\]\. If it is always the same rows"):
         Run(max_bad_updates=0).update(0, bad)
-    with pytest.raises(ValueError, match="--max-bad-updates is -1; give 0"):
+    with pytest.raises(ValueError, match="--max-bad-updates -1: give a whole number that is not below 0"):
         Run(max_bad_updates=-1)
 
 

@@ -119,11 +119,6 @@ def test_flat_half_precision_copies_are_refused(model):
         update(CodeRevival(updates=1, seed=1), model, 0, table(model, 2), optimizer=Flat())
 
 
-def test_a_negative_limit_is_refused():
-    with pytest.raises(ValueError, match="--revive-codes is -1; give a number of updates"):
-        CodeRevival(updates=-1, seed=1)
-
-
 def task(**options):
     found = PretrainTask(PretrainTaskConfig(data=".", path=None, seed=1, **options), "pretrain")
     found.text_dictionary = tiny_dictionary()

@@ -66,5 +66,10 @@ def test_the_task_looks_at_training_alone(caplog):
 
 
 def test_a_stretch_has_a_length():
-    with pytest.raises(ValueError, match="--codebook-perplexity-updates is 0; give 1 or more"):
+    with pytest.raises(ValueError, match="--codebook-perplexity-updates 0: give a whole number above 0"):
         task(codebook_perplexity_updates=0)
+
+
+def test_a_code_is_revived_after_updates():
+    with pytest.raises(ValueError, match="--revive-codes -1: give a whole number that is not below 0"):
+        task(revive_codes=-1)

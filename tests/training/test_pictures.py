@@ -180,9 +180,9 @@ def test_options_without_effect_are_warned_of(tmp_path, caplog):
 
 
 def test_numbers_that_cannot_be_meant_are_refused(task):
-    with pytest.raises(ValueError, match="--picture-interval is -1; give a number of validations, or 0"):
+    with pytest.raises(ValueError, match="--picture-interval -1: give a whole number that is not below 0"):
         task(picture_interval=-1)
-    with pytest.raises(ValueError, match="--picture-utterances is 0; give 1 or more"):
+    with pytest.raises(ValueError, match="--picture-utterances 0: give a whole number above 0"):
         task(picture_utterances=0)
 
 
