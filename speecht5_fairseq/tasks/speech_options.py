@@ -47,7 +47,9 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig, PicturesConfig):
     )
     verify_data: VERIFY_LEVELS = field(
         default="full",
-        metadata={"help": "before the first update: full (read every row's audio and labels), quick (256 rows), off"},
+        metadata={
+            "help": "before the first update: full (read every row's audio and labels, all text), quick (256 rows), off"
+        },
     )
     finetune_nets: str = field(
         default="",
