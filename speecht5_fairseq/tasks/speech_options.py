@@ -34,15 +34,17 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig, PicturesConfig):
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
     )
     min_speech_samples: Optional[int] = field(
-        default=None, metadata={"help": "leave rows under this many samples (16,000 a second) out of training"}
+        default=None,
+        metadata={"help": "leave rows with a recording under this many samples (16,000 a second) out of training"},
     )
     max_speech_samples: Optional[int] = field(
-        default=None, metadata={"help": "leave rows over this many samples out of training"}
+        default=None, metadata={"help": "leave rows with a recording over this many samples out of training"}
     )
     allow_left_out: bool = field(
         default=False,
         metadata={
-            "help": "leave rows too short for one encoder frame out of validation and test splits (default: an error)"
+            "help": "leave rows too short for an encoder frame or a decoder step out of validation and test splits "
+            "(default: an error)"
         },
     )
     verify_data: VERIFY_LEVELS = field(
