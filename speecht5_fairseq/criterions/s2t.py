@@ -29,9 +29,7 @@ class S2TCriterionConfig(FairseqDataclass):
     label_smoothing: float = field(default=0.1, metadata={"help": "label smoothing of the cross-entropy"})
     keep_infinite_ctc: bool = field(
         default=False,
-        metadata={
-            "help": "an utterance with more symbols than frames makes CTC infinite (default: it counts 0)"
-        },
+        metadata={"help": "an utterance with more symbols than frames makes CTC infinite (default: it counts 0)"},
     )
     wer_post_process: str = field(
         default="sentencepiece", metadata={"help": "how pieces become words for the validation WER, as --post-process"}
