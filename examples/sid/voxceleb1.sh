@@ -17,7 +17,8 @@ FLAGS=(
   --speaker-pooling decoder          # one step of the decoder on a zero vector
   --speaker-loss softmax             # or: aam --speaker-embedding-dim 192, for verification
   --mask-prob 0 --crop-samples 51200 # 3.2 s
-  --dropout 0.1 --attention-dropout 0.1 --encoder-layerdrop 0.05 --decoder-layerdrop 0.05 --feature-grad-mult 1.0
+  --dropout 0.1 --attention-dropout 0.1 --activation-dropout 0.1 --encoder-layerdrop 0.05 --decoder-layerdrop 0.05
+  --feature-grad-mult 1.0
   --batch-size 8                     # on a GPU
   --optimizer adam --adam-betas "(0.9, 0.98)"
   --lr 1e-8 --max-lr 0.0002 --lr-scheduler triangular --lr-period-updates 60000 --lr-shrink 0.5 --max-update 60000

@@ -14,6 +14,7 @@ from omegaconf import II
 from torch import Tensor
 
 from ..generation.ctc_greedy import ctc_greedy
+from ..generation.symbols import text_symbols
 from ..losses.text import ctc_loss, ctc_needs_frames, token_loss
 from ..outputs import ModelOutput
 from ..ranges import BELOW_ONE, WEIGHT, check_ranges, ranged
@@ -69,6 +70,7 @@ class S2TCriterion(FairseqCriterion):
         self.sentence_avg = sentence_avg
         self.dictionary = task.target_dictionary
         self.blank = task.ctc_blank
+        self.symbols = text_symbols(self.dictionary)
 
     def forward(self, model, sample, reduce: bool = True):
         """Loss, sample size and what to log; ``reduce`` is part of fairseq's interface, sums are always returned."""
@@ -117,8 +119,8 @@ class S2TCriterion(FairseqCriterion):
 
     @torch.no_grad()
     def _count_errors(self, output: ModelOutput, sample: dict, logging: dict) -> None:
-        eos = self.dictionary.eos()
-        greedy = ctc_greedy(output.ctc_logits.float(), output.encoded.lengths, self.blank, eos)
+        eos, never = self.symbols.eos, self.symbols.never  # as decoding has it
+        greedy = ctc_greedy(output.ctc_logits.float(), output.encoded.lengths, self.blank, eos, forbidden=never)
         guesses = [row[:length] for row, length in zip(greedy.tokens, greedy.lengths.tolist(), strict=True)]
         counts = dict.fromkeys(("unit_errors", "units", "word_errors", "words"), 0)
         for guess, target, length in zip(guesses, sample["target"], sample["target_lengths"].tolist(), strict=True):

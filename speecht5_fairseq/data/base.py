@@ -13,6 +13,7 @@ from .audio import read_audio
 from .errors import AudioError, DataError, ManifestError
 from .left_out import LeftOutRows
 from .manifest import Manifest
+from .mel import mel_samples
 from .seeding import EpochSeeds
 from .speaker import read_speaker
 from .workers import spare_inherited_objects
@@ -119,23 +120,25 @@ class SpeechOptions(TypedDict, total=False):
     max_samples: int | None
     allow_left_out: bool
     resample: bool
+    step_frames: int
 
 
 class SpeechDataset(SizedDataset):
     """Rows of a manifest: index i is row i in every split, and a batch's `id`. Sizes are in samples.
 
     Rows outside [min_samples, max_samples] are not among `ordered_indices`: in training they are counted, logged and
-    listed; in other splits they are an error unless `allow_left_out`.
+    listed; in other splits they are an error unless `allow_left_out`. Of rows with two recordings both count.
 
     Args:
-        min_samples: shortest row; at least one encoder window in any case.
-        max_samples: longest row; None for no limit.
+        min_samples: shortest recording; in any case a source has one encoder window, and a target one step.
+        max_samples: longest recording; None for no limit.
         allow_left_out: let a split other than train shrink.
         resample: convert audio of other rates than 16 kHz, else refuse it.
+        step_frames: mel frames of one step of the decoder; 0 where it does not predict speech.
         crop_samples: longest stretch of a row that an item holds; None for whole rows.
 
     Raises:
-        DataError: crop_samples is smaller than one encoder window.
+        DataError: crop_samples is smaller than one encoder window or one step.
         ManifestError: rows of a split other than train are out of range, or none is left.
     """
 
@@ -151,15 +154,23 @@ class SpeechDataset(SizedDataset):
         max_samples: int | None = None,
         allow_left_out: bool = False,
         resample: bool = True,
+        step_frames: int = 0,
         crop_samples: int | None = None,
     ) -> None:
-        if crop_samples is not None and crop_samples < ENCODER_WINDOW:
-            raise DataError(f"--crop-samples is {crop_samples}; give at least one encoder window ({ENCODER_WINDOW})")
+        step = mel_samples(step_frames)
+        if crop_samples is not None and crop_samples < max(ENCODER_WINDOW, step):
+            least = (
+                f"a step of {step_frames} mel frames ({step})"
+                if step > ENCODER_WINDOW
+                else f"one encoder window ({ENCODER_WINDOW})"
+            )
+            raise DataError(f"--crop-samples is {crop_samples}; give at least {least}")
         self.manifest = manifest
         self.resample = resample
         self.crop_samples = crop_samples
         self.left_out = LeftOutRows(manifest, allowed=training or allow_left_out)
-        kept = self._within(max(min_samples or 0, ENCODER_WINDOW), max_samples)
+        shortest = min_samples or 0
+        kept = self._within(max(shortest, ENCODER_WINDOW), max(shortest, step), max_samples)
         sizes = self.longest() if crop_samples is None else np.minimum(self.longest(), crop_samples)
         super().__init__(sizes=sizes, kept=kept, seed=seed, training=training)
 
@@ -167,13 +178,23 @@ class SpeechDataset(SizedDataset):
         """Samples of each row's longest recording: what sizes and `max_samples` are about."""
         return self.manifest.samples
 
-    def _within(self, shortest: int, longest: int | None) -> np.ndarray:
-        samples = self.manifest.samples
-        self.left_out.note(np.flatnonzero(samples < shortest), f"shorter than {shortest} samples")
-        good = samples >= shortest
+    def target_samples(self) -> np.ndarray:
+        """Samples of each row's recording that is the decoder's target, where speech is."""
+        return self.manifest.samples
+
+    def _within(self, shortest: int, shortest_target: int, longest: int | None) -> np.ndarray:
+        """Rows whose recordings have so many samples; the others are noted, each for one reason."""
+        samples, targets, most = self.manifest.samples, self.target_samples(), self.longest()
+        limits = [
+            (samples < shortest, f"shorter than {shortest} samples", samples),
+            (targets < shortest_target, f"target shorter than {shortest_target} samples", targets),
+        ]
         if longest is not None:
-            self.left_out.note(np.flatnonzero(self.longest() > longest), f"longer than {longest} samples")
-            good &= self.longest() <= longest
+            limits.append((most > longest, f"longer than {longest} samples", most))
+        good = np.ones(len(self.manifest), dtype=bool)
+        for bad, reason, lengths in limits:
+            self.left_out.note(np.flatnonzero(good & bad), reason, lengths)
+            good &= ~bad
         if not good.any():
             raise ManifestError(f"{self.manifest.file}: no row has {shortest} to {longest} samples; widen the limits")
         self.left_out.remove_stale()

@@ -26,8 +26,10 @@ class LeftOutRows:
         self.allowed = allowed
         self.rows: dict[str, np.ndarray] = {}  # reason -> row indices
 
-    def note(self, rows: np.ndarray, reason: str) -> None:
+    def note(self, rows: np.ndarray, reason: str, lengths: np.ndarray) -> None:
         """Leave out `rows` (indices) for `reason`, which says what they are and how to keep them.
+
+        `lengths` (all rows) are the samples of the recordings that it is about.
 
         Raises:
             ManifestError: names the rows where leaving out is not allowed.
@@ -36,7 +38,7 @@ class LeftOutRows:
             return
         if not self.allowed:
             mend = f"{reason}; correct the row, or let the split shrink with {ALLOW_OPTION}"
-            problems = [str(self.manifest.error(i, self._length(i), mend)) for i in rows[:MAX_LISTED].tolist()]
+            problems = [str(self.manifest.error(i, _length(int(lengths[i])), mend)) for i in rows[:MAX_LISTED].tolist()]
             raise ManifestError(listed(problems, len(rows)))
         self.rows[reason] = rows
         hours = self.manifest.samples[rows].sum() / SAMPLE_RATE / 3600
@@ -76,6 +78,6 @@ class LeftOutRows:
                     row = self.manifest.row(index)
                     file.write(f"{self.manifest.line_number(index)}\t{row['path']}\t{row['samples']}\t{reason}\n")
 
-    def _length(self, index: int) -> str:
-        samples = int(self.manifest.samples[index])
-        return f"{samples} samples ({samples / SAMPLE_RATE:.2f} s)"
+
+def _length(samples: int) -> str:
+    return f"{samples} samples ({samples / SAMPLE_RATE:.2f} s)"

@@ -18,6 +18,11 @@ def mel_frames(samples: torch.Tensor | int) -> torch.Tensor | int:
     return 1 + samples // MEL_HOP
 
 
+def mel_samples(frames: int) -> int:
+    """Samples of the shortest waveform that has so many log-mel frames."""
+    return max(1, (frames - 1) * MEL_HOP)
+
+
 def log_mel(
     waveform: torch.Tensor, lengths: torch.Tensor | None = None
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:

@@ -14,13 +14,12 @@ from ..constants import MASK_SYMBOL
 from ..ranges import SHARE, RangeError, Rule, read_value, whole
 from .base import SizedDataset
 from .collate import NoisedTextItem, collate_noised_text
-from .errors import DataError, listed
+from .errors import DataError
 from .infilling import SPAN, infill
 
 logger = logging.getLogger(__name__)
 
 BREAK_MODES = ("sentence", "complete")
-CHECKED_SENTENCES = 10_000
 TEXT_TOKENS = Rule(whole(3), "3 or more (<s>, a piece, </s>)")
 
 
@@ -169,29 +168,6 @@ class SentenceParts(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> torch.Tensor:
         start = int(self.start[index])
         return self.binary[int(self.sentence[index])][start : start + int(self.sizes[index])]
-
-
-def check_text_binary(binary: torch.utils.data.Dataset, dictionary: Dictionary, *, name: str = "text") -> float:
-    """Check up to CHECKED_SENTENCES evenly spaced sentences; log and return the share of their tokens that is unknown.
-
-    Raises:
-        DataError: sentences of unknown symbols only, or of indices beyond the dictionary.
-    """
-    problems, unknown, total = [], 0, 0
-    for index in np.unique(np.linspace(0, len(binary) - 1, min(len(binary), CHECKED_SENTENCES)).astype(np.int64)):
-        pieces = binary[int(index)][:-1]
-        unknowns = int((pieces == dictionary.unk()).sum())
-        unknown, total = unknown + unknowns, total + len(pieces)
-        if len(pieces) and int(pieces.max()) >= dictionary.index(MASK_SYMBOL):
-            problems.append(f"{name}: sentence {index}: token index {int(pieces.max())} is beyond the dictionary")
-        elif len(pieces) and unknowns == len(pieces):
-            problems.append(f"{name}: sentence {index}: all {unknowns} symbols are unknown to the dictionary")
-    if problems:
-        mend = "encode the text with the dictionary's own sentencepiece model and preprocess it with this dict.txt"
-        raise DataError(f"{listed(problems)}; {mend}")
-    share = unknown / max(total, 1)
-    logger.info("%s: %s sentences, %.2f%% of the tokens unknown", name, f"{len(binary):,}", 100 * share)
-    return share
 
 
 def open_text_binary(folder: str | Path, split: str, dictionary: Dictionary) -> torch.utils.data.Dataset:

@@ -36,7 +36,11 @@ class S2SDataset(SpeechTargetDataset):
 
     def longest(self) -> np.ndarray:
         """Samples of each row's source or target."""
-        return np.maximum(self.manifest.samples, self.manifest.counts["target_samples"])
+        return np.maximum(self.manifest.samples, self.target_samples())
+
+    def target_samples(self) -> np.ndarray:
+        """Samples of each row's target."""
+        return self.manifest.counts["target_samples"]
 
     def read_item(self, index: int) -> ConversionItem:
         """The item of row `index`."""

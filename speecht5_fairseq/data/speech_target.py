@@ -50,6 +50,8 @@ class SpeechTargetDataset(SpeechDataset):
         without: Collection[int] = (),
         **options: Unpack[SpeechOptions],
     ) -> None:
+        if not with_targets:
+            options["step_frames"] = 0
         super().__init__(manifest, **options)
         self.with_targets = with_targets
         self.tolerant = tolerant

@@ -57,6 +57,7 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
         units: k-means units that the model predicts; 0 outside pre-training. ``unit_symbols`` are their names and
             ``unit_source`` is what made them, where that is told.
         classes: the speakers that the model tells apart; none outside identification.
+        step_frames: mel frames that the model predicts a step, known once it is built; 0 where it predicts no speech.
         dictionary_files: where the symbols and the units were read.
         contents: what the checkpoint to decode with holds besides weights; None in training.
         own_options: the options came with the checkpoint, and name files of whoever trained it.
@@ -82,6 +83,7 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
         self.unit_symbols: list[str] = []
         self.unit_source: dict[str, str] = {}
         self.classes: list[str] = []
+        self.step_frames = 0
         self.dictionary_files = UNNAMED_FILES
         self.from_checkpoint = False
         self.contents = decoding_contents(cfg.path)
@@ -146,6 +148,7 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
             if not from_checkpoint:
                 raise
             raise CheckpointError(f"{error}; {OF_CHECKPOINT}") from error
+        self.step_frames = 0 if model.speech_decoder_postnet is None else model.reduction_factor
         if not from_checkpoint:
             self._check_start(model)
             log_learning(model)
@@ -249,6 +252,7 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
             "max_samples": self.cfg.max_speech_samples if training else None,
             "allow_left_out": self.cfg.allow_left_out,
             "resample": not self.cfg.refuse_other_rates,
+            "step_frames": self.step_frames,
         }
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):

@@ -16,7 +16,8 @@ from ..data.infilling import SPAN
 from ..data.interleave import JointPretrainDataset
 from ..data.labels import UnitLabels
 from ..data.pretrain_speech import PretrainSpeechDataset
-from ..data.pretrain_text import BREAK_MODES, TEXT_TOKENS, PretrainTextDataset, check_text_binary, open_text_binary
+from ..data.pretrain_text import BREAK_MODES, TEXT_TOKENS, PretrainTextDataset, open_text_binary
+from ..data.text_checks import check_text_binary
 from ..data.unit_record import RECORD, UnitRecord, check_record, read_record
 from ..generation.previews import Preview, codebook_use, teacher_forced_speech
 from ..models.contents import Contents, saved_codes
@@ -198,7 +199,7 @@ class PretrainTask(SpeechT5Task):
         name = f"{self.cfg.text_data}/{split}"
         binary = open_text_binary(self.cfg.text_data, split, self.text_dictionary)
         if str(self.cfg.verify_data) != "off":
-            check_text_binary(binary, self.text_dictionary, name=name)
+            check_text_binary(binary, self.text_dictionary, level=str(self.cfg.verify_data), name=name)
         return PretrainTextDataset(
             binary,
             self.text_dictionary,

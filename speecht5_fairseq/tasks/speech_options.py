@@ -35,20 +35,23 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig, PicturesConfig):
         default=False, metadata={"help": "refuse audio that is not 16 kHz instead of resampling it"}
     )
     min_speech_samples: Optional[int] = ranged(
-        None, "leave rows under this many samples (16,000 a second) out of training", optional(COUNT)
+        None, "leave rows with a recording under this many samples (16,000 a second) out of training", optional(COUNT)
     )
     max_speech_samples: Optional[int] = ranged(
-        None, "leave rows over this many samples out of training", optional(SIZE)
+        None, "leave rows with a recording over this many samples out of training", optional(SIZE)
     )
     allow_left_out: bool = field(
         default=False,
         metadata={
-            "help": "leave rows too short for one encoder frame out of validation and test splits (default: an error)"
+            "help": "leave rows too short for an encoder frame or a decoder step out of validation and test splits "
+            "(default: an error)"
         },
     )
     verify_data: VERIFY_LEVELS = field(
         default="full",
-        metadata={"help": "before the first update: full (read every row's audio and labels), quick (256 rows), off"},
+        metadata={
+            "help": "before the first update: full (read every row's audio and labels, all text), quick (256 rows), off"
+        },
     )
     finetune_nets: str = field(
         default="",

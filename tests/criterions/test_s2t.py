@@ -146,6 +146,21 @@ def test_error_counts_are_edit_distances():
     assert reduced([log])["wer"] == pytest.approx(100 * 2 / 6, rel=1e-3)
 
 
+def test_validation_spells_what_decoding_may():
+    """Frames whose best symbol is <s>, <pad>, </s> or <mask> have their second best: blanks, and a B."""
+    never = [DICTIONARY.bos(), PAD, EOS, DICTIONARY.index("<mask>")]
+    model = Fixed([[*indices("▁A"), *never, *indices("B")]], len(DICTIONARY))
+    spelled = model(prev_output_tokens=torch.zeros(1, 1)).ctc_logits
+    spelled[0, 2:6, BLANK] = 5.0
+    model.forward = lambda **_: SimpleNamespace(
+        text_logits=torch.zeros(1, 4, len(DICTIONARY)),
+        ctc_logits=spelled,
+        encoded=SimpleNamespace(lengths=torch.tensor([7])),
+    )
+    _, _, log = criterion()(model.eval(), labelled("▁AB"))
+    assert (log["unit_errors"], log["units"], log["word_errors"]) == (0, 3, 0)
+
+
 def test_error_rates_are_not_counted_in_training():
     _, _, log = criterion()(tiny_model("s2t").train(), sample())
     assert not {"unit_errors", "word_errors"} & set(log)

@@ -128,6 +128,31 @@ def test_the_longest_row_is_by_source_or_target(tmp_path):
     assert s2s(tmp_path, max_samples=8000).ordered_indices().tolist() == [1]
 
 
+def test_the_shortest_row_is_by_source_or_target_and_stands_once_in_the_list(tmp_path):
+    """Sources of 9000, 5000 and 7000, targets of 5000, 7000 and 9000 samples."""
+    assert s2s(tmp_path, min_samples=6000, max_samples=9000).ordered_indices().tolist() == [2]
+    listing = (tmp_path / "train.left_out.tsv").read_text().splitlines()[1:]
+    assert listing == [
+        "3\t1.wav\t5000\tshorter than 6000 samples",
+        "2\t0.wav\t9000\ttarget shorter than 6000 samples",
+    ]
+
+
+@pytest.mark.parametrize(("frames", "kept"), [(0, [0, 1, 2]), (20, [0, 1, 2]), (21, [1, 2]), (28, [1, 2]), (36, [2])])
+def test_a_target_has_one_step_of_the_decoder(tmp_path, frames, kept):
+    """Targets of 5000, 7000 and 9000 samples have 20, 28 and 36 mel frames."""
+    data = s2s(tmp_path, step_frames=frames)
+    assert sorted(data.ordered_indices().tolist()) == kept
+    assert all(len(data[row].target_frames) >= frames for row in kept)
+    with pytest.raises(ManifestError, match=r"test.tsv:2: 5000 samples \(0.31 s\); target shorter than 5120 samples"):
+        s2s(tmp_path, split="test", step_frames=21)
+
+
+def test_generation_needs_no_length_of_its_targets(tmp_path):
+    data = s2s(tmp_path, split="test", with_targets=False, step_frames=100)
+    assert sorted(data.ordered_indices().tolist()) == [0, 1, 2]
+
+
 def test_a_row_outside_the_root_fails_and_the_others_are_read(tmp_path):
     s2s(tmp_path)
     lines = (tmp_path / "train.tsv").read_text().splitlines()

@@ -142,9 +142,10 @@ def test_recordings_without_labels_and_text_alone(pretrain, capsys):
     assert "train.tsv:2: " in check_data("audio", pretrain, progress=False).errors[0]
     main(["--job", "text", "--data", str(pretrain / "text")])
     assert "sentences" in capsys.readouterr().out
+    assert check_data("text", pretrain / "text", level="off").texts[1][3] == "not read"
     (pretrain / "text/valid.bin").unlink()
     assert check_data("text", pretrain / "text").errors
-    with pytest.raises(ValueError, match="--refuse-other-rates, --allow-outside-root and --level have no effect"):
+    with pytest.raises(ValueError, match="--refuse-other-rates and --allow-outside-root have no effect"):
         check_data("text", pretrain / "text", splits=["train"])
     with pytest.raises(ValueError, match="--spm-model and --label-dir have no effect with --job audio"):
         check_data("audio", pretrain, label_dir=pretrain)

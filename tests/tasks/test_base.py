@@ -182,10 +182,11 @@ def test_only_training_leaves_rows_out_for_their_length():
     task = S2TTask(cfg, "s2t")
     assert task.dataset_options("train") == {
         "seed": 3, "training": True, "min_samples": 5, "max_samples": 9, "allow_left_out": False, "resample": True,
+        "step_frames": 0,
     }  # fmt: skip
     assert task.dataset_options("test") == {
         "seed": 3, "training": False, "min_samples": None, "max_samples": None, "allow_left_out": False,
-        "resample": True,
+        "resample": True, "step_frames": 0,
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from helpers import (
 from manifest_tools.unit_clusters import Fitting
 from manifest_tools.units import prepare_units
 from speecht5_fairseq.criterions.pretrain import PretrainCriterion, PretrainCriterionConfig
+from speecht5_fairseq.data import text_checks
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.models import SpeechT5Model
 from speecht5_fairseq.models.errors import CheckpointError
@@ -106,6 +107,16 @@ def test_a_text_of_other_symbols_is_refused_unless_verification_is_off(tmp_path)
     with pytest.raises(DataError, match=said):
         setup(tmp_path, text_data=text).load_dataset("train")
     setup(tmp_path, text_data=text, verify_data="off").load_dataset("train")
+
+
+def test_the_level_of_verification_is_that_of_the_text_too(tmp_path, monkeypatch):
+    """Sentence 1 of three is unknown; two that are evenly spaced are the first and the last."""
+    monkeypatch.setattr(text_checks, "QUICK_SENTENCES", 2)
+    tiny_manifest(tmp_path, 2, job="pretrain")
+    text = str(tiny_text_binary(tmp_path / "text", [[5, 6], [3, 3], [7, 8]]))
+    setup(tmp_path, text_data=text, verify_data="quick").load_dataset("train")
+    with pytest.raises(DataError, match="text/train: sentence 1: all 2 symbols are unknown"):
+        setup(tmp_path, text_data=text, verify_data="full").load_dataset("train")
 
 
 def test_text_options_without_text_are_named(tmp_path, caplog):

@@ -12,6 +12,7 @@ from helpers import NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_mod
 from speecht5_fairseq.criterions.speech import SpeechCriterion, SpeechCriterionConfig
 from speecht5_fairseq.data.errors import DataError
 from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.models.checkpoint import OUR_MARK
 from speecht5_fairseq.tasks.s2s import S2STask, S2STaskConfig
 from speecht5_fairseq.tasks.t2s import T2STask, T2STaskConfig
 
@@ -61,6 +62,26 @@ def test_from_files_to_a_loss(job, tmp_path):
     loss, size, _ = criterion(model.train(), batch)
     assert size == sum(2 * ((1 + length // 256) // 2) for length in SAMPLES) and loss.isfinite()
     assert task.target_dictionary is None and task.source_dictionary is None
+
+
+@pytest.mark.parametrize("job", KINDS)
+def test_targets_shorter_than_a_step_of_the_built_model_are_left_out(job, tmp_path):
+    """Six frames a step: 1280 samples. A batch of the short row alone would end the training."""
+    for split in ("train", "valid"):
+        tiny_manifest(tmp_path, 3, job=job, split=split, samples=[9000, 1279, 1280])
+    task = setup(job, tmp_path)
+    model = task.build_model(model_options(reduction_factor=6))
+    task.load_dataset("train")
+    data = task.datasets["train"]
+    row = {"t2s": 1, "s2s": 0}[job]  # in s2s a row's target is the next row's source
+    assert sorted(data.ordered_indices().tolist()) == [other for other in range(3) if other != row]
+    (line,) = (tmp_path / "train.left_out.tsv").read_text().splitlines()[1:]
+    assert line.startswith(f"{row + 2}\t{row}.wav\t") and line.endswith("target shorter than 1280 samples")
+    criterion = SpeechCriterion.build_criterion(SpeechCriterionConfig(sentence_avg=False), task)
+    for kept in data.ordered_indices():
+        assert criterion(model.train(), data.collater([data[kept]]))[0].isfinite()
+    with pytest.raises(ValueError, match=rf"valid.tsv:{row + 2}: 1279 samples .*target shorter than 1280 .*allow-left"):
+        task.load_dataset("valid")
 
 
 @pytest.mark.parametrize("job", KINDS)
@@ -233,10 +254,10 @@ def test_the_sources_phases_need_a_prediction_from_the_source(tmp_path):
 def test_another_checkpoint_does_not_mix_with_its_results(tmp_path):
     tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
     checkpoint = tmp_path / "checkpoint.pt"
-    torch.save({"model": {}}, checkpoint)
+    torch.save({"model": {OUR_MARK: torch.zeros(1)}}, checkpoint)
     options = {"path": str(checkpoint), "max_length_ratio": 2.0}
     run(*generating("t2s", tmp_path, **options))
-    torch.save({"model": {}, "epoch": 2}, checkpoint)
+    torch.save({"model": {OUR_MARK: torch.zeros(1)}, "epoch": 2}, checkpoint)
     with pytest.raises(ValueError, match="results of another run .other: files."):
         generating("t2s", tmp_path, **options)
     assert run(*generating("t2s", tmp_path, **options, overwrite_results=True)) == ([0], 0)
