@@ -16,7 +16,7 @@ FACTS = {
     SpeechT5Config: {
         "embed_dim": 768, "ffn_dim": 3072, "attention_heads": 12, "encoder_layers": 12, "decoder_layers": 6,
         "pre_norm": False, "extractor_norm": "group", "normalize_waveform": False, "unit_dim": 256,
-        "dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.0,
+        "dropout": 0.1, "positional_dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.0,
         "encoder_layerdrop": 0.05, "decoder_layerdrop": 0.05, "feature_grad_mult": 0.1, "relative_distance": 160,
         "conv_channels": 512, "position_kernel": 128, "position_groups": 16,
         "mask_prob": 0.8, "mask_length": 10, "mask_channel_prob": 0.0, "mask_channel_length": 64,
@@ -28,7 +28,7 @@ FACTS = {
     SpeechT5LargeConfig: {
         "embed_dim": 1024, "ffn_dim": 4096, "attention_heads": 16, "encoder_layers": 24, "decoder_layers": 6,
         "pre_norm": True, "extractor_norm": "layer", "normalize_waveform": True, "unit_dim": 768,
-        "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0,
+        "dropout": 0.0, "positional_dropout": 0.1, "attention_dropout": 0.0, "activation_dropout": 0.0,
         "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0, "feature_grad_mult": 1.0,
     },
     PretrainCriterionConfig: {

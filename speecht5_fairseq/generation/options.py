@@ -6,6 +6,7 @@ from fairseq.dataclass.configs import GenerationConfig
 from torch import Tensor
 
 from ..outputs import EncoderOutput
+from ..ranges import typed
 
 _NO_SAMPLING = "the search is a beam search and draws nothing"
 _NO_DIVERSITY = "the beam search has no diversity term"
@@ -152,4 +153,4 @@ def ctc_log_probs(model: Any, encoded: EncoderOutput) -> Tensor:
 
 
 def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return f"--{typed(name)}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ from fairseq.data import Dictionary
 from ..constants import CTC_BLANK_SYMBOL, MASK_SYMBOL
 from ..data.atomic import replacing
 from ..data.piece_model import NO_PIECES, PieceModel
-from .checkpoint import check_ours, read_checkpoint
+from .checkpoint import check_ours, read_checkpoint, section
 from .dictionary_change import ROWS
 from .errors import CheckpointError
 from .signal_values import KEY as SIGNAL_KEY
@@ -31,6 +32,7 @@ from .vocabulary import CLASSES, SYMBOLS, decode
 PIECES = "sentencepiece"  # task state: {"file": its name in training, "model": its bytes, uint8}
 CODES = "unchosen_codes"  # task state: int64 (G, C)
 UNITS = "units"  # task state: the symbols of dict.km.txt in order
+TEXT_OPTIONS = ("text_ends", "text_normaliser")  # of the task
 UNIT_SOURCE = "unit_source"  # task state: {"model": hash of the k-means model, "features": its features in words}
 
 
@@ -48,6 +50,7 @@ class Contents(NamedTuple):
         unit_model: hash of the k-means model whose units it learnt, see ``data.unit_record``.
         unit_features: what that was fitted on, in words.
         unchosen_codes: updates in a row in which each code was not chosen, int64 (G, C).
+        text_options: what the job made of its source texts, by the options' names; empty of other jobs.
     """
 
     path: Path
@@ -60,6 +63,7 @@ class Contents(NamedTuple):
     unit_model: str = ""
     unit_features: str = ""
     unchosen_codes: torch.Tensor | None = None
+    text_options: Mapping[str, str] = MappingProxyType({})
 
     @property
     def unit_source(self) -> dict[str, str]:
@@ -110,7 +114,7 @@ def checked_contents(state: dict[str, Any], path: str | Path) -> Contents:
 
 def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
     """As ``checked_contents``, of tensors of any kind."""
-    model, told = state["model"], state.get("task_state") or {}
+    model, told, task = state["model"], state.get("task_state") or {}, section(state, "task")
     pieces, source = told.get(PIECES), told.get(UNIT_SOURCE) or {}
     return Contents(
         Path(path),
@@ -123,6 +127,7 @@ def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
         source.get("model", ""),
         source.get("features", ""),
         told.get(CODES),
+        {name: str(task[name]) for name in TEXT_OPTIONS if task.get(name)},
     )
 
 

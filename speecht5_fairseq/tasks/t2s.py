@@ -1,5 +1,6 @@
 """Task of text to speech: synthesis."""
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Optional
@@ -14,10 +15,14 @@ from ..data.source_text import TEXT_ENDS, SourceText
 from ..data.speech_target import TargetOptions
 from ..data.t2s import T2SDataset
 from ..data.text_normalisation import travelled_normaliser
+from ..models.checkpoint import Start
+from ..models.contents import TEXT_OPTIONS, Contents
 from ..models.loading import DictionaryFiles
-from ..ranges import SIZE, optional, ranged
+from ..ranges import SIZE, optional, ranged, typed
 from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line
 from .vocabularies import find_pieces, find_text
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -67,6 +72,18 @@ class T2STask(SpeechTargetTask):
     @cached_property
     def pieces(self) -> PieceModel | None:
         return find_pieces(self.cfg.spm_model, self.contents, own_options=self.own_options)
+
+    def check_contents(self, contents: Contents, start: Start | None) -> None:
+        """Warn besides where the texts are read otherwise than by the run that wrote the checkpoint."""
+        super().check_contents(contents, start)
+        for name in TEXT_OPTIONS if contents.text_options else ():
+            here, there = (str(value or "none") for value in (getattr(self.cfg, name), contents.text_options.get(name)))
+            if here != there:
+                option = f"--{typed(name)}"
+                logger.warning(
+                    "%s is %s here, and was %s in the run of %s, whose texts the model knows: add %s %s, unless you "
+                    "mean it so", option, here, there, contents.path, option, there,
+                )  # fmt: skip
 
     def open_text(self, split: str, saved: Any) -> TextLabels:
         own, saved_name = self.cfg.text_normaliser, getattr(saved, "text_normaliser", None)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..interface.arguments import PRECISION_HELP
 from ..interface.loading import PRECISIONS
 from ..interface.voices import NO_VOCODER
+from ..ranges import typed
 
 TABS = {  # name of a tab -> what it does
     "recognise": "speech to text, or to text of another language where it was trained so",
@@ -94,7 +95,7 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f"no checkpoint: give one or more of {', '.join(f'--{name} CHECKPOINT' for name in TABS)}")
     for option, readers in READ_BY.items():
         if getattr(args, option) is not None and not set(readers) & set(tabs):
-            name = option.replace("_", "-")
+            name = typed(option)
             raise ValueError(f"--{name} has no effect without {' or '.join(f'--{reader}' for reader in readers)}")
     voiceless = [name for name in tabs if name in SPEAKING]
     if voiceless and not (args.voices or args.voices_of):

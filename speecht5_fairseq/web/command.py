@@ -14,6 +14,7 @@ from typing import Any
 
 from ..interface import SpeechT5
 from ..interface.texts import parts_of_texts
+from ..ranges import typed
 from .arguments import READ_BY, SPEAKING, TABS, Checkpoint, build_parser, check, checkpoint_of
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def build_site(args: argparse.Namespace) -> Any:
     loaded: dict[Checkpoint, Served] = {}
 
     def served(option: str) -> Served:
-        checkpoint = checkpoint_of(option.replace("_", "-"), getattr(args, option))
+        checkpoint = checkpoint_of(typed(option), getattr(args, option))
         if checkpoint not in loaded:
             logger.info("loading %s", checkpoint.path)
             precision = args.precision if option in READ_BY["precision"] and args.precision else "float32"

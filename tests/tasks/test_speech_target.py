@@ -1,11 +1,13 @@
 """The tasks with a speech target: from files to a loss, and what generation does with rows that are bad or done."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from checkpoints import tiny_checkpoint
 from fairseq.dataclass.configs import GenerationConfig
 from helpers import NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_model, tiny_piece_model, write_lines
 
@@ -227,6 +229,15 @@ def test_the_ends_of_texts_travel_in_the_checkpoint(tmp_path, given, saved, expe
     task, *_ = generating("t2s", tmp_path, SimpleNamespace(text_ends=saved, text_normaliser=None), text_ends=given)
     data = task.datasets["test"]
     assert len(data[0].texts[0]) - len(data.text.labels.pieces(0)) == expected
+
+
+@pytest.mark.parametrize("given, warned", [(None, True), ("eos", False), ("both", True)])
+def test_a_training_that_reads_its_texts_otherwise_than_its_start_is_warned_of(tmp_path, caplog, given, warned):
+    tiny_manifest(tmp_path, 1, job="t2s", samples=SAMPLES[:1])
+    start = tiny_checkpoint(tmp_path / "start.pt", "t2s", task_options={"text_ends": "eos"})
+    setup("t2s", tmp_path, finetune_from_model=str(start), text_ends=given).build_model(model_options())
+    said = f"--text-ends is {given or 'none'} here, and was eos in the run of {start}, .*: add --text-ends eos, unless"
+    assert bool(re.search(said, caplog.text)) == warned == ("--text-ends" in caplog.text)
 
 
 def test_options_of_generation_have_no_effect_in_training(tmp_path, caplog):
