@@ -55,6 +55,9 @@ class PretrainCriterion(FairseqCriterion):
 
     Frames that are not masked are not counted at an ``unmasked_weight`` either: it is the weight of their sum for each
     masked frame, and the scale of all other terms does not change with it.
+
+    Raises:
+        RangeError: a weight below 0.
     """
 
     def __init__(
@@ -67,9 +70,6 @@ class PretrainCriterion(FairseqCriterion):
         reconstruction_weight: float,
         text_weight: float,
     ) -> None:
-        """Raises:
-        RangeError: a weight below 0.
-        """
         super().__init__(task)
         self.masked_weight, self.unmasked_weight = masked_weight, unmasked_weight
         self.feature_penalty_weight = feature_penalty_weight

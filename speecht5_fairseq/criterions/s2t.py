@@ -43,6 +43,9 @@ class S2TCriterion(FairseqCriterion):
     """ce_weight x label-smoothed cross-entropy + ctc_weight x CTC, both summed, divided by tokens or utterances.
 
     Validation also reports the unit (piece) and word error rate of greedy CTC.
+
+    Raises:
+        ValueError: an option out of its range, no such way to make words, or no loss at all.
     """
 
     def __init__(
@@ -55,9 +58,6 @@ class S2TCriterion(FairseqCriterion):
         wer_post_process: str,
         sentence_avg: bool,
     ) -> None:
-        """Raises:
-        ValueError: an option out of its range, no such way to make words, or no loss at all.
-        """
         super().__init__(task)
         self.ce_weight, self.ctc_weight = ce_weight, ctc_weight
         self.label_smoothing = label_smoothing

@@ -45,6 +45,9 @@ class SpeechCriterion(FairseqCriterion):
 
     The sample size is the batch's mel frames, or its utterances with ``--sentence-avg``: batches of an update, on any
     number of workers, count by their size.
+
+    Raises:
+        ValueError: an option out of its range, or no such error of the mel frames.
     """
 
     def __init__(
@@ -58,9 +61,6 @@ class SpeechCriterion(FairseqCriterion):
         guided_attention_heads: int,
         sentence_avg: bool,
     ) -> None:
-        """Raises:
-        ValueError: an option out of its range, or no such error of the mel frames.
-        """
         super().__init__(task)
         if str(mel_loss) not in MEL_LOSS_NAMES:
             raise ValueError(f"--mel-loss is {str(mel_loss)!r}; choose one of {', '.join(MEL_LOSS_NAMES)}")

@@ -22,12 +22,13 @@ from .randomness import Dropout
 
 
 class PositionConv(nn.Module):
-    """Convolutional positions: weight-normalised grouped convolution, its last frame dropped, GELU."""
+    """Convolutional positions: weight-normalised grouped convolution, its last frame dropped, GELU.
+
+    Raises:
+        ValueError: a width that the groups do not divide.
+    """
 
     def __init__(self, *, dim: int, kernel: int, groups: int) -> None:
-        """Raises:
-        ValueError: a width that the groups do not divide.
-        """
         super().__init__()
         if dim % groups:
             raise ValueError(

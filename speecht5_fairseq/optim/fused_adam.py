@@ -37,12 +37,13 @@ class SpeechT5FusedAdamConfig(FairseqDataclass):
 
 @register_optimizer("speecht5_fused_adam", dataclass=SpeechT5FusedAdamConfig)
 class SpeechT5FusedAdam(SpeechT5Adam):
-    """``SpeechT5Adam``, rates for each part included, with the fused step."""
+    """``SpeechT5Adam``, rates for each part included, with the fused step.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
 
     def __init__(self, cfg: SpeechT5FusedAdamConfig, params: Iterable[nn.Parameter]) -> None:
-        """Raises:
-        ValueError: an option out of its range.
-        """
         check_ranges(cfg, SpeechT5FusedAdamConfig)
         FairseqOptimizer.__init__(self, cfg)  # FairseqAdam's would build an optimizer of its own
         self._optimizer = FusedAdam(grouped(params), **self.optimizer_config)

@@ -64,14 +64,14 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
         bases: frozen base checkpoints, held once for all models that this task builds.
         checkpoint_folders: of the checkpoints to decode with, where a base may stand.
         from_checkpoint: the model came with a checkpoint: fairseq-generate and fairseq-validate, which do not train.
+
+    Raises:
+        ValueError: an option out of its range, or a launch that cannot be meant.
     """
 
     columns: str
 
     def __init__(self, cfg: SpeechTaskConfig, job: str) -> None:
-        """Raises:
-        ValueError: an option out of its range, or a launch that cannot be meant.
-        """
         check_ranges(cfg, getattr(type(self), "__dataclass"))  # noqa: B009 (fairseq's register_task sets this name)
         super().__init__(cfg)
         if cfg.path is None:
