@@ -150,7 +150,7 @@ def expected_shapes(model: Portable) -> dict[str, torch.Size]:
                 units=rows[UNITS] if "units" in JOBS[model.job].heads else 0,
                 classes=model.classes or [str(row) for row in range(rows[CLASS_ROWS])],
             )
-    except (RuntimeError, ZeroDivisionError, AssertionError) as error:  # torch's, of a size below 1 or too small
+    except (ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:  # ranges, and torch's own
         raise CheckpointError(f"{model.path}: no model has the options in it ({error}); give another") from error
     return {name: tensor.shape for name, tensor in built.state_dict().items()}
 
