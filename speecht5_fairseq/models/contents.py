@@ -127,7 +127,7 @@ def contents_of(state: dict[str, Any], path: str | Path) -> Contents:
         source.get("model", ""),
         source.get("features", ""),
         told.get(CODES),
-        {name: str(task[name]) for name in TEXT_OPTIONS if task.get(name)},
+        {name: str(task[name] or "none") for name in TEXT_OPTIONS if name in task},
     )
 
 

@@ -37,8 +37,7 @@ class LearningRates:
         """Give every parameter of ``model`` that learns its factor.
 
         Raises:
-            ValueError: no such part, one that never learns, or a factor that is no number above
-                0.
+            ValueError: no such part, one that never learns, or a factor that is no number above 0.
         """
         everything = list(model.named_parameters(remove_duplicate=False))
         asked = _asked(factors, everything)

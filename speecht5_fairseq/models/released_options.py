@@ -244,11 +244,13 @@ def _check_fixed(given: Mapping[str, Any]) -> None:
     for name, values in FIXED.items():
         if name in given and given[name] not in values:
             raise ValueError(f"--{typed(name)} {given[name]}: this code builds {values[0]} alone")
+    preset = released_preset(given)
     for one, other in PAIRS.items():
-        if one in given and other in given and given[one] != given[other]:
+        there = given.get(other, getattr(preset, RENAMED[other].ours))
+        if one in given and given[one] != there:
             raise ValueError(
-                f"--{typed(one)} {given[one]} and --{typed(other)} {given[other]}: encoder and "
-                "decoder have one value here; give both the same"
+                f"--{typed(one)} {given[one]} and --{typed(other)} {there}: encoder and decoder have one value here; "
+                "give both the same"
             )
 
 

@@ -40,6 +40,9 @@ class SpeechT5Model(Encoding, Decoding, Saving, BaseFairseqModel):
 
     Training passes through ``forward``. ``encode`` stands in encoding.py, the steps of decoding in decoding.py, what a
     checkpoint has and how it is loaded in saving.py.
+
+    Raises:
+        RangeError: an option out of its range.
     """
 
     def __init__(
@@ -65,9 +68,6 @@ class SpeechT5Model(Encoding, Decoding, Saving, BaseFairseqModel):
             classes: the C speakers (identification) in order.
             base: checkpoint whose tensors are taken and left as they are; None to train everything.
             dictionary_files: where symbols and units were read, for messages.
-
-        Raises:
-            RangeError: an option out of its range.
         """
         super().__init__()
         check_ranges(cfg, SpeechT5Config)

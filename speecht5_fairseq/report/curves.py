@@ -23,6 +23,7 @@ _INNER_LINE = re.compile(r"epoch \d+:\s+\d+ / \d+ (.+)$")
 _OTHER_LINE = re.compile(r"epoch \d+ \| (?:valid on '([^']+)' subset \| )?(.+)$")
 _JSON_LINE = re.compile(r'(\{"epoch": .*\})\s*$')
 _UPDATES = "num_updates"
+_PARTS = ("speech_loss", "text_loss")  # whose mean pre-training's loss is; checkpoints keep the parts alone
 
 Points = dict[int, float]  # update -> value
 
@@ -152,6 +153,8 @@ def _lines_of(state: dict) -> Iterator[_Line]:
     """What a checkpoint tells, as a log would."""
     extra = state.get("extra_state") or {}
     averages = dict(_averages((extra.get("metrics") or {}).get("train", ())))
+    if "loss" not in averages and set(_PARTS) <= averages.keys():
+        averages["loss"] = sum(averages[part] for part in _PARTS) / len(_PARTS)
     for group, found in ((EPOCH, averages), (VALID, _validated(state, extra))):
         if found:
             texts = {name: str(value) for name, value in found.items()}

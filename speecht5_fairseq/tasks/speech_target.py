@@ -76,6 +76,7 @@ class SpeechTargetTaskConfig(SpeechTaskConfig):
         default=False, metadata={"help": "generation: replace the results of another run in --results-path"}
     )
     results_path: Optional[str] = II("common_eval.results_path")
+    checkpoint_path: Optional[str] = II("common_eval.path")  # in checkpoints: fairseq 0.12.2 takes no unknown option
     gen_subset: str = II("dataset.gen_subset")
     model_overrides: str = II("common_eval.model_overrides")
     fp16: bool = II("common.fp16")
@@ -166,7 +167,7 @@ class SpeechTargetTask(SpeechT5Task):
 
     def settings(self, manifest: Manifest, text: TextLabels | None) -> dict:
         """What decides all results: the checkpoint and a vocoder's files by size and time, the symbols, options."""
-        paths = [Path(path) for path in split_paths(self.cfg.path or "")]
+        paths = [Path(path) for path in split_paths(self.cfg.checkpoint_path or "")]
         vocoder = Path(self.cfg.vocoder)
         files = [*paths, *(sorted(vocoder.rglob("*")) if vocoder.is_dir() else [vocoder] if vocoder.is_file() else [])]
         states = {str(file.absolute()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}

@@ -16,7 +16,7 @@ from ..data.speech_target import TargetOptions
 from ..data.t2s import T2SDataset
 from ..data.text_normalisation import travelled_normaliser
 from ..models.checkpoint import Start
-from ..models.contents import TEXT_OPTIONS, Contents
+from ..models.contents import Contents
 from ..models.loading import DictionaryFiles
 from ..ranges import SIZE, optional, ranged, typed
 from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line
@@ -76,8 +76,8 @@ class T2STask(SpeechTargetTask):
     def check_contents(self, contents: Contents, start: Start | None) -> None:
         """Warn besides where the texts are read otherwise than by the run that wrote the checkpoint."""
         super().check_contents(contents, start)
-        for name in TEXT_OPTIONS if contents.text_options else ():
-            here, there = (str(value or "none") for value in (getattr(self.cfg, name), contents.text_options.get(name)))
+        for name, there in contents.text_options.items():
+            here = str(getattr(self.cfg, name) or "none")
             if here != there:
                 option = f"--{typed(name)}"
                 logger.warning(

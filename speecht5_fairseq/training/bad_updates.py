@@ -122,7 +122,8 @@ class GuardedTask(FairseqTask):
         if not bad:
             return
         metrics.log_scalar_sum(COUNT, bad)
-        if not sum(float(log["sample_size"]) for log in logging_outputs):
+        told = all("loss" in meters for meters in metrics.get_active_aggregators())  # of sums, in pre-training
+        if not told and not sum(float(log["sample_size"]) for log in logging_outputs):
             metrics.log_scalar("loss", 0.0, weight=0, round=3)  # fairseq puts -1 into the mean where there is none
 
     def _tell(self, sample: dict, log: dict, update_num: int) -> None:

@@ -90,6 +90,11 @@ def test_options_that_are_made_of_others(given, ours):
         ({"sid_no_pooling_bn": True}, "--sid-no-pooling-bn without --sid-no-embed-postnet"),
         ({"conv_feature_layers": "[(512,10,5)] + [(256,3,2)] * 6"}, r"--conv-feature-layers \[\(512,10,5\)\]"),
         ({"decoder_embed_dim": 512, "encoder_embed_dim": 768}, "--decoder-embed-dim 512 and --encoder-embed-dim 768"),
+        ({"decoder_embed_dim": 512}, "--decoder-embed-dim 512 and --encoder-embed-dim 768: .*give both the same"),
+        (
+            {"transformer_enc_positional_dropout_rate": 0.3},
+            "--transformer-dec-positional-dropout-rate 0.1: .*give both",
+        ),
     ],
 )
 def test_what_is_not_built_is_refused_by_its_option(given, message):

@@ -74,6 +74,16 @@ def test_checkpoints_tell_of_their_epoch_and_their_validation(tmp_path):
     assert curves.validation == {"valid": {"uer": {2: 32.0, 4: 34.0}}}
 
 
+def test_the_loss_of_joint_pre_training_is_the_mean_of_its_parts(tmp_path):
+    """Its meter is derived, and no checkpoint keeps those."""
+    meters = [
+        (10, f"{kind}_loss", "AverageMeter", {"sum": sum_, "count": 2}) for kind, sum_ in (("speech", 8), ("text", 4))
+    ]
+    state = {"extra_state": {"metrics": {"train": meters}}, "optimizer_history": [{"num_updates": 3}]}
+    torch.save(state, tmp_path / "checkpoint_1_3.pt")
+    assert read_checkpoints(tmp_path.glob("*.pt")).training["loss"] == {3: 3.0}
+
+
 def test_what_is_no_checkpoint_is_named(tmp_path):
     for content in ([1, 2], {"extra_state": {"metrics": {"train": [1]}}}):
         torch.save(content, tmp_path / "checkpoint_last.pt")

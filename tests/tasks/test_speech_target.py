@@ -24,7 +24,7 @@ SAMPLES = [9000, 5000, 7000]
 
 def setup(job, folder, *, from_checkpoint=False, **options):
     task, config = KINDS[job]
-    defaults = {"results_path": None, "path": None, "gen_subset": "test", "vocoder": "none"}
+    defaults = {"results_path": None, "checkpoint_path": None, "gen_subset": "test", "vocoder": "none"}
     defaults |= {"model_overrides": "{}", "fp16": False}
     cfg = config(data=str(folder), seed=1, train_subset="train", **{**NEW_RUN, **defaults, **options})
     return task.setup_task(cfg, from_checkpoint=from_checkpoint)
@@ -231,12 +231,22 @@ def test_the_ends_of_texts_travel_in_the_checkpoint(tmp_path, given, saved, expe
     assert len(data[0].texts[0]) - len(data.text.labels.pieces(0)) == expected
 
 
-@pytest.mark.parametrize("given, warned", [(None, True), ("eos", False), ("both", True)])
-def test_a_training_that_reads_its_texts_otherwise_than_its_start_is_warned_of(tmp_path, caplog, given, warned):
+@pytest.mark.parametrize(
+    "there, given, warned",
+    [
+        ("eos", None, True),
+        ("eos", "eos", False),
+        ("eos", "both", True),
+        (None, "eos", True),
+        (None, None, False),
+        (None, "none", False),
+    ],
+)
+def test_a_training_that_reads_its_texts_otherwise_than_its_start_is_told(tmp_path, caplog, there, given, warned):
     tiny_manifest(tmp_path, 1, job="t2s", samples=SAMPLES[:1])
-    start = tiny_checkpoint(tmp_path / "start.pt", "t2s", task_options={"text_ends": "eos"})
+    start = tiny_checkpoint(tmp_path / "start.pt", "t2s", task_options={"text_ends": there})
     setup("t2s", tmp_path, finetune_from_model=str(start), text_ends=given).build_model(model_options())
-    said = f"--text-ends is {given or 'none'} here, and was eos in the run of {start}, .*: add --text-ends eos, unless"
+    said = f"--text-ends is {given or 'none'} here, and was {there or 'none'} in the run of {start}, .*: add --text"
     assert bool(re.search(said, caplog.text)) == warned == ("--text-ends" in caplog.text)
 
 
@@ -266,7 +276,7 @@ def test_another_checkpoint_does_not_mix_with_its_results(tmp_path):
     tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
     checkpoint = tmp_path / "checkpoint.pt"
     torch.save({"model": {OUR_MARK: torch.zeros(1)}}, checkpoint)
-    options = {"path": str(checkpoint), "max_length_ratio": 2.0}
+    options = {"checkpoint_path": str(checkpoint), "max_length_ratio": 2.0}
     run(*generating("t2s", tmp_path, **options))
     torch.save({"model": {OUR_MARK: torch.zeros(1)}, "epoch": 2}, checkpoint)
     with pytest.raises(ValueError, match="results of another run .other: files."):

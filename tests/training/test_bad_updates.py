@@ -11,6 +11,7 @@ from fairseq.optim.adam import FairseqAdam
 from helpers import mel_target, speech_source, tiny_manifest, tiny_model
 from torch import nn
 
+from speecht5_fairseq.criterions.pretrain import PretrainCriterion
 from speecht5_fairseq.criterions.speech import SpeechCriterion, SpeechCriterionConfig
 from speecht5_fairseq.tasks.s2s import S2STask, S2STaskConfig
 from speecht5_fairseq.training import bad_updates
@@ -77,6 +78,17 @@ def test_an_update_of_a_bad_batch_alone_leaves_no_trace():
     assert log["bad_batches"] == 1 and log["sample_size"] == log["loss"] == log["l2"] == log["frames"] == 0
     run.update(2, batch(4))
     assert not equal(run.state(), before) and all(torch.isfinite(tensor).all() for tensor in run.state())
+
+
+@pytest.mark.parametrize("criterion", [SpeechCriterion, PretrainCriterion])
+def test_an_update_without_a_good_batch_is_counted_and_moves_no_mean(criterion):
+    """Pre-training's loss is derived from sums."""
+    run = Run()
+    with metrics.aggregate(new_root=True) as logged:
+        run.task.reduce_metrics(
+            [{"bad_batches": 1, "sample_size": 0, "ntokens": 0, "nsentences": 0}], criterion.__new__(criterion)
+        )
+    assert logged.get_smoothed_value("bad_batches") == 1 and logged.get_smoothed_value("loss") == 0
 
 
 @pytest.mark.parametrize("first", [True, False])

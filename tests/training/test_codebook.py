@@ -70,6 +70,6 @@ def test_a_stretch_has_a_length():
         task(codebook_perplexity_updates=0)
 
 
-def test_a_code_is_revived_after_updates():
+def test_a_code_is_not_revived_after_fewer_than_no_updates():
     with pytest.raises(ValueError, match="--revive-codes -1: give a whole number that is not below 0"):
         task(revive_codes=-1)
