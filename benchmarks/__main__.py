@@ -67,6 +67,8 @@ def run(name: str, folder: Path, threads: int, repeats: int) -> dict[str, Any]:
 
 def _checked(report: dict[str, Any], file: Path, here: dict[str, str]) -> dict[str, Any]:
     """A report that was made before, on this machine as it is."""
+    if "date" not in report:
+        raise SystemExit(f"{file}: of an older version, it tells no date; delete it, or name another --reports FOLDER")
     there = report["machine"]
     other = [f"{name} {there.get(name)} there, {here[name]} here" for name in here if there.get(name) != here[name]]
     if other:

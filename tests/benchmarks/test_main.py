@@ -27,6 +27,9 @@ def test_a_report_that_is_there_is_not_made_again(tmp_path, monkeypatch):
     assert run("mel", tmp_path, threads=2, repeats=5) == there
     with pytest.raises(SystemExit, match=r"mel.json: measured otherwise \(threads 2 there, 1 here\); delete it"):
         run("mel", tmp_path, threads=1, repeats=5)
+    (tmp_path / "mel.json").write_text(json.dumps({name: there[name] for name in there if name != "date"}))
+    with pytest.raises(SystemExit, match="mel.json: of an older version, it tells no date; delete it"):
+        run("mel", tmp_path, threads=2, repeats=5)
 
 
 def test_the_table_says_what_was_measured_and_what_was_not():
