@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from .charts import Chart, Line, line_chart
 from .sources import Source
 
-# Metrics by name, in the order of the page; what none matches (times, sizes of batches) is not drawn.
+# Metrics by name, in the order of the page; what none matches (times, sizes of batches) is not drawn, nor what fairseq
+# repeats as the best so far.
 SHOWN = tuple(
     re.compile(pattern)
     for pattern in (
@@ -40,6 +41,8 @@ def training_charts(sources: Sequence[Source]) -> list[Chart]:
 
 
 def _rank(name: str) -> int | None:
+    if name.startswith("best_"):
+        return None
     return next((rank for rank, pattern in enumerate(SHOWN) if pattern.fullmatch(name)), None)
 
 

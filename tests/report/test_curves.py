@@ -1,12 +1,14 @@
 """Logs in fairseq's formats, whole and broken, and checkpoints where there is no log."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers import write_lines
 from report_folders import write_run
 
 from speecht5_fairseq.models.errors import CheckpointError
-from speecht5_fairseq.report.curves import parse_line, read_checkpoints, read_logs
+from speecht5_fairseq.report.curves import Curves, parse_line, read_checkpoints, read_logs
 from speecht5_fairseq.report.sources import open_source
 from speecht5_fairseq.report.training import training_charts
 
@@ -72,6 +74,12 @@ def test_checkpoints_tell_of_their_epoch_and_their_validation(tmp_path):
     curves = read_checkpoints(sorted(tmp_path.glob("*.pt")))
     assert curves.training == {"loss": {2: 3.0, 4: 1.5}, "lr": {2: 0.5, 4: 0.5}}
     assert curves.validation == {"valid": {"uer": {2: 32.0, 4: 34.0}}}
+
+
+def test_what_fairseq_repeats_as_the_best_is_not_drawn():
+    curves = Curves({"valid": {"loss": {1: 2.0}, "best_loss": {1: 2.0}, "best_accuracy": {1: 3.0}}}, 0)
+    (chart,) = training_charts([SimpleNamespace(name="run", curves=curves)])
+    assert "best" not in str(chart)
 
 
 def test_the_loss_of_joint_pre_training_is_the_mean_of_its_parts(tmp_path):
