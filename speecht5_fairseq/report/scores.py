@@ -184,8 +184,8 @@ def compare(names: Sequence[str], scores: Sequence[Sequence[Score]], notes: list
                 continue
             common = [key for key in first[1].utterances if key in score.utterances]
             if len(common) < 2:
-                notes.append(f"{score.metric} of {score.subset}: {first[0]} and {name} have other utterances, so their "
-                             "difference says nothing")  # fmt: skip
+                share = "one utterance in common, too few for a test" if common else "no utterance in common"
+                notes.append(f"{score.metric} of {score.subset}: {first[0]} and {name} have {share}: not compared")
                 continue
             try:
                 found.append(_comparison(first[0], name, first[1], score, common))

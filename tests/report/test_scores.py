@@ -89,7 +89,11 @@ def test_only_utterances_with_the_same_reference_are_compared(tmp_path):
     assert [each.difference.count for each in found] == [3, 3]
     notes = []
     assert not compare(["a", "c"], [first, scores(write_transcripts(tmp_path / "c", SAID, SAID[::-1]))], notes)
-    assert "have other utterances" in notes[0]
+    assert notes[0].endswith("a and c have no utterance in common: not compared")
+    notes.clear()
+    said = [SAID[0], *(f"another {number}" for number in range(3))]
+    assert not compare(["a", "d"], [first, scores(write_transcripts(tmp_path / "d", SAID, said))], notes)
+    assert notes[0].endswith("a and d have one utterance in common, too few for a test: not compared")
 
 
 def test_speech_is_compared_by_id_and_text(tmp_path):
