@@ -72,8 +72,7 @@ class SpeechT5Model(Encoding, Decoding, Saving, BaseFairseqModel):
         super().__init__()
         check_ranges(cfg, SpeechT5Config)
         check_prediction(cfg, job)
-        texts = job.has_text
-        embedding = builder.build_embedding(cfg, len(symbols), padding) if texts else None
+        embedding = builder.build_embedding(cfg, len(symbols), padding) if job.has_text else None
         nets = {
             **builder.build_prenets(cfg, job, embedding),
             **builder.build_postnets(cfg, job, embedding),
@@ -91,7 +90,7 @@ class SpeechT5Model(Encoding, Decoding, Saving, BaseFairseqModel):
         self.ctc_head = nets.get("ctc_head")
         self.unit_head = nets.get("unit_head")
         self.speaker_head = nets.get("speaker_head")
-        self.vocabulary = Vocabulary(symbols) if texts else None
+        self.vocabulary = Vocabulary(symbols) if job.has_text else None
         self.classes = Vocabulary(classes) if classes else None
         self.reduction_factor = cfg.reduction_factor
         self.dictionary_files = dictionary_files

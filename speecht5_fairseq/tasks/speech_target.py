@@ -49,7 +49,9 @@ class SpeechTargetTaskConfig(SpeechTaskConfig):
     """Options of the jobs that produce speech; those below are read by fairseq-generate."""
 
     stop_threshold: float = ranged(
-        0.5, "generation: stop probability of any frame of a step that ends an utterance", STOP_THRESHOLD
+        0.5,
+        "generation: stop probability of any frame of a step that ends an utterance; above 1: none does",
+        STOP_THRESHOLD,
     )
     min_length_ratio: float = ranged(
         0.0, "generation: fewest mel frames for each token, or for each 20 ms of speech", MIN_LENGTH_RATIO
