@@ -51,8 +51,9 @@ def log_mel(
 def _log_mel(padded: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """(B, S + MEL_WINDOW) float64, reflected at both ends -> (B, N, M); past an utterance's end it is anything finite.
 
-    The spectrum is float64: a float32 FFT is off by up to 0.7 in log10 beside a loud pure tone. Its magnitudes are
-    positive, and their sums lose nothing in float32. On a CPU some frames at a time stay in its cache.
+    The transform is float64: in float32 it is off by up to 0.7 in log10 beside a loud pure tone. What comes out of it
+    loses nothing in float32: sums of magnitudes have positive terms alone. On a CPU some frames at a time stay in its
+    cache.
     """
     frames = padded.unfold(1, MEL_WINDOW, MEL_HOP)  # (B, N, MEL_WINDOW)
     size = frames.size(1) if padded.is_cuda else -(-_FRAMES_AT_A_TIME // len(padded))
@@ -62,10 +63,10 @@ def _log_mel(padded: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def _mel_of(frames: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Frames of samples (B, N, MEL_WINDOW) float64 -> (B, N, M) of ``dtype``."""
     filters, window = mel_tables(frames.device)
-    spectrum = torch.fft.rfft(frames * window)
-    magnitude = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).sqrt_()  # abs() takes three times as long
     sums = torch.promote_types(dtype, torch.float32)
-    return (magnitude.to(sums) @ filters.to(sums)).clamp_(min=MEL_FLOOR).log10_().to(dtype)
+    spectrum = torch.fft.rfft(frames * window).to(sums.to_complex())
+    magnitude = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).sqrt_()  # abs() takes three times as long
+    return (magnitude @ filters.to(sums)).clamp_(min=MEL_FLOOR).log10_().to(dtype)
 
 
 def _reflected(waveform: torch.Tensor) -> torch.Tensor:
