@@ -112,9 +112,11 @@ def results(
 
 `python -m benchmarks`, {" and ".join(dates)}: {threads} threads of {about["processor"]}; {versions}.
 The machine does {at_best}. Medians of runs that alternate; above 1, ours takes less. "Aim" is what was aimed at.
+"Floor" is what ours takes at the least: counted products and bytes, at the best rates of this machine at that time. "At
+most" is the ratio that it would make.
 
-| work | ours | peer | | ratio | aim |
-|---|---|---|---|---|---|
+| work | ours | peer | | ratio | aim | floor | at most |
+|---|---|---|---|---|---|---|---|
 """
     rows = [_row(ratio) for report in reports for ratio in report["ratios"]]
     notes = [f"- {report['program']}: {note}" for report in reports for note in report["notes"]]
@@ -132,7 +134,12 @@ The machine does {at_best}. Medians of runs that alternate; above 1, ours takes 
 def _row(ratio: dict[str, Any]) -> str:
     aim = "" if ratio["aim"] is None else f"{ratio['aim']:g}"
     ours, peer = (f"{ratio[name]:.3g} {ratio['unit']}" for name in ("ours", "peer"))
-    return f"| {ratio['work']} | {ours} | {peer} | {ratio['peer_name']} | {ratio['peer'] / ratio['ours']:.2f} | {aim} |"
+    found = f"{ratio['peer'] / ratio['ours']:.2f}"
+    floor, at_most = "", ""
+    if ratio["floor"] is not None:
+        floor, at_most = f"{ratio['floor']:.3g}", f"{ratio['peer'] / ratio['floor']:.2f}"
+    cells = [ratio["work"], ours, peer, ratio["peer_name"], found, aim, floor, at_most]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:

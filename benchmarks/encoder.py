@@ -12,6 +12,7 @@ import argparse
 
 import torch
 
+from .floors import encoder_floor
 from .measure import DTYPES, Measurement, Ratio, Report, add_options, apart, measure, tell
 from .models import random_model, their_model, waveforms
 
@@ -64,7 +65,8 @@ def main() -> None:
         sorted((r[name] for r in rounds), key=lambda m: m.seconds)[len(rounds) // 2] for name in ("ours", PEER)
     )
     name = f"encoder, {options.seconds:g} s, {options.dtype}"
-    time = Ratio(name, ours.seconds, theirs.seconds, "s", PEER, AIMS["time"])
+    floor = encoder_floor(options.seconds, options.device, DTYPES[options.dtype])
+    time = Ratio(name, ours.seconds, theirs.seconds, "s", PEER, AIMS["time"], floor)
     memory = Ratio(f"{name}, extra memory", ours.extra_gib, theirs.extra_gib, "GiB", PEER, AIMS["memory"])
     Report("encoder", [ours, theirs], [time, memory]).publish(options.json)
 

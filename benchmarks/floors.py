@@ -1,10 +1,11 @@
-"""What this machine can do at best, and what a step of ours needs at the least.
+"""What this machine can do at best, and what a step, an encoder or a decoder of ours needs at the least.
 
     python -m benchmarks.floors                     the rates, and the floor of every training step of ours
 
 Products are counted in the forward pass; where weights learn, the backward pass takes twice as many. The rate is that
 of one product of the encoder's widest layer (2,000 rows, 768 by 3,072), the bytes a second those of a copy that fits no
-cache.
+cache. A decoder's step reads its weights, at the rate of a product with one vector, or multiplies the batch's rows with
+them, whichever takes longer. No floor has attention to the cache, the vocoder or anything else in it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .cases import CASES, Work
 from .measure import DTYPES, machine
+from .models import random_model, waveforms
 
 ADAM_PASSES = 7  # reads of weight, gradient and both moments; writes of weight and moments
 
@@ -28,6 +30,7 @@ ADAM_PASSES = 7  # reads of weight, gradient and both moments; writes of weight 
 class Rates(NamedTuple):
     flops: float  # a second, in a product
     bytes: float  # a second, read and written by a copy
+    weights: float  # bytes a second, read by a float32 product with one vector
 
 
 def rates(device: str, dtype: torch.dtype) -> Rates:
@@ -39,7 +42,10 @@ def rates(device: str, dtype: torch.dtype) -> Rates:
     numbers = torch.randn(1 << 26, device=device)
     other = torch.empty_like(numbers)
     copy = _seconds(lambda: other.copy_(numbers), device)
-    return Rates(2 * states.numel() * len(weight) / product, 2 * numbers.numel() * 4 / copy)
+    matrix, vector = numbers.view(-1, 4096), torch.randn(1, 4096, device=device)
+    reading = _seconds(lambda: torch.nn.functional.linear(vector, matrix), device)
+    of_product, of_copy = 2 * states.numel() * len(weight), 2 * numbers.numel() * 4
+    return Rates(of_product / product, of_copy / copy, numbers.numel() * 4 / reading)
 
 
 def _seconds(work: Callable[[], Any], device: str) -> float:
@@ -72,17 +78,21 @@ def forward_flops(case: str, work: Work) -> Flops:
 
 def counted(model: nn.Module, loss: Callable[[], Any]) -> Flops:
     """Of ``loss()``, whose gradient goes to ``model``'s weights but, with ``feature_grad_mult`` 0, to the extractor."""
-    aten = torch.ops.aten
-    in_place = {aten.addmm_: _of_product, aten.baddbmm_: _of_product}
     prenet = getattr(model, "speech_encoder_prenet", None)
     frozen = prenet is not None and prenet.feature_grad_mult == 0
-    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
+    with _counter() as counter:
         loss()
     total, inside = counter.get_total_flops(), 0
     if frozen:
         extractor = next(name for name in counter.get_flop_counts() if name.endswith("speech_encoder_prenet.extractor"))
         inside = sum(counter.get_flop_counts()[extractor].values())
     return Flops(inside, total - inside)
+
+
+def _counter() -> FlopCounterMode:
+    """Of products, those in place too."""
+    aten = torch.ops.aten
+    return FlopCounterMode(display=False, custom_mapping={aten.addmm_: _of_product, aten.baddbmm_: _of_product})
 
 
 def _of_product(_: Any, left: Any, right: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
@@ -97,6 +107,57 @@ def step_floor(case: str, device: str, dtype: torch.dtype) -> float:
     model, loss = CASES[case]("cpu", Work())
     weights = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return counted(model, loss).step / at_best.flops + ADAM_PASSES * 4 * weights / at_best.bytes
+
+
+def encoding_flops(model: nn.Module, inputs: dict[str, Tensor]) -> int:
+    """Of the encoder and the net before it, without a gradient."""
+    with torch.no_grad(), _counter() as counter:
+        model.encode(**inputs)
+    return counter.get_total_flops()
+
+
+def encoder_floor(seconds: float, device: str, dtype: torch.dtype) -> float:
+    """Seconds that encoding an utterance takes at the least."""
+    return encoding_flops(random_model("s2t").eval(), waveforms((seconds,))) / rates(device, dtype).flops
+
+
+def weights_a_step(decoder: nn.Module, *others: nn.Module) -> int:
+    """Weights that one step of a decoder and the nets around it multiply."""
+    linear = [part for net in (decoder, *others) for part in net.modules() if isinstance(part, nn.Linear)]
+    once = [part for layer in decoder.layers for part in (layer.encoder_attn.k_proj, layer.encoder_attn.v_proj)]
+    return sum(part.weight.numel() for part in linear) - sum(part.weight.numel() for part in once)
+
+
+def steps_floor(weights: int, rows: Iterable[int], at_best: Rates, dtype: torch.dtype) -> float:
+    """Seconds of a decoder's steps at the least: each reads ``weights`` and multiplies so many rows with them."""
+    read = weights * dtype.itemsize / at_best.weights
+    return sum(max(read, 2 * weights * each / at_best.flops) for each in rows)
+
+
+def synthesis_floor(batch: int, tokens: int, steps: int, device: str, dtype: torch.dtype) -> float:
+    """Seconds of ``batch`` utterances of ``tokens`` symbols; ``dtype`` is that of the decoder's weights."""
+    model, at_best = random_model("t2s").eval(), _decoding_rates(device, dtype)
+    text = torch.full((batch, tokens), 4)
+    weights = weights_a_step(model.decoder, model.speech_decoder_prenet, model.speech_decoder_postnet)
+    encoding = encoding_flops(model, {"source_tokens": text}) / at_best.flops
+    return encoding + steps_floor(weights, [batch] * steps, at_best, dtype)
+
+
+def search_floor(
+    seconds: tuple[float, ...], beam: int, tokens_a_second: float, device: str, dtype: torch.dtype
+) -> float:
+    """Seconds of a search over a batch of utterances, each of which leaves it at its limit of tokens."""
+    model, at_best = random_model("s2t").eval(), _decoding_rates(device, dtype)
+    limits = [int(each * tokens_a_second) for each in seconds]
+    rows = [beam * sum(limit > step for limit in limits) for step in range(max(limits))]
+    weights = weights_a_step(model.decoder, model.text_decoder_postnet)
+    encoding = encoding_flops(model, waveforms(seconds)) / at_best.flops
+    return encoding + steps_floor(weights, rows, at_best, dtype)
+
+
+def _decoding_rates(device: str, dtype: torch.dtype) -> Rates:
+    """A CPU reads float16 and multiplies in float32."""
+    return rates(device, torch.float32 if device == "cpu" and dtype == torch.float16 else dtype)
 
 
 def main() -> None:

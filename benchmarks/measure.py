@@ -58,6 +58,7 @@ class Ratio:
     unit: str
     peer_name: str
     aim: float | None = None  # the ratio that was wanted
+    floor: float | None = None  # what ours takes at the least on this machine, by benchmarks.floors
 
     @property
     def times(self) -> float:

@@ -18,15 +18,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from speecht5_fairseq.constants import ENCODER_FRAME_RATE
 from speecht5_fairseq.generation.beam_search import JointBeamSearch
 from speecht5_fairseq.generation.options import ctc_log_probs
 from speecht5_fairseq.generation.score_sources import ScoreSources
 from speecht5_fairseq.outputs import EncoderOutput
 
+from .floors import search_floor
 from .measure import Ratio, Report, add_options, take_turns
 from .models import VOCABULARY, dictionary, random_model, waveforms
 
 BEAM, CTC_WEIGHT, TOKENS_A_FRAME = 5, 0.5, 0.2
+TOKENS_A_SECOND = TOKENS_A_FRAME * ENCODER_FRAME_RATE
 SECONDS = (5.0, 15.0, 7.5, 12.0, 9.0, 6.0, 13.5, 10.5)
 PRE_BEAM = 1.5  # ESPnet's pre_beam_ratio
 
@@ -172,8 +175,10 @@ def main() -> None:
     ours, *others = found.values()
     aims = (5.0, 3.0, None)
     work = f"beam {BEAM}, CTC {CTC_WEIGHT}, batch {len(SECONDS)}, {options.precision}"
+    floor = search_floor(SECONDS, BEAM, TOKENS_A_SECOND, options.device, products or torch.float32)
     ratios = [
-        Ratio(work, ours.seconds, other.seconds, "s", other.name, aim) for other, aim in zip(others, aims, strict=False)
+        Ratio(work, ours.seconds, other.seconds, "s", other.name, aim, floor)
+        for other, aim in zip(others, aims, strict=False)
     ]
     if not has_espnet():
         notes.append("ESPnet's scorer was left out: pip install --no-deps espnet")

@@ -8,20 +8,19 @@
 bfloat16 is --generation-precision for ours and model.to(torch.bfloat16) for theirs. float16 is --generation-precision
 for ours; theirs stays float32 on a CPU, where its float16 is slower, and is model.to(torch.float16) on CUDA. Both
 generate with the pre-net's dropout on, from the same random weights (through the converter), and never stop before the
-limit. The two take turns in one process. A frame counts once for each utterance of the batch. The floor is what reading
-the decoder's weights once a step takes at the rate of a matrix-vector product of this machine.
+limit. The two take turns in one process. A frame counts once for each utterance of the batch. The floors are those of
+benchmarks.floors.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from .floors import synthesis_floor
 from .measure import Ratio, Report, add_options, take_turns
 from .models import VOCABULARY, same_pair
 
@@ -67,23 +66,6 @@ def their_step(model: nn.Module, batch: int, device: str, dtype: torch.dtype | N
     return run
 
 
-def floor(model: nn.Module, device: str) -> float:
-    """Seconds a frame of reading the decoder's weights once a step (batch 1)."""
-    parts = (model.decoder, model.speech_decoder_prenet)
-    weights = [parameter for part in parts for parameter in part.parameters() if parameter.dim() == 2]
-    read = sum(weight.numel() for weight in weights)
-    skipped = sum(layer.encoder_attn.k_proj.weight.numel() * 2 for layer in model.decoder.layers)  # once an utterance
-    matrix, vector = torch.randn(16_384, 3072, device=device), torch.randn(1, 3072, device=device)
-    seconds = []
-    for _ in range(8):
-        start = time.perf_counter()
-        nn.functional.linear(vector, matrix)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return (read - skipped) / matrix.numel() * statistics.median(seconds) / REDUCTION
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precision", default="float32", choices=list(PRODUCTS), help="see above")
@@ -107,9 +89,10 @@ def main() -> None:
         a_frame = [1000 * each.seconds / (batch * FRAMES) for each in pair]
         work = f"synthesis, batch {batch}, {options.precision}"
         peer = "transformers" if of_theirs == products else "transformers, float32"
-        ratios.append(Ratio(work, *a_frame, "ms a frame", peer, AIMS.get(batch)))
-    notes = [f"floor at batch 1, float32: {1000 * floor(ours, device):.2f} ms a frame"]
-    Report("synthesis", measured, ratios, notes).publish(options.json)
+        least = synthesis_floor(batch, TOKENS, STEPS, device, products or torch.float32)
+        floor = 1000 * least / (batch * FRAMES)
+        ratios.append(Ratio(work, *a_frame, "ms a frame", peer, AIMS.get(batch), floor))
+    Report("synthesis", measured, ratios).publish(options.json)
 
 
 if __name__ == "__main__":

@@ -129,13 +129,13 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def ratios(found: dict[str, Measurement], dtype: str) -> list[Ratio]:
-    """Time and memory beside the peer, for what ran."""
+def ratios(found: dict[str, Measurement], dtype: str, floor: Callable[[str], float]) -> list[Ratio]:
+    """Time, with what ``floor`` tells of a case, and memory beside the peer, for what ran."""
     made = []
     for case, (peer, of_time, of_memory) in PAIRS.items():
         if {case, peer} <= set(found):
             ours, theirs, work = found[case], found[peer], f"{case} step, {dtype}"
-            made.append(Ratio(work, ours.seconds, theirs.seconds, "s", "transformers", of_time))
+            made.append(Ratio(work, ours.seconds, theirs.seconds, "s", "transformers", of_time, floor(case)))
             made.append(Ratio(f"{work}, memory", ours.peak_gib, theirs.peak_gib, "GiB", "transformers", of_memory))
     return made
 
@@ -175,14 +175,14 @@ def main() -> None:
     changes = {options.matmul_precision: options.matmul_precision != "highest"}
     changes |= {"recomputed": options.checkpoint_activations, "compiled": options.compile_layers}
     work = " ".join([options.dtype, *(change for change, made in changes.items() if made)])
-    compared = ratios(found, work)
+    from .floors import step_floor  # here, for a case's process pays for no more than it needs
+
+    compared = ratios(found, work, lambda case: step_floor(case, options.device, DTYPES[options.dtype]))
     notes = []
     if options.matmul_precision != "highest":
         ours = [name for name in options.only if not name.startswith("transformers")]
         notes += [precision_cost(name, options.device, options.matmul_precision) for name in ours]
     if "pretrain_speech" in found:
-        from .floors import step_floor
-
         least = step_floor("pretrain_speech", options.device, DTYPES[options.dtype])
         took = found["pretrain_speech"].seconds
         notes.append(

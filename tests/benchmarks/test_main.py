@@ -7,7 +7,7 @@ import pytest
 from benchmarks.__main__ import PROGRAMS, chosen, results, run
 from benchmarks.measure import machine
 
-RATIO = {"work": "a step", "ours": 1.5, "peer": 3.0, "unit": "s", "peer_name": "theirs", "aim": 1.6}
+RATIO = {"work": "a step", "ours": 1.5, "peer": 3.0, "unit": "s", "peer_name": "theirs", "aim": 1.6, "floor": None}
 REPORT = {"program": "step", "date": "2026-01-31", "ratios": [RATIO], "notes": ["a note"], "growths": []}
 
 
@@ -34,6 +34,8 @@ def test_a_report_that_is_there_is_not_made_again(tmp_path, monkeypatch):
 
 def test_the_table_says_what_was_measured_and_what_was_not():
     text = results([REPORT], "100 GFLOP/s", 2, ["step_bf16"])
-    assert "| a step | 1.5 s | 3 s | theirs | 2.00 | 1.6 |" in text
+    assert "| a step | 1.5 s | 3 s | theirs | 2.00 | 1.6 |  |  |" in text
+    floored = REPORT | {"ratios": [RATIO | {"floor": 1.25}]}
+    assert "| a step | 1.5 s | 3 s | theirs | 2.00 | 1.6 | 1.25 | 2.40 |" in results([floored], "100 GFLOP/s", 2)
     assert "- step: a note" in text and "multiplies no bfloat16: step_bf16" in text
     assert "`python -m benchmarks`, 2026-01-31: 2 threads" in text
