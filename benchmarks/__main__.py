@@ -27,8 +27,8 @@ PLOTS = RESULTS.with_name("plots")
 STEPS = ("pretrain_speech", "s2t", "s2t_ce", "transformers_s2t", "t2s", "transformers_t2s")
 # name -> module and arguments, which are stronger than those that all have
 PROGRAMS: dict[str, tuple[str, ...]] = {
-    "step": ("training_step", "--only", *STEPS),
-    "step_bf16": ("training_step", "--dtype", "bf16", "--only", *STEPS),
+    "step": ("training_step", "--repeats", "7", "--only", *STEPS),
+    "step_bf16": ("training_step", "--repeats", "7", "--dtype", "bf16", "--only", *STEPS),
     "encoder": ("encoder",),
     "encoder_bf16": ("encoder", "--dtype", "bf16"),
     "synthesis": ("synthesis",),

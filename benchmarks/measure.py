@@ -7,6 +7,7 @@ written as JSON with --json, and ``python -m benchmarks`` puts the ratios and ex
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -16,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +29,8 @@ from .exponents import Growth
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PACKAGES = ("torch", "transformers", "librosa", "espnet")
 MARK = "MEASURED "  # before the JSON line of a case that ran in a process of its own
+READY = "READY"  # the line of a process that waits for its turn
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass
@@ -104,13 +107,17 @@ def add_options(parser: argparse.ArgumentParser, *, repeats: int = 5) -> None:
     parser.add_argument("--json", type=Path, help="also write the result here")
 
 
-def measure(name: str, step: Callable[[], object], *, device: str, warm_up: int, repeats: int) -> Measurement:
-    """Run ``step`` ``warm_up`` times, then time it ``repeats`` times."""
+def measure(
+    name: str, step: Callable[[], object], *, device: str, warm_up: int, repeats: int, turns: bool = False
+) -> Measurement:
+    """Run ``step`` ``warm_up`` times, then time it ``repeats`` times; with ``turns`` when ``in_turns`` says so."""
     for _ in range(warm_up):
         step()
     before = start_of_peak(device)
     seconds = []
     for _ in range(repeats):
+        if turns:
+            _await_turn()
         _synchronize(device)
         start = time.perf_counter()
         step()
@@ -139,6 +146,49 @@ def take_turns(
     return found
 
 
+def _await_turn() -> None:
+    """Tell ``in_turns`` that this process is ready, and wait for its word."""
+    print(READY, flush=True)
+    if not sys.stdin.readline():
+        raise SystemExit("no turn came: what gave them has ended")
+
+
+def in_turns(module: str, arguments: Mapping[str, Sequence[str]], repeats: int) -> dict[str, Measurement]:
+    """Measurements of ``python -m MODULE ARGUMENTS --turns`` for each name, in processes that stand beside each other.
+
+    Each has a peak memory of its own. After their warm-up one step of one runs at a time, in turn: what else the machine
+    does falls on all alike.
+
+    Raises:
+        CalledProcessError: one of them failed.
+    """
+    with contextlib.ExitStack() as running:
+        processes = {}
+        for name, given in arguments.items():
+            command = [sys.executable, "-m", module, *given, "--turns", "--repeats", str(repeats)]
+            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            processes[name] = running.enter_context(process)
+            _line_of(process, READY)
+        for left in reversed(range(repeats)):
+            found = {name: _step_of(process, MARK if left == 0 else READY) for name, process in processes.items()}
+    return {name: Measurement(**json.loads(line.removeprefix(MARK))) for name, line in found.items()}
+
+
+def _step_of(process: subprocess.Popen[str], ended: str) -> str:
+    """Give the process a turn; the line with which it ends."""
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return _line_of(process, ended)
+
+
+def _line_of(process: subprocess.Popen[str], start: str) -> str:
+    """The next line of its output that starts so."""
+    for line in process.stdout:
+        if line.startswith(start):
+            return line
+    raise subprocess.CalledProcessError(process.wait(), process.args)
+
+
 def apart(module: str, arguments: list[str], rounds: int = 1) -> Measurement:
     """The measurement that ``python -m MODULE ARGUMENTS`` prints, in a process whose peak memory is its own.
 
@@ -147,8 +197,7 @@ def apart(module: str, arguments: list[str], rounds: int = 1) -> Measurement:
     found = []
     for _ in range(rounds):
         command = [sys.executable, "-m", module, *arguments]
-        folder = Path(__file__).parents[1]
-        output = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+        output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
         found.append(Measurement(**json.loads(output.split(MARK, 1)[1])))
     return sorted(found, key=lambda m: m.seconds)[(len(found) - 1) // 2]
 

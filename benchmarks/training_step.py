@@ -7,9 +7,10 @@
     python -m benchmarks.training_step --checkpoint-activations    ours with activations computed again
     python -m benchmarks.training_step --compile-layers --device cuda   ours with compiled layers
 
-Speech is 4 utterances of 10 s, text 100 symbols each, speech to make 626 mel frames each. Every case
-runs in a process of its own and imports no more than it needs, so that its peak memory is its own; cases alternate over
---rounds. The peer has neither the CTC loss nor pre-training: "s2t_ce" and "t2s" are what it is compared with.
+Speech is 4 utterances of 10 s, text 100 symbols each, speech to make 626 mel frames each. Every case runs in a process
+of its own and imports no more than it needs, so that its peak memory is its own; a case and its peer stand beside each
+other and step in turn. The peer has neither the CTC loss nor pre-training: "s2t_ce" and "t2s" are what it is compared
+with.
 
 The floor is what the step needs at the least: its products (each once in the forward pass, and twice in the backward
 pass where weights learn) at the rate that this machine reaches in a product of the model's own shape, and Adam's seven
@@ -19,14 +20,14 @@ reads and writes of every weight at the rate of a copy.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .cases import CASES, Loss, Work
-from .measure import DTYPES, Measurement, Ratio, Report, add_options, apart, measure, tell
+from .measure import DTYPES, Measurement, Ratio, Report, add_options, in_turns, measure, tell
 
 RATE = 1e-6  # of learning
 # how the weights of a step are moved, by name
@@ -92,25 +93,41 @@ def run_case(
     dtype: str,
     warm_up: int,
     repeats: int,
+    turns: bool = False,
     checkpoint_activations: bool = False,
     compiled: bool = False,
 ) -> Measurement:
-    """Time one case in this process; the last two options change ours alone."""
+    """Time one case in this process (``turns``: as ``measure``); the last two options change ours alone."""
     ours = not name.startswith("transformers")
     work = Work(options={"checkpoint_activations": checkpoint_activations} if ours else {})
     step = training(name, device=device, dtype=dtype, work=work, compiled=compiled and ours).step
-    return measure(f"{name} {dtype}", step, device=device, warm_up=warm_up, repeats=repeats)
+    return measure(f"{name} {dtype}", step, device=device, warm_up=warm_up, repeats=repeats, turns=turns)
+
+
+def beside(only: Sequence[str]) -> list[list[str]]:
+    """The cases to run, those together that are compared."""
+    together = [[case, peer] for case, (peer, *_) in PAIRS.items() if {case, peer} <= set(only)]
+    paired = {name for pair in together for name in pair}
+    return [*([name] for name in only if name not in paired), *together]
 
 
 def _arguments(name: str, options: argparse.Namespace) -> list[str]:
     flags = ["--device", options.device, "--dtype", options.dtype, "--threads", str(options.threads)]
-    counts = ["--warm-up", str(options.warm_up), "--repeats", str(options.repeats)]
     ours = {
         "--checkpoint-activations": options.checkpoint_activations,
         "--compile-layers": options.compile_layers,
     }
     asked = [flag for flag, given in ours.items() if given]
-    return ["--single", name, "--matmul-precision", options.matmul_precision, *flags, *counts, *asked]
+    return [
+        "--single",
+        name,
+        "--matmul-precision",
+        options.matmul_precision,
+        "--warm-up",
+        str(options.warm_up),
+        *flags,
+        *asked,
+    ]
 
 
 def _parse() -> argparse.Namespace:
@@ -123,8 +140,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--checkpoint-activations", action="store_true", help="of ours: compute them again")
     parser.add_argument("--compile-layers", action="store_true", help="of ours: torch.compile of the layers")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the timed ones")
-    parser.add_argument("--rounds", type=int, default=1, help="times that the cases take turns")
     parser.add_argument("--single", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--turns", action="store_true", help=argparse.SUPPRESS)
     add_options(parser)
     return parser.parse_args()
 
@@ -161,17 +178,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision(options.matmul_precision)
     if options.single:
-        counts = {"warm_up": options.warm_up, "repeats": options.repeats}
+        counts = {"warm_up": options.warm_up, "repeats": options.repeats, "turns": options.turns}
         ours = {"checkpoint_activations": options.checkpoint_activations, "compiled": options.compile_layers}
         tell(run_case(options.single, device=options.device, dtype=options.dtype, **counts, **ours))
         return
-    rounds = [
-        {name: apart("benchmarks.training_step", _arguments(name, options)) for name in options.only}
-        for _ in range(options.rounds)
-    ]
-    found = {
-        name: sorted((r[name] for r in rounds), key=lambda m: m.seconds)[len(rounds) // 2] for name in options.only
-    }
+    found: dict[str, Measurement] = {}
+    for names in beside(options.only):
+        arguments = {name: _arguments(name, options) for name in names}
+        found |= in_turns("benchmarks.training_step", arguments, options.repeats)
     changes = {options.matmul_precision: options.matmul_precision != "highest"}
     changes |= {"recomputed": options.checkpoint_activations, "compiled": options.compile_layers}
     work = " ".join([options.dtype, *(change for change, made in changes.items() if made)])
