@@ -156,8 +156,8 @@ def _await_turn() -> None:
 def in_turns(module: str, arguments: Mapping[str, Sequence[str]], repeats: int) -> dict[str, Measurement]:
     """Measurements of ``python -m MODULE ARGUMENTS --turns`` for each name, in processes that stand beside each other.
 
-    Each has a peak memory of its own. After their warm-up one step of one runs at a time, in turn: what else the machine
-    does falls on all alike.
+    Each has a peak memory of its own. After their warm-up one step of one runs at a time, in turn: what else the
+    machine does falls on all alike.
 
     Raises:
         CalledProcessError: one of them failed.
