@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="timed runs of each, of which the median counts")
     parser.add_argument("--reports", type=Path, metavar="FOLDER", help="where reports stay (default: nowhere)")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", force=True)  # fairseq's is DEBUG
     at_best = rates(options.threads)
     print(f"{machine()}\n{at_best}", flush=True)
     names, left_out = chosen(options.only)
