@@ -100,16 +100,30 @@ def _matched(
     if folder is None:
         return utterances
     found = {path.with_suffix(""): folder / path for path in recordings(folder)}
-    names = [utterance.generated.relative_to(generated).with_suffix("") for utterance in utterances]
-    matched = sum(name in found for name in names)
+    names = [_name_within(generated, utterance.generated) for utterance in utterances]
+    there = [name for name in names if name is not None]
+    if not there:
+        raise DataError(
+            f"{option} {folder}: no row of {generated / RESULTS} names a recording in {generated}, so there is no path "
+            f"to match; generate recordings, or leave {option} out"
+        )
+    matched = sum(name in found for name in there)
     if not matched:
         raise DataError(
             f"{option} {folder}: none of its {len(found)} recordings has the path of a generated one, such as "
-            f"{names[0]}; give a folder of the same layout"
+            f"{there[0]}; give a folder of the same layout"
         )
     if field == "reference" and matched < len(found):
         logger.warning("%s: %d of %d recordings were not generated", folder, len(found) - matched, len(found))
     return [utterance._replace(**{field: found.get(name)}) for name, utterance in zip(names, utterances, strict=True)]
+
+
+def _name_within(folder: Path, path: Path) -> Path | None:
+    """A recording's path in its folder, without suffix; None for one elsewhere, or where a row names none."""
+    folder, path = folder.absolute(), path.absolute()
+    if path == folder or not path.is_relative_to(folder):
+        return None
+    return path.relative_to(folder).with_suffix("")
 
 
 def _with_texts(utterances: list[Utterance], path: Path | None) -> list[Utterance]:
