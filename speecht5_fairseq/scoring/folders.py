@@ -73,16 +73,26 @@ def recordings(folder: Path) -> Iterator[Path]:
     )
 
 
-def _plain_table(folder: Path) -> ResultsTable:
-    rows: dict[str, dict[str, str]] = {}
+def _by_name(folder: Path) -> dict[Path, Path]:
+    """The recordings below a folder, relative to it, by their paths without suffix.
+
+    Raises:
+        DataError: two of them differ in their suffixes only.
+    """
+    found: dict[Path, Path] = {}
     for path in recordings(folder):
-        name = path.with_suffix("").as_posix()
-        if name in rows:
-            raise DataError(f"{folder / path}: {rows[name]['wav']} has the same id {name!r}; keep one of them")
-        rows[name] = {"id": name, "wav": path.as_posix()}
+        name = path.with_suffix("")
+        if name in found:
+            raise DataError(f"{folder / path}: {found[name]} has the same id '{name.as_posix()}'; keep one of them")
+        found[name] = path
+    return found
+
+
+def _plain_table(folder: Path) -> ResultsTable:
+    rows = [{"id": name.as_posix(), "wav": path.as_posix()} for name, path in _by_name(folder).items()]
     if not rows:
         raise DataError(f"GENERATED {folder}: holds neither {RESULTS} nor recordings ({', '.join(AUDIO_SUFFIXES)})")
-    return ResultsTable(folder / SCORES, REQUIRED, rows.values())
+    return ResultsTable(folder / SCORES, REQUIRED, rows)
 
 
 def _utterance(folder: Path, row: dict[str, str]) -> Utterance:
@@ -99,7 +109,7 @@ def _matched(
     """The utterances with the recordings of `folder` that lie where the generated ones lie in theirs."""
     if folder is None:
         return utterances
-    found = {path.with_suffix(""): folder / path for path in recordings(folder)}
+    found = {name: folder / path for name, path in _by_name(folder).items()}
     names = [_name_within(generated, utterance.generated) for utterance in utterances]
     there = [name for name in names if name is not None]
     if not there:

@@ -88,6 +88,8 @@ def test_rows_without_a_recording_in_the_folder_match_nothing(tmp_path, monkeypa
         ({"generated": "empty"}, "neither results.tsv nor recordings"),
         ({"generated": "no_rows"}, "no utterances to score"),
         ({"generated": "twice"}, "a.wav: a.flac has the same id 'a'"),
+        ({"references": "both"}, "both/b.wav: b.flac has the same id 'b'"),
+        ({"sources": "both"}, "both/b.wav: b.flac has the same id 'b'"),
         ({"sources": "other"}, "--sources .*none of its 1 recordings .* such as b"),
         ({"generated": "mels", "references": "other"}, "--references .*no row of .*results.tsv names a recording in"),
         ({"texts": "texts.tsv"}, "--texts .*the first one's id is 'b'"),
@@ -96,6 +98,7 @@ def test_rows_without_a_recording_in_the_folder_match_nothing(tmp_path, monkeypa
 def test_mistakes_are_named(tmp_path, options, problem):
     recordings(tmp_path / "g", "b.wav")
     recordings(tmp_path / "twice", "a.wav", "a.flac")
+    recordings(tmp_path / "both", "b.wav", "b.flac")
     recordings(tmp_path / "other", "x.wav")
     results(tmp_path / "no_rows")
     results(tmp_path / "mels", ("a", ""), columns=("id", "wav"))
