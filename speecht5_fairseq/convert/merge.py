@@ -18,6 +18,7 @@ from torch import nn
 
 from ..data.atomic import replacing
 from ..models.adapters import load_adapted
+from ..models.base_checkpoint import find
 from ..models.checkpoint import model_options, read_checkpoint
 from ..models.config import SpeechT5Config
 from ..modules.adapters import fold
@@ -29,14 +30,17 @@ ADDITIONS = (
 )  # fmt: skip
 
 
-def merge(path: str | Path, out: str | Path, overrides: Mapping[str, Any] | None = None) -> None:
+def merge(
+    path: str | Path, out: str | Path, overrides: Mapping[str, Any] | None = None, *, overwrite: bool = False
+) -> None:
     """Write ``out``: the model of the checkpoint ``path`` with its low-rank updates in the weights, without optimizer.
 
     Args:
         overrides: where ``data`` or the ``base_checkpoint`` stand now, as ``--model-overrides``.
+        overwrite: replace the file that is at ``out``; never the checkpoint or its base.
 
     Raises:
-        ValueError: the checkpoint has bottleneck adapters, or no base.
+        ValueError: the checkpoint has bottleneck adapters, or no base; ``out`` is one of the two, or is there.
         CheckpointError: see ``load_adapted``.
     """
     state = read_checkpoint(path)
@@ -48,12 +52,29 @@ def merge(path: str | Path, out: str | Path, overrides: Mapping[str, Any] | None
             f"{path}: was trained with --adapter-dim {options['adapter_dim']}; bottleneck adapters are no linear maps "
             "and cannot be folded into the weights: decode with the checkpoint and its base as they are"
         )
+    base = find((overrides or {}).get("base_checkpoint") or options["base_checkpoint"], [Path(path).parent])
+    _check_out(Path(out), {"the checkpoint to merge": Path(path), "its base": base}, overwrite=overwrite)
     ((model, _, _),) = load_adapted([path], overrides)
     state["model"] = merged_state(model)
     forget_additions(options)
     state.pop("last_optimizer_state", None)
     with replacing(Path(out)) as partial:
         torch.save(state, partial)
+
+
+def _check_out(out: Path, read: Mapping[str, Path], *, overwrite: bool) -> None:
+    """Hold that nothing is replaced that was not to be.
+
+    Raises:
+        ValueError: ``out`` is a file of ``read``, a folder, or there already.
+    """
+    for what, path in read.items():
+        if out.resolve() == path.resolve():
+            raise ValueError(f"--out {out}: is {what}; give another")
+    if out.is_dir():
+        raise ValueError(f"--out {out}: is a folder, but a file is written; give another")
+    if out.exists() and not overwrite:
+        raise ValueError(f"--out {out}: there already; give another, or --overwrite")
 
 
 def forget_additions(options: dict[str, Any]) -> None:
@@ -75,9 +96,10 @@ def main() -> None:
     parser.add_argument(
         "--model-overrides", default="{}", help="options that changed since training: \"{'base_checkpoint': 'PATH'}\""
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file that is at --out")
     args = parser.parse_args()
     try:
-        merge(args.checkpoint, args.out, ast.literal_eval(args.model_overrides))
+        merge(args.checkpoint, args.out, ast.literal_eval(args.model_overrides), overwrite=args.overwrite)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(f"wrote {args.out}")

@@ -18,6 +18,7 @@ from ..scoring.errors import ScoreError
 from ..scoring.estimates import Estimate, Sample, estimate, estimate_difference, paired_p_value
 from ..scoring.metrics import METRICS, PREFIXES
 from ..scoring.report import CorpusMetric, corpus_metrics
+from ..scoring.text import scored_lines
 from .intervals import (
     TRANSLATION_METRICS,
     translation_estimate,
@@ -83,6 +84,8 @@ def _of_transcripts(transcripts: Transcripts, notes: list[str]) -> Iterator[Scor
     if not rows:
         notes.append(f"{transcripts.subset}: no references (T- lines), so no error rates and no confusions")
         return
+    lines = scored_lines([row.reference for row in rows], [row.hypothesis for row in rows])
+    rows = [row._replace(reference=said, hypothesis=heard) for row, said, heard in zip(rows, *lines, strict=True)]
     for name, count in (("WER", word_errors), ("CER", character_errors)):
         values = {}
         for row in rows:
@@ -90,10 +93,9 @@ def _of_transcripts(transcripts: Transcripts, notes: list[str]) -> Iterator[Scor
             values[row.number, row.reference] = (100.0 * errors.errors, float(errors.reference))
         yield _ratio(transcripts.subset, name, "%", "lower", values)
     if transcripts.is_translation:
-        references, hypotheses = [row.reference for row in rows], [row.hypothesis for row in rows]
         texts = {(row.number, row.reference): row.hypothesis for row in rows}
         for name in TRANSLATION_METRICS:
-            value = translation_estimate(name, references, hypotheses)
+            value = translation_estimate(name, *lines)
             yield Score(transcripts.subset, name, "-", "higher", value, texts)
 
 

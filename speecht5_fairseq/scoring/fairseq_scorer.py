@@ -6,7 +6,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.scoring import BaseScorer, register_scorer
 
 from .error_rate import ErrorCount, character_errors, word_errors
-from .text import has_pieces, pieces_to_words
+from .text import scored_lines, warn_of_unknown
 
 
 @dataclass
@@ -23,11 +23,8 @@ class WerCerScorer(BaseScorer):
 
     def counts(self) -> tuple[ErrorCount, ErrorCount]:
         """Word and character errors of all lines added so far."""
-        references, hypotheses = self.ref, self.pred
-        if has_pieces(references) or has_pieces(hypotheses):
-            references = [pieces_to_words(line) for line in references]
-            hypotheses = [pieces_to_words(line) for line in hypotheses]
-        return word_errors(references, hypotheses), character_errors(references, hypotheses)
+        lines = scored_lines(self.ref, self.pred)
+        return word_errors(*lines), character_errors(*lines)
 
     def score(self) -> float:
         """Word error rate in percent."""
@@ -35,6 +32,7 @@ class WerCerScorer(BaseScorer):
 
     def result_string(self) -> str:
         """Both rates, each with its errors / reference length."""
+        warn_of_unknown(scored_lines(self.ref, self.pred).references)
         words, characters = self.counts()
         return (
             f"WER: {words.percent:.2f} ({words.errors} / {words.reference} words), "

@@ -73,16 +73,26 @@ def recordings(folder: Path) -> Iterator[Path]:
     )
 
 
-def _plain_table(folder: Path) -> ResultsTable:
-    rows: dict[str, dict[str, str]] = {}
+def _by_name(folder: Path) -> dict[Path, Path]:
+    """The recordings below a folder, relative to it, by their paths without suffix.
+
+    Raises:
+        DataError: two of them differ in their suffixes only.
+    """
+    found: dict[Path, Path] = {}
     for path in recordings(folder):
-        name = path.with_suffix("").as_posix()
-        if name in rows:
-            raise DataError(f"{folder / path}: {rows[name]['wav']} has the same id {name!r}; keep one of them")
-        rows[name] = {"id": name, "wav": path.as_posix()}
+        name = path.with_suffix("")
+        if name in found:
+            raise DataError(f"{folder / path}: {found[name]} has the same id '{name.as_posix()}'; keep one of them")
+        found[name] = path
+    return found
+
+
+def _plain_table(folder: Path) -> ResultsTable:
+    rows = [{"id": name.as_posix(), "wav": path.as_posix()} for name, path in _by_name(folder).items()]
     if not rows:
         raise DataError(f"GENERATED {folder}: holds neither {RESULTS} nor recordings ({', '.join(AUDIO_SUFFIXES)})")
-    return ResultsTable(folder / SCORES, REQUIRED, rows.values())
+    return ResultsTable(folder / SCORES, REQUIRED, rows)
 
 
 def _utterance(folder: Path, row: dict[str, str]) -> Utterance:
@@ -99,17 +109,31 @@ def _matched(
     """The utterances with the recordings of `folder` that lie where the generated ones lie in theirs."""
     if folder is None:
         return utterances
-    found = {path.with_suffix(""): folder / path for path in recordings(folder)}
-    names = [utterance.generated.relative_to(generated).with_suffix("") for utterance in utterances]
-    matched = sum(name in found for name in names)
+    found = {name: folder / path for name, path in _by_name(folder).items()}
+    names = [_name_within(generated, utterance.generated) for utterance in utterances]
+    there = [name for name in names if name is not None]
+    if not there:
+        raise DataError(
+            f"{option} {folder}: no row of {generated / RESULTS} names a recording in {generated}, so there is no path "
+            f"to match; generate recordings, or leave {option} out"
+        )
+    matched = sum(name in found for name in there)
     if not matched:
         raise DataError(
             f"{option} {folder}: none of its {len(found)} recordings has the path of a generated one, such as "
-            f"{names[0]}; give a folder of the same layout"
+            f"{there[0]}; give a folder of the same layout"
         )
     if field == "reference" and matched < len(found):
         logger.warning("%s: %d of %d recordings were not generated", folder, len(found) - matched, len(found))
     return [utterance._replace(**{field: found.get(name)}) for name, utterance in zip(names, utterances, strict=True)]
+
+
+def _name_within(folder: Path, path: Path) -> Path | None:
+    """A recording's path in its folder, without suffix; None for one elsewhere, or where a row names none."""
+    folder, path = folder.absolute(), path.absolute()
+    if path == folder or not path.is_relative_to(folder):
+        return None
+    return path.relative_to(folder).with_suffix("")
 
 
 def _with_texts(utterances: list[Utterance], path: Path | None) -> list[Utterance]:

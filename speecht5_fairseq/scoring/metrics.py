@@ -36,13 +36,13 @@ class Recording:
 
     def __init__(self, path: Path | None, kind: str):
         self._path = path
-        self._kind = kind
+        self.kind = kind
 
     @property
     def path(self) -> Path:
         """The file. Raises ScoreError where the utterance has none of this kind."""
         if self._path is None:
-            raise ScoreError(f"the utterance has no {self._kind} recording")
+            raise ScoreError(f"the utterance has no {self.kind} recording")
         return self._path
 
     @cached_property
@@ -204,12 +204,17 @@ def _fields(
 
 
 def _understood(recording: Recording, text: str | None, asr: str) -> dict[str, str]:
-    """What the recogniser heard, the text to be said, both as `plain_text`, and the edits between them."""
+    """What the recogniser heard, the text to be said, both as `plain_text`, and the edits between them.
+
+    In silence that was generated nothing is heard, and all words of the text count as errors: left out of the rates
+    it would flatter a voice that fails. Of a silent reference or source no rate can be told.
+    """
     if text is None:
         raise ScoreError("there is no text to compare with; give it in the column text or in --texts")
-    if not np.any(recording.wave):
+    silent = not np.any(recording.wave)
+    if silent and recording.kind != GENERATED:
         raise ScoreError(f"{recording.path}: the recording is silent (all samples are 0)")
-    wanted, heard = plain_text(text), plain_text(find_recogniser(asr)(recording.path))
+    wanted, heard = plain_text(text), "" if silent else plain_text(find_recogniser(asr)(recording.path))
     words, characters = word_errors([wanted], [heard]), character_errors([wanted], [heard])
     return dict(zip(ASR_COLUMNS, (heard, wanted, *map(str, (*words, *characters))), strict=True))
 

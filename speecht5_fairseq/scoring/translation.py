@@ -8,7 +8,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.base import Metric
 
 from ..ranges import COUNT, Rule, check_ranges, ranged
-from .text import has_pieces, pieces_to_words
+from .text import Lines, scored_lines, warn_of_unknown
 
 WORD_ORDER = Rule(COUNT.read, "0 (chrF), 2 (chrF++) or another length")
 TOKENIZERS = ChoiceEnum(sorted(BLEU.TOKENIZERS))
@@ -37,11 +37,9 @@ class BleuChrfScorer(BaseScorer):
         self.bleu = BLEU(tokenize=str(cfg.bleu_tokenizer), lowercase=cfg.score_lowercase)
         self.chrf = CHRF(word_order=cfg.chrf_word_order, lowercase=cfg.score_lowercase)
 
-    def lines(self) -> tuple[list[str], list[str]]:
+    def lines(self) -> Lines:
         """References and hypotheses as they are scored: words."""
-        if has_pieces(self.ref) or has_pieces(self.pred):
-            return [pieces_to_words(line) for line in self.ref], [pieces_to_words(line) for line in self.pred]
-        return self.ref, self.pred
+        return scored_lines(self.ref, self.pred)
 
     def score(self) -> float:
         """BLEU.
@@ -53,6 +51,7 @@ class BleuChrfScorer(BaseScorer):
 
     def result_string(self) -> str:
         """Both scores, each after its signature: what sacrebleu prints, in one line."""
+        warn_of_unknown(self.lines().references)
         return "; ".join(self._scored(metric)[1] for metric in (self.bleu, self.chrf))
 
     def _scored(self, metric: Metric) -> tuple[float, str]:

@@ -1,10 +1,15 @@
 """Low-rank updates folded into the base: the same results, an ordinary checkpoint."""
 
+import sys
+
 import pytest
 import torch
+from checkpoints import tiny_checkpoint
 from helpers import mel_target, model_over, speech_source, text_tokens, tiny_base, tiny_model
 
+from speecht5_fairseq.convert import merge
 from speecht5_fairseq.convert.merge import forget_additions, merged_state
+from speecht5_fairseq.models.adapters import Loaded
 from speecht5_fairseq.models.base_checkpoint import Bases
 from speecht5_fairseq.models.partial import whole_state
 
@@ -58,3 +63,44 @@ def test_options_that_name_additions_go_with_them(tmp_path):
     model = tiny_model("s2t", **options)
     model.load_state_dict(state)
     assert options["activation_dropout"] == 0.1 and not model.freezing.used and not model.rates.used
+
+
+@pytest.fixture
+def merging(tmp_path, monkeypatch):
+    """The command, of additions to base.pt in a folder that holds another file too; its arguments are given."""
+    base = tiny_base(tmp_path / "base.pt")
+    adapted = tiny_checkpoint(tmp_path / "adapted.pt", "s2t", base_checkpoint="/elsewhere/base.pt")
+    (tmp_path / "other.pt").write_bytes(b"other")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(merge, "load_adapted", lambda *_: [Loaded(model_over(base, lora_rank=2), None, None)])
+
+    def run(*arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", ["merge", str(adapted), "--out", *map(str, arguments)])
+        merge.main()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "problem"),
+    [
+        ("other.pt", (), "there already; give another, or --overwrite"),
+        ("adapted.pt", ("--overwrite",), "is the checkpoint to merge"),
+        ("base.pt", ("--overwrite",), "is its base"),
+        ("folder/../base.pt", ("--overwrite",), "is its base"),
+        ("folder", ("--overwrite",), "is a folder, but a file is written"),
+    ],
+)
+def test_what_was_not_to_be_replaced_stays(tmp_path, monkeypatch, merging, out, options, problem):
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.pt")}
+    monkeypatch.setattr(merge, "load_adapted", lambda *_: pytest.fail("is looked at before the work"))
+    with pytest.raises(SystemExit, match=problem):
+        merging(tmp_path / out, *options)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
+
+
+@pytest.mark.parametrize(("out", "options"), [("other.pt", ("--overwrite",)), ("new.pt", ())])
+def test_what_may_be_written_is_written(tmp_path, merging, out, options):
+    merging(tmp_path / out, *options)
+    names = torch.load(tmp_path / out)["model"].keys()
+    assert "encoder.layers.0.self_attn.q_proj.weight" in names and not any("lora_" in name for name in names)

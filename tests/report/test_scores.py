@@ -27,6 +27,15 @@ def test_a_run_that_scored_itself_with_bleu_has_bleu(tmp_path):
     assert [score.metric for score in found] == ["WER", "CER", "BLEU", "chrF"]
 
 
+def test_what_the_dictionary_lacks_is_scored_as_the_scorers_do(tmp_path):
+    texts = [[f"{line} {mark} again" for line in SAID] for mark in ("<unk>", "<<unk>>", "A", "B")]
+    found, expected = (
+        [(score.metric, score.estimate) for score in scores(write_transcripts(tmp_path / name, *both, result="BLEU"))]
+        for name, both in (("out", texts[:2]), ("letters", texts[2:]))
+    )
+    assert found == expected
+
+
 def test_speech_has_the_columns_of_its_table(tmp_path):
     notes = []
     found = {score.metric: score.estimate for score in scores(write_speech_results(tmp_path / "tts"), notes)}

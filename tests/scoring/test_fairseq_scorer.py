@@ -17,15 +17,17 @@ def dictionary():
     return dictionary
 
 
+PAIRS = (("▁ A B ▁ C", "▁ A C ▁ C"), ("▁ A", ""), ("▁ B ▁ B", "▁ B ▁ B <unk>"))
+
+
 def scorer_from_command_line(dictionary, *arguments):
     parser = options.get_generation_parser()
     args = options.parse_args_and_arch(parser, ["data", "--path", "model.pt", *arguments])
     return scoring.build_scorer(convert_namespace_to_omegaconf(args).scoring, dictionary)
 
 
-def feed(scorer, dictionary, post_process):
+def feed(scorer, dictionary, post_process, pairs=PAIRS):
     """What fairseq-generate does with the tokens of a reference and of a hypothesis."""
-    pairs = [("▁ A B ▁ C", "▁ A C ▁ C"), ("▁ A", ""), ("▁ B ▁ B", "▁ B ▁ B <unk>")]
     for reference, hypothesis in pairs:
         target, tokens = (
             dictionary.encode_line(line, add_if_not_exist=False, append_eos=True) for line in (reference, hypothesis)
@@ -41,8 +43,16 @@ def feed(scorer, dictionary, post_process):
 @pytest.mark.parametrize("post_process", [None, "sentencepiece"])
 def test_both_rates_with_counts(dictionary, post_process):
     scorer = feed(scorer_from_command_line(dictionary, "--scoring", "wer_cer"), dictionary, post_process)
-    assert scorer.result_string() == "WER: 60.00 (3 / 5 words), CER: 87.50 (7 / 8 characters)"
+    assert scorer.result_string() == "WER: 60.00 (3 / 5 words), CER: 37.50 (3 / 8 characters)"
     assert scorer.score() == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize("post_process", [None, "sentencepiece"])
+def test_what_the_dictionary_lacks_is_one_character_that_is_never_right(dictionary, post_process, caplog):
+    scorer = scorer_from_command_line(dictionary, "--scoring", "wer_cer")
+    feed(scorer, dictionary, post_process, [("▁ A Z ▁ Z", "▁ A <unk> ▁ <unk>"), ("▁ A", "▁ A")])
+    assert scorer.result_string() == "WER: 66.67 (2 / 3 words), CER: 40.00 (2 / 5 characters)"
+    assert "1 of 2 references have symbols that the dictionary lacks (<unk>)" in caplog.text
 
 
 def test_fairseqs_own_scorer_agrees(dictionary):

@@ -66,6 +66,20 @@ def test_plain_folders_match_by_path(tmp_path, caplog):
     assert "1 of 3 recordings were not generated" in caplog.text
 
 
+@pytest.mark.parametrize("option", ["references", "sources"])
+def test_rows_without_a_recording_in_the_folder_match_nothing(tmp_path, monkeypatch, option):
+    """Utterances that failed or have a mel alone, and paths that are absolute, the folder itself being relative."""
+    monkeypatch.chdir(tmp_path)
+    inside, elsewhere = str(tmp_path / "out/c.wav"), str(tmp_path / "elsewhere/d.wav")
+    rows = [("a", "a.wav", "ok"), ("b", "", "no mel frames"), ("c", inside, "ok"), ("d", elsewhere, "ok")]
+    folder = results(Path("out"), *rows, columns=("id", "wav", "status"))
+    others = recordings(tmp_path / "r", "a.wav", "c.flac", "d.wav")
+    utterances = open_folder(folder, **{option: others})[1]
+    found = {utterance.name: getattr(utterance, option[:-1]) for utterance in utterances}
+    assert found == {"a": others / "a.wav", "b": None, "c": others / "c.flac", "d": None}
+    assert [utterance.status for utterance in utterances] == ["ok", "no mel frames", "ok", "ok"]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -74,15 +88,20 @@ def test_plain_folders_match_by_path(tmp_path, caplog):
         ({"generated": "empty"}, "neither results.tsv nor recordings"),
         ({"generated": "no_rows"}, "no utterances to score"),
         ({"generated": "twice"}, "a.wav: a.flac has the same id 'a'"),
+        ({"references": "both"}, "both/b.wav: b.flac has the same id 'b'"),
+        ({"sources": "both"}, "both/b.wav: b.flac has the same id 'b'"),
         ({"sources": "other"}, "--sources .*none of its 1 recordings .* such as b"),
+        ({"generated": "mels", "references": "other"}, "--references .*no row of .*results.tsv names a recording in"),
         ({"texts": "texts.tsv"}, "--texts .*the first one's id is 'b'"),
     ],
 )
 def test_mistakes_are_named(tmp_path, options, problem):
     recordings(tmp_path / "g", "b.wav")
     recordings(tmp_path / "twice", "a.wav", "a.flac")
+    recordings(tmp_path / "both", "b.wav", "b.flac")
     recordings(tmp_path / "other", "x.wav")
     results(tmp_path / "no_rows")
+    results(tmp_path / "mels", ("a", ""), columns=("id", "wav"))
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts.tsv").write_text("x\ttext\n")
     paths = {name: tmp_path / value for name, value in {"generated": "g", **options}.items()}

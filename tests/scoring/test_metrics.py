@@ -11,7 +11,7 @@ from speecht5_fairseq.data.audio import read_audio, write_audio
 from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.scoring import mel_distortion, waveform_quality
 from speecht5_fairseq.scoring.folders import Utterance
-from speecht5_fairseq.scoring.metrics import PAIR_METRICS, Plan, score_utterance
+from speecht5_fairseq.scoring.metrics import ASR_COLUMNS, PAIR_METRICS, Plan, score_utterance
 
 PLUGIN = """
 import numpy as np
@@ -133,6 +133,16 @@ def test_bad_recordings_are_reasons(utterance, tmp_path, change, reason):
     change = {name: tmp_path / value if str(value).endswith(".wav") else value for name, value in change.items()}
     outcome = score_utterance(utterance._replace(**change), Plan(("si_sdr", "asr"), asr="score_plugin:text"))
     assert any(re.search(reason, line) for line in outcome.reasons()), outcome
+
+
+def test_silence_that_was_generated_counts_all_its_words_as_errors(utterance, tmp_path):
+    """Recognisers are not asked: some hear words in silence."""
+    silent = tmp_path / "silent.wav"
+    write_audio(silent, np.zeros(24000))
+    plan = Plan(("asr",), ("generated", "reference"), asr="score_plugin:text")
+    outcome = score_utterance(utterance._replace(generated=silent, reference=silent), plan)
+    assert outcome.fields == dict(zip(ASR_COLUMNS, ("", "hello world", "2", "2", "11", "11"), strict=True))
+    assert outcome.reasons() == [f"reference_asr: {silent}: the recording is silent (all samples are 0)"]
 
 
 def test_a_number_that_is_none_is_a_reason(utterance, monkeypatch):

@@ -82,6 +82,18 @@ def test_pieces_are_joined_first():
     assert lines[0] == lines[1]
 
 
+@pytest.mark.parametrize("tokenizer", ["13a", "intl", "char"])
+def test_what_the_dictionary_lacks_gives_no_credit(tokenizer, caplog):
+    """As fairseq-generate writes it on both sides; it scores as two characters that differ."""
+    texts = [[f"{line} {mark} again {mark}" for line in REFERENCES] for mark in ("<<unk>>", "<unk>", "A", "B")]
+    found, expected = (
+        scored("bleu_chrf", "--bleu-tokenizer", tokenizer, references=said, hypotheses=heard).result_string()
+        for said, heard in (texts[:2], texts[2:])
+    )
+    assert found == expected
+    assert "4 of 4 references have symbols that the dictionary lacks (<unk>)" in caplog.text
+
+
 def test_the_scorers_of_fairseq_agree():
     """With fairseq's defaults; its --scoring chrf takes no options and prints no signature."""
     ours = scored("bleu_chrf")
