@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..data.archives import inside
 from ..data.atomic import atomic_text
@@ -22,6 +22,8 @@ COLUMNS = (
     "id", "wav", "mel", "frames", "stop_step", "hit_limit", "focus_rate", "length_ratio", "seconds", "reference",
     "speaker", "text", "source", "inputs", "status",
 )  # fmt: skip
+PICTURE = ".png"
+SUFFIXES = (".wav", ".npy", PICTURE)  # of an utterance's files
 DONE = "ok"  # the status of an utterance that was generated; any other says what went wrong
 
 
@@ -31,7 +33,7 @@ class ResultsFolder:
     Args:
         folder: OUT/<subset>; made where there is none.
         settings: what decides all results, as JSON values. What decides one row's stands in its column "inputs".
-        overwrite: forget the results of a run with other settings instead of refusing to mix them.
+        overwrite: remove the results of a run with other settings instead of refusing to mix them.
 
     Attributes:
         rows: id -> fields by column, of this run and of the earlier ones that it goes on from.
@@ -57,6 +59,8 @@ class ResultsFolder:
                 f"{folder} holds the results of another run (other: {', '.join(names)}); give another --results-path, "
                 "or --overwrite-results to replace them"
             )
+        else:
+            self._remove_all()
         self._write_all(self.rows.values())
         with atomic_text(folder / "run.json") as file:
             json.dump(settings, file, indent=1)
@@ -67,7 +71,7 @@ class ResultsFolder:
         if row is None or row["status"] != DONE or row["inputs"] != inputs:
             return False
         files = [self.folder / row[column] for column in ("wav", "mel") if row[column]]
-        return all(file.is_file() for file in [*files, *([self.path(name, ".png")] if picture else [])])
+        return all(file.is_file() for file in [*files, *([self.path(name, PICTURE)] if picture else [])])
 
     @property
     def failed(self) -> dict[str, str]:
@@ -77,6 +81,15 @@ class ResultsFolder:
     def path(self, name: str, suffix: str) -> Path:
         """File of an utterance; `name` may hold folders."""
         return self.folder / f"{name}{suffix}"
+
+    def remove(self, name: str) -> None:
+        """Remove what an earlier run made of an utterance: none of it may stand beside what this run makes.
+
+        A picture goes in any case: the table does not name it. Other files of utterances that the table does not have
+        stay.
+        """
+        for suffix in SUFFIXES if name in self.rows else (PICTURE,):
+            self.path(name, suffix).unlink(missing_ok=True)
 
     def add(self, name: str, **fields: object) -> None:
         """Append an utterance to the table: one write of one line, so that a kill leaves whole lines."""
@@ -109,6 +122,17 @@ class ResultsFolder:
         reader = csv.DictReader(io.StringIO(whole), delimiter="\t", quoting=csv.QUOTE_NONE)
         self.columns += tuple(name for name in reader.fieldnames or () if name not in COLUMNS)
         return {row["id"]: {name: row.get(name) or "" for name in self.columns} for row in reader if row.get("status")}
+
+    def _remove_all(self) -> None:
+        """Remove the files of every utterance in the table, whoever wrote it."""
+        try:
+            lines = self.table.read_text(encoding="utf-8", errors="replace").split("\n")[1:-1]  # whole ones
+        except FileNotFoundError:
+            return
+        for name in filter(None, (line.partition("\t")[0] for line in lines)):
+            if not PurePath(name).is_absolute() and ".." not in PurePath(name).parts:  # no name of ours
+                for suffix in SUFFIXES:
+                    self.path(name, suffix).unlink(missing_ok=True)
 
     def _write_all(self, rows: Iterable[dict[str, str]]) -> None:
         with atomic_text(self.table) as file:

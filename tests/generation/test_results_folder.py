@@ -14,7 +14,7 @@ def lines(folder):
 
 
 def write(results, name, status=DONE):
-    for suffix in (".wav", ".npy"):
+    for suffix in (".wav", ".npy", ".png"):
         path = results.path(name, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -60,6 +60,29 @@ def test_results_of_other_settings_are_never_mixed(tmp_path):
     assert len(lines(tmp_path)) == 1
 
 
+def test_what_is_overwritten_leaves_no_files(tmp_path):
+    """A picture of another checkpoint would count as done; what the table does not name, or nobody of ours, stays."""
+    folder = tmp_path / "out"
+    results = ResultsFolder(folder, SETTINGS)
+    for name in ("en/a", "b", "../up"):
+        write(results, name)
+    (folder / "mine.wav").write_bytes(b"x")
+    ResultsFolder(folder, {**SETTINGS, "seed": 2}, overwrite=True)
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    assert found == {"out/results.tsv", "out/run.json", "out/mine.wav", "up.wav", "up.npy", "up.png"}
+
+
+def test_files_of_before_go_with_their_utterance(tmp_path):
+    results = ResultsFolder(tmp_path, SETTINGS)
+    write(results, "a")
+    for suffix in (".wav", ".png"):  # a kill between these and the table's line
+        results.path("b", suffix).write_bytes(b"x")
+    again = ResultsFolder(tmp_path, SETTINGS)
+    again.remove("a")
+    again.remove("b")
+    assert {path.name for path in tmp_path.iterdir()} == {"results.tsv", "run.json", "b.wav"}
+
+
 def test_columns_that_scoring_added_stay(tmp_path):
     write(ResultsFolder(tmp_path, SETTINGS), "a")
     table = tmp_path / "results.tsv"
@@ -76,9 +99,9 @@ def test_other_inputs_or_a_missing_picture_are_not_done(tmp_path):
     results = ResultsFolder(tmp_path, SETTINGS)
     write(results, "a")
     assert results.is_done("a", "i1") and not results.is_done("a", "i2") and not results.is_done("b", "i1")
-    assert not results.is_done("a", "i1", picture=True)
-    results.path("a", ".png").write_bytes(b"x")
     assert results.is_done("a", "i1", picture=True)
+    results.path("a", ".png").unlink()
+    assert results.is_done("a", "i1") and not results.is_done("a", "i1", picture=True)
 
 
 def test_names_are_paths_without_suffix_and_repeats_get_their_row():

@@ -285,6 +285,21 @@ def test_another_checkpoint_does_not_mix_with_its_results(tmp_path):
     assert Path(tmp_path / "out/test/0.npy").is_file()
 
 
+@pytest.mark.parametrize("option", ["vocoder", "text_normaliser"])
+def test_another_function_of_the_same_name_does_not_mix_with_its_results(tmp_path, option, monkeypatch):
+    tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
+    own = tmp_path / f"own_{option}.py"
+    imports = ["from helpers import shout", "from speecht5_fairseq.generation.griffin_lim import GriffinLim"]
+    write_lines(own, [*imports, "def build(device):", "    return GriffinLim(iterations=1)"])
+    monkeypatch.syspath_prepend(tmp_path)
+    function = {"vocoder": "build", "text_normaliser": "shout"}[option]
+    with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
+    with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
+    own.write_text(own.read_text() + "# another\n")
+    with pytest.raises(ValueError, match="results of another run .other: files."):
+        with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
+
+
 def with_pieces(folder, saved=None, **options):
     return generating("t2s", folder, saved, spm_model=str(tiny_piece_model(folder / "spm.model")), **options)
 
