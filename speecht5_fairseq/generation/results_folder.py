@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from ..data.archives import inside
@@ -33,17 +33,20 @@ class ResultsFolder:
     Args:
         folder: OUT/<subset>; made where there is none.
         settings: what decides all results, as JSON values. What decides one row's stands in its column "inputs".
-        overwrite: remove the results of a run with other settings instead of refusing to mix them.
+        names: the manifest's ids, where they are known: results of which it has none are another manifest's.
+        overwrite: remove the results of another run or manifest instead of refusing to mix them.
 
     Attributes:
         rows: id -> fields by column, of this run and of the earlier ones that it goes on from.
         columns: ours, then those that scoring added.
 
     Raises:
-        ValueError: the folder holds results of other settings.
+        ValueError: the folder holds results of other settings, or of another manifest.
     """
 
-    def __init__(self, folder: Path, settings: dict, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, folder: Path, settings: dict, *, names: Sequence[str] | None = None, overwrite: bool = False
+    ) -> None:
         self.folder = folder
         self.table = folder / "results.tsv"
         self.rows: dict[str, dict[str, str]] = {}
@@ -53,13 +56,14 @@ class ResultsFolder:
         stored = self._stored_settings()
         if stored == settings:
             self.rows = self._read()
-        elif stored is not None and not overwrite:
-            names = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
+        other = self._other(stored, settings, names)
+        if other and not overwrite:
             raise ValueError(
-                f"{folder} holds the results of another run (other: {', '.join(names)}); give another --results-path, "
-                "or --overwrite-results to replace them"
+                f"{folder} holds the results of another {other}; give another --results-path, or --overwrite-results "
+                "to replace them"
             )
-        else:
+        if other:
+            self.rows, self.columns = {}, COLUMNS
             self._remove_all()
         self._write_all(self.rows.values())
         with atomic_text(folder / "run.json") as file:
@@ -101,8 +105,19 @@ class ResultsFolder:
             os.fsync(file.fileno())
 
     def close(self, order: Iterable[str]) -> None:
-        """Rewrite the table with one line an utterance, in the order of the manifest."""
-        self._write_all(self.rows[name] for name in order if name in self.rows)
+        """Rewrite the table with one line an utterance, in the order of the manifest; others are forgotten."""
+        self.rows = {name: self.rows[name] for name in order if name in self.rows}
+        self._write_all(self.rows.values())
+
+    def _other(self, stored: dict | None, settings: dict, names: Sequence[str] | None) -> str:
+        """What the folder's results are of that this run is not; empty where it may go on."""
+        if stored is not None and stored != settings:
+            differ = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
+            return f"run (other: {', '.join(differ)})"
+        if names is not None and self.rows and self.rows.keys().isdisjoint(names):
+            some = next(iter(self.rows))
+            return f"manifest (none of its {len(self.rows)} utterances, such as {some}, is in this one)"
+        return ""
 
     def _stored_settings(self) -> dict | None:
         try:

@@ -156,8 +156,10 @@ class SpeechTargetTask(SpeechT5Task):
     def _what_is_left(self, split: str, manifest: Manifest, text: TextLabels | None) -> TargetOptions:
         """Open the folder of results; done rows and bad rows are not generated."""
         folder = Path(self.cfg.results_path) / split
-        self.results = ResultsFolder(folder, self.settings(manifest, text), overwrite=self.cfg.overwrite_results)
         self.names = unique_names(str(manifest.row(row)["path"]) for row in range(len(manifest)))
+        self.results = ResultsFolder(
+            folder, self.settings(manifest, text), names=self.names, overwrite=self.cfg.overwrite_results
+        )
         self.inputs = [self.fingerprint(manifest, text, row) for row in range(len(manifest))]
         picture = self.cfg.save_pictures
         known = zip(self.names, self.inputs, strict=True)

@@ -60,6 +60,20 @@ def test_results_of_other_settings_are_never_mixed(tmp_path):
     assert len(lines(tmp_path)) == 1
 
 
+def test_results_of_another_manifest_are_never_dropped(tmp_path):
+    """Rows that left the manifest are forgotten, with their failures; not all of them at once."""
+    results = ResultsFolder(tmp_path, SETTINGS, names=["a", "b"])
+    write(results, "a")
+    results.add("b", status="failed")
+    with pytest.raises(ValueError, match="another manifest .none of its 2 utterances, such as a, is in this one"):
+        ResultsFolder(tmp_path, SETTINGS, names=["c", "d"])
+    again = ResultsFolder(tmp_path, SETTINGS, names=["a", "c"])
+    again.close(["a", "c"])
+    assert [line[0] for line in lines(tmp_path)] == ["id", "a"] and not again.failed and set(again.rows) == {"a"}
+    ResultsFolder(tmp_path, SETTINGS, names=["c", "d"], overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"results.tsv", "run.json"} and len(lines(tmp_path)) == 1
+
+
 def test_what_is_overwritten_leaves_no_files(tmp_path):
     """A picture of another checkpoint would count as done; what the table does not name, or nobody of ours, stays."""
     folder = tmp_path / "out"
