@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ..data.atomic import atomic_text, replacing
 from .options import encoder_inputs, only_model, reject_forced_output
+from .results_folder import SETTINGS, TABLE
 from .speech_generator import ResultLines
 
 COLUMNS = ("id", "path", "class", "probability", "classes", "label", "correct", "embedding")
-TABLE = "results.tsv"
 
 
 class Guess(NamedTuple):
@@ -48,7 +48,7 @@ class ClassGenerator:
         save_embeddings: write each utterance's embedding (E,) too.
 
     Raises:
-        ValueError: ``top`` is not one of the numbers of classes.
+        ValueError: ``top`` is not one of the numbers of classes, or the folder is that of generated speech.
     """
 
     symbols_to_strip_from_output: frozenset[int] = frozenset()
@@ -73,6 +73,11 @@ class ClassGenerator:
         self.save_embeddings = save_embeddings
         self.rows: dict[int, dict[str, str]] = {}
         if folder is not None:
+            if (folder / SETTINGS).exists():
+                raise ValueError(
+                    f"{folder} holds generated speech ({SETTINGS}), whose {TABLE} would be lost; give another "
+                    "--results-path"
+                )
             folder.mkdir(parents=True, exist_ok=True)
             (folder / TABLE).unlink(missing_ok=True)
 

@@ -22,6 +22,8 @@ COLUMNS = (
     "id", "wav", "mel", "frames", "stop_step", "hit_limit", "focus_rate", "length_ratio", "seconds", "reference",
     "speaker", "text", "source", "inputs", "status",
 )  # fmt: skip
+TABLE = "results.tsv"
+SETTINGS = "run.json"
 PICTURE = ".png"
 SUFFIXES = (".wav", ".npy", PICTURE)  # of an utterance's files
 DONE = "ok"  # the status of an utterance that was generated; any other says what went wrong
@@ -41,14 +43,14 @@ class ResultsFolder:
         columns: ours, then those that scoring added.
 
     Raises:
-        ValueError: the folder holds results of other settings, or of another manifest.
+        ValueError: the folder holds results of other settings, of another manifest or of another job.
     """
 
     def __init__(
         self, folder: Path, settings: dict, *, names: Sequence[str] | None = None, overwrite: bool = False
     ) -> None:
         self.folder = folder
-        self.table = folder / "results.tsv"
+        self.table = folder / TABLE
         self.rows: dict[str, dict[str, str]] = {}
         self.columns: tuple[str, ...] = COLUMNS
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +68,7 @@ class ResultsFolder:
             self.rows, self.columns = {}, COLUMNS
             self._remove_all()
         self._write_all(self.rows.values())
-        with atomic_text(folder / "run.json") as file:
+        with atomic_text(folder / SETTINGS) as file:
             json.dump(settings, file, indent=1)
 
     def is_done(self, name: str, inputs: str, *, picture: bool = False) -> bool:
@@ -114,6 +116,8 @@ class ResultsFolder:
         if stored is not None and stored != settings:
             differ = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
             return f"run (other: {', '.join(differ)})"
+        if stored is None and self._names():
+            return f"job, or of a run that has lost its {SETTINGS}"
         if names is not None and self.rows and self.rows.keys().isdisjoint(names):
             some = next(iter(self.rows))
             return f"manifest (none of its {len(self.rows)} utterances, such as {some}, is in this one)"
@@ -121,7 +125,7 @@ class ResultsFolder:
 
     def _stored_settings(self) -> dict | None:
         try:
-            return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError:  # not ours to trust: as good as other settings
@@ -140,14 +144,18 @@ class ResultsFolder:
 
     def _remove_all(self) -> None:
         """Remove the files of every utterance in the table, whoever wrote it."""
-        try:
-            lines = self.table.read_text(encoding="utf-8", errors="replace").split("\n")[1:-1]  # whole ones
-        except FileNotFoundError:
-            return
-        for name in filter(None, (line.partition("\t")[0] for line in lines)):
-            if not PurePath(name).is_absolute() and ".." not in PurePath(name).parts:  # no name of ours
+        for name in self._names():
+            if is_below(name):
                 for suffix in SUFFIXES:
                     self.path(name, suffix).unlink(missing_ok=True)
+
+    def _names(self) -> list[str]:
+        """The ids in the table's whole lines; another job's table has them in the first column too."""
+        try:
+            lines = self.table.read_text(encoding="utf-8", errors="replace").split("\n")[1:-1]
+        except FileNotFoundError:
+            return []
+        return [name for name in (line.partition("\t")[0] for line in lines) if name]
 
     def _write_all(self, rows: Iterable[dict[str, str]]) -> None:
         with atomic_text(self.table) as file:
@@ -157,6 +165,11 @@ class ResultsFolder:
         # no tab or line end in a field
         clean = ([" ".join(row[name].split()) for name in self.columns] for row in rows)
         return "".join("\t".join(fields) + "\n" for fields in clean)
+
+
+def is_below(path: str) -> bool:
+    """Whether a path in a table stays below the table's folder, as all of ours do."""
+    return not PurePath(path).is_absolute() and ".." not in PurePath(path).parts
 
 
 def unique_names(paths: Iterable[str]) -> list[str]:

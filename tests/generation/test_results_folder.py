@@ -74,6 +74,22 @@ def test_results_of_another_manifest_are_never_dropped(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"results.tsv", "run.json"} and len(lines(tmp_path)) == 1
 
 
+def test_another_jobs_table_is_never_overwritten(tmp_path):
+    """Identification writes a table of the same name and no run.json; an empty table is nobody's loss."""
+    table = tmp_path / "results.tsv"
+    table.write_text("id\tpath\tclass\tembedding\na\ta.wav\tanna\ta.npy\n")
+    with pytest.raises(ValueError, match="another job, or of a run that has lost its run.json; give another --results"):
+        ResultsFolder(tmp_path, SETTINGS)
+    assert lines(tmp_path)[1][2] == "anna"
+    write(ResultsFolder(tmp_path, SETTINGS, overwrite=True), "b")
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(ValueError, match="has lost its run.json"):
+        ResultsFolder(tmp_path, SETTINGS)
+    table.write_text("id\tpath\tclass\tembedding\n")
+    ResultsFolder(tmp_path, SETTINGS)
+    assert lines(tmp_path) == [list(COLUMNS)]
+
+
 def test_what_is_overwritten_leaves_no_files(tmp_path):
     """A picture of another checkpoint would count as done; what the table does not name, or nobody of ours, stays."""
     folder = tmp_path / "out"

@@ -10,6 +10,7 @@ from helpers import CLASSES, NEW_RUN, model_options, tiny_config, tiny_manifest,
 
 from speecht5_fairseq.criterions.s2c import S2CCriterion, S2CCriterionConfig
 from speecht5_fairseq.data.errors import DataError
+from speecht5_fairseq.generation.results_folder import ResultsFolder
 from speecht5_fairseq.models import SpeechT5Model
 from speecht5_fairseq.tasks.s2c import S2CTask, S2CTaskConfig
 
@@ -137,6 +138,14 @@ def test_the_table_of_an_interrupted_run_is_gone(tmp_path):
     task.load_dataset("test")
     task.build_generator([tiny_model("s2c")], GenerationConfig())
     assert not (tmp_path / "out/test/results.tsv").exists()
+
+
+def test_the_table_of_generated_speech_is_never_overwritten(tmp_path):
+    tiny_manifest(tmp_path, 2, job="s2c", split="test")
+    ResultsFolder(tmp_path / "out/test", {}).add("0", status="ok", text="scored")
+    with pytest.raises(ValueError, match="out/test holds generated speech .run.json., .* give another --results-path"):
+        generated(tmp_path, results_path=str(tmp_path / "out"))
+    assert table(tmp_path / "out")[0]["text"] == "scored"
 
 
 def test_scores_that_are_no_numbers_end_the_run(tmp_path):
