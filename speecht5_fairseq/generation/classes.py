@@ -5,7 +5,7 @@ Shapes: B utterances of a batch, C classes, E width of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ..data.atomic import atomic_text, replacing
 from .options import encoder_inputs, only_model, reject_forced_output
+from .results_folder import SETTINGS, TABLE, is_below
 from .speech_generator import ResultLines
 
 COLUMNS = ("id", "path", "class", "probability", "classes", "label", "correct", "embedding")
-TABLE = "results.tsv"
 
 
 class Guess(NamedTuple):
@@ -44,11 +44,12 @@ class ClassGenerator:
         describe: manifest row -> what it says.
         lines: fairseq-generate's dictionary of the output.
         top: classes that are named for each utterance, the likeliest first.
-        folder: where the table (and embeddings) go; None for nowhere. A table of an earlier run there is removed.
+        folder: where the table (and embeddings) go; None for nowhere. The table of an earlier run there is emptied,
+            and the embeddings that it names are removed.
         save_embeddings: write each utterance's embedding (E,) too.
 
     Raises:
-        ValueError: ``top`` is not one of the numbers of classes.
+        ValueError: ``top`` is not one of the numbers of classes, or the folder is that of generated speech.
     """
 
     symbols_to_strip_from_output: frozenset[int] = frozenset()
@@ -73,8 +74,7 @@ class ClassGenerator:
         self.save_embeddings = save_embeddings
         self.rows: dict[int, dict[str, str]] = {}
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / TABLE).unlink(missing_ok=True)
+            _begin(folder)
 
     @torch.no_grad()
     def generate(
@@ -144,8 +144,29 @@ class ClassGenerator:
         if told:
             parts.append(f"accuracy {100 * right / len(told):.2f}% ({right} of {len(told)})")
         if self.folder is not None:
-            with atomic_text(self.folder / TABLE) as file:
-                for fields in (COLUMNS, *([row[column] for column in COLUMNS] for row in rows)):
-                    file.write("\t".join(fields) + "\n")
+            _write(self.folder / TABLE, rows)
             parts.append(f"written to {self.folder / TABLE}")
         return "; ".join(parts)
+
+
+def _begin(folder: Path) -> None:
+    """Empty the table before anything is classified: a killed run must not be verified on two models' embeddings.
+
+    Raises:
+        ValueError: the folder is that of generated speech.
+    """
+    table = folder / TABLE
+    text = table.read_text(encoding="utf-8", errors="replace") if table.is_file() else ""
+    fields = [line.split("\t") for line in text.removesuffix("\n").split("\n")]
+    if (folder / SETTINGS).exists() or (len(fields) > 1 and "embedding" not in fields[0]):
+        raise ValueError(f"{folder} holds generated speech, whose {TABLE} would be lost; give another --results-path")
+    for row in (dict(zip(fields[0], row, strict=False)) for row in fields[1:]):
+        if (embedding := row.get("embedding")) and is_below(embedding):
+            (folder / embedding).unlink(missing_ok=True)
+    _write(table, ())
+
+
+def _write(table: Path, rows: Iterable[dict[str, str]]) -> None:
+    with atomic_text(table) as file:
+        for fields in (COLUMNS, *([row[column] for column in COLUMNS] for row in rows)):
+            file.write("\t".join(fields) + "\n")

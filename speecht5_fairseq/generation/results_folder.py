@@ -11,8 +11,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
 
 from ..data.archives import inside
 from ..data.atomic import atomic_text
@@ -22,6 +22,10 @@ COLUMNS = (
     "id", "wav", "mel", "frames", "stop_step", "hit_limit", "focus_rate", "length_ratio", "seconds", "reference",
     "speaker", "text", "source", "inputs", "status",
 )  # fmt: skip
+TABLE = "results.tsv"
+SETTINGS = "run.json"
+PICTURE = ".png"
+SUFFIXES = (".wav", ".npy", PICTURE)  # of an utterance's files
 DONE = "ok"  # the status of an utterance that was generated; any other says what went wrong
 
 
@@ -31,19 +35,22 @@ class ResultsFolder:
     Args:
         folder: OUT/<subset>; made where there is none.
         settings: what decides all results, as JSON values. What decides one row's stands in its column "inputs".
-        overwrite: forget the results of a run with other settings instead of refusing to mix them.
+        names: the manifest's ids, where they are known: results of which it has none are another manifest's.
+        overwrite: remove the results of another run or manifest instead of refusing to mix them.
 
     Attributes:
         rows: id -> fields by column, of this run and of the earlier ones that it goes on from.
         columns: ours, then those that scoring added.
 
     Raises:
-        ValueError: the folder holds results of other settings.
+        ValueError: the folder holds results of other settings, of another manifest or of another job.
     """
 
-    def __init__(self, folder: Path, settings: dict, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, folder: Path, settings: dict, *, names: Sequence[str] | None = None, overwrite: bool = False
+    ) -> None:
         self.folder = folder
-        self.table = folder / "results.tsv"
+        self.table = folder / TABLE
         self.rows: dict[str, dict[str, str]] = {}
         self.columns: tuple[str, ...] = COLUMNS
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,14 +58,17 @@ class ResultsFolder:
         stored = self._stored_settings()
         if stored == settings:
             self.rows = self._read()
-        elif stored is not None and not overwrite:
-            names = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
+        other = self._other(stored, settings, names)
+        if other and not overwrite:
             raise ValueError(
-                f"{folder} holds the results of another run (other: {', '.join(names)}); give another --results-path, "
-                "or --overwrite-results to replace them"
+                f"{folder} holds the results of another {other}; give another --results-path, or --overwrite-results "
+                "to replace them"
             )
+        if other:
+            self.rows, self.columns = {}, COLUMNS
+            self._remove_all()
         self._write_all(self.rows.values())
-        with atomic_text(folder / "run.json") as file:
+        with atomic_text(folder / SETTINGS) as file:
             json.dump(settings, file, indent=1)
 
     def is_done(self, name: str, inputs: str, *, picture: bool = False) -> bool:
@@ -67,7 +77,7 @@ class ResultsFolder:
         if row is None or row["status"] != DONE or row["inputs"] != inputs:
             return False
         files = [self.folder / row[column] for column in ("wav", "mel") if row[column]]
-        return all(file.is_file() for file in [*files, *([self.path(name, ".png")] if picture else [])])
+        return all(file.is_file() for file in [*files, *([self.path(name, PICTURE)] if picture else [])])
 
     @property
     def failed(self) -> dict[str, str]:
@@ -77,6 +87,15 @@ class ResultsFolder:
     def path(self, name: str, suffix: str) -> Path:
         """File of an utterance; `name` may hold folders."""
         return self.folder / f"{name}{suffix}"
+
+    def remove(self, name: str) -> None:
+        """Remove what an earlier run made of an utterance: none of it may stand beside what this run makes.
+
+        A picture goes in any case: the table does not name it. Other files of utterances that the table does not have
+        stay.
+        """
+        for suffix in SUFFIXES if name in self.rows else (PICTURE,):
+            self.path(name, suffix).unlink(missing_ok=True)
 
     def add(self, name: str, **fields: object) -> None:
         """Append an utterance to the table: one write of one line, so that a kill leaves whole lines."""
@@ -88,12 +107,25 @@ class ResultsFolder:
             os.fsync(file.fileno())
 
     def close(self, order: Iterable[str]) -> None:
-        """Rewrite the table with one line an utterance, in the order of the manifest."""
-        self._write_all(self.rows[name] for name in order if name in self.rows)
+        """Rewrite the table with one line an utterance, in the order of the manifest; others are forgotten."""
+        self.rows = {name: self.rows[name] for name in order if name in self.rows}
+        self._write_all(self.rows.values())
+
+    def _other(self, stored: dict | None, settings: dict, names: Sequence[str] | None) -> str:
+        """What the folder's results are of that this run is not; empty where it may go on."""
+        if stored is not None and stored != settings:
+            differ = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
+            return f"run (other: {', '.join(differ)})"
+        if stored is None and self._names():
+            return f"job, or of a run that has lost its {SETTINGS}"
+        if names is not None and self.rows and self.rows.keys().isdisjoint(names):
+            some = next(iter(self.rows))
+            return f"manifest (none of its {len(self.rows)} utterances, such as {some}, is in this one)"
+        return ""
 
     def _stored_settings(self) -> dict | None:
         try:
-            return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError:  # not ours to trust: as good as other settings
@@ -110,6 +142,21 @@ class ResultsFolder:
         self.columns += tuple(name for name in reader.fieldnames or () if name not in COLUMNS)
         return {row["id"]: {name: row.get(name) or "" for name in self.columns} for row in reader if row.get("status")}
 
+    def _remove_all(self) -> None:
+        """Remove the files of every utterance in the table, whoever wrote it."""
+        for name in self._names():
+            if is_below(name):
+                for suffix in SUFFIXES:
+                    self.path(name, suffix).unlink(missing_ok=True)
+
+    def _names(self) -> list[str]:
+        """The ids in the table's whole lines; another job's table has them in the first column too."""
+        try:
+            lines = self.table.read_text(encoding="utf-8", errors="replace").split("\n")[1:-1]
+        except FileNotFoundError:
+            return []
+        return [name for name in (line.partition("\t")[0] for line in lines) if name]
+
     def _write_all(self, rows: Iterable[dict[str, str]]) -> None:
         with atomic_text(self.table) as file:
             file.write("\t".join(self.columns) + "\n" + self._lines(rows))
@@ -118,6 +165,11 @@ class ResultsFolder:
         # no tab or line end in a field
         clean = ([" ".join(row[name].split()) for name in self.columns] for row in rows)
         return "".join("\t".join(fields) + "\n" for fields in clean)
+
+
+def is_below(path: str) -> bool:
+    """Whether a path in a table stays below the table's folder, as all of ours do."""
+    return not PurePath(path).is_absolute() and ".." not in PurePath(path).parts
 
 
 def unique_names(paths: Iterable[str]) -> list[str]:

@@ -140,6 +140,7 @@ class SpeechGenerator:
         """Join, vocode and write utterance `number`; what a vocoder or a broken mel raises is written down, not up."""
         about = dict(self.describe(number))
         name = str(about.pop("name"))
+        self.results.remove(name)
         mel = join([text.mel for text in texts])
         fields = _measures(texts, mel) | about
         started = time.perf_counter()
@@ -164,6 +165,7 @@ class SpeechGenerator:
         """Write down that utterance `number` could not be generated, and why."""
         about = dict(self.describe(number))
         name = str(about.pop("name"))
+        self.results.remove(name)
         logger.error("%s: %s", name, reason)
         self.results.add(name, **about, status=reason or "failed")
 

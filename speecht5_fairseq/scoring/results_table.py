@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..data.atomic import atomic_text
 from ..data.errors import DataError, located
+
+logger = logging.getLogger(__name__)
 
 
 class ResultsTable:
@@ -19,14 +22,19 @@ class ResultsTable:
 
     @classmethod
     def read(cls, path: Path, *, required: Sequence[str]) -> ResultsTable:
-        """Raises DataError, with file and line, for a missing column, a doubled one, or a row of another width."""
+        """Of rows with one id, which a generation leaves that was interrupted while it went on, the last counts.
+
+        Raises:
+            DataError: with file and line, for a missing column, a doubled one, or a row of another width.
+        """
         lines = _lines(path)
         columns = lines[0].split("\t")
         missing = [name for name in required if name not in columns]
         if missing or len(set(columns)) != len(columns):
             problem = f"no column {missing[0]!r}" if missing else "a column name stands twice"
             raise DataError(located(path, 1, f"{problem} (columns: {columns})", "generate the folder again"))
-        return cls(path, columns, [_row(path, number, columns, line) for number, line in enumerate(lines[1:], 2)])
+        rows = [_row(path, number, columns, line) for number, line in enumerate(lines[1:], 2)]
+        return cls(path, columns, _last_of_each(path, rows) if "id" in columns else rows)
 
     def set_columns(self, names: Sequence[str], rows: Iterable[dict[str, str]]) -> None:
         """Give each row the named fields, empty where its dict lacks one; new columns come after the others."""
@@ -64,6 +72,17 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # texts may hold other line breaks
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 ({error}); convert it (`iconv -t UTF-8`)") from error
+
+
+def _last_of_each(path: Path, rows: Sequence[dict[str, str]]) -> Iterable[dict[str, str]]:
+    """The last row of each id, where the first stood."""
+    last = {row["id"]: row for row in rows}
+    if superseded := len(rows) - len(last):
+        logger.warning(
+            "%s: %d rows are superseded by later ones of their ids: the run that wrote them was interrupted; run it "
+            "again to complete the table", path, superseded,
+        )  # fmt: skip
+    return last.values()
 
 
 def _row(path: Path, number: int, columns: Sequence[str], line: str) -> dict[str, str]:

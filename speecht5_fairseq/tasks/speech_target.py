@@ -18,6 +18,7 @@ from ..data.errors import ManifestError
 from ..data.file_states import file_state
 from ..data.labels import TextLabels
 from ..data.manifest import Manifest, TextLines
+from ..data.plugin import source_file
 from ..data.speech_target import SpeechTargetDataset, TargetOptions
 from ..generation.options import reject_unsupported
 from ..generation.previews import Preview, generated_speech, teacher_forced_speech
@@ -155,8 +156,10 @@ class SpeechTargetTask(SpeechT5Task):
     def _what_is_left(self, split: str, manifest: Manifest, text: TextLabels | None) -> TargetOptions:
         """Open the folder of results; done rows and bad rows are not generated."""
         folder = Path(self.cfg.results_path) / split
-        self.results = ResultsFolder(folder, self.settings(manifest, text), overwrite=self.cfg.overwrite_results)
         self.names = unique_names(str(manifest.row(row)["path"]) for row in range(len(manifest)))
+        self.results = ResultsFolder(
+            folder, self.settings(manifest, text), names=self.names, overwrite=self.cfg.overwrite_results
+        )
         self.inputs = [self.fingerprint(manifest, text, row) for row in range(len(manifest))]
         picture = self.cfg.save_pictures
         known = zip(self.names, self.inputs, strict=True)
@@ -170,9 +173,7 @@ class SpeechTargetTask(SpeechT5Task):
     def settings(self, manifest: Manifest, text: TextLabels | None) -> dict:
         """What decides all results: the checkpoint and a vocoder's files by size and time, the symbols, options."""
         paths = [Path(path) for path in split_paths(self.cfg.checkpoint_path or "")]
-        vocoder = Path(self.cfg.vocoder)
-        files = [*paths, *(sorted(vocoder.rglob("*")) if vocoder.is_dir() else [vocoder] if vocoder.is_file() else [])]
-        states = {str(file.absolute()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+        states = states_of([*paths, *self._vocoder_files()])
         names = ("stop_threshold", "min_length_ratio", "max_length_ratio", "vocoder", "seed")
         options = {name: getattr(self.cfg, name) for name in names}
         options["prenet_dropout"] = str(self.cfg.generation_prenet_dropout)
@@ -180,6 +181,13 @@ class SpeechTargetTask(SpeechT5Task):
         options["model_overrides"] = self.cfg.model_overrides
         symbols = self.text_dictionary.symbols if self.text_dictionary is not None else []
         return {"files": states, "dictionary": digest(symbols), **options}
+
+    def _vocoder_files(self) -> list[Path]:
+        vocoder = Path(self.cfg.vocoder)
+        if vocoder.exists():
+            return sorted(vocoder.rglob("*")) if vocoder.is_dir() else [vocoder]
+        function = None if self.own_options else source_file(self.cfg.vocoder)
+        return [] if function is None else [function]
 
     def fingerprint(self, manifest: Manifest, text: TextLabels | None, row: int) -> str:
         """What decides the results of one row: its text, and its source and voice by size and time."""
@@ -274,6 +282,11 @@ class SpeechTargetTask(SpeechT5Task):
 def plain(path: str | Path | None) -> str:
     """The path without "..", as a table for other programs has it; empty for none."""
     return os.path.normpath(path) if path else ""
+
+
+def states_of(files: Iterable[Path]) -> dict[str, list[int]]:
+    """Absolute path -> size in bytes and time of change in ns."""
+    return {str(file.absolute()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
 def digest(parts: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from ..data.errors import ManifestError
 from ..data.labels import TextLabels
 from ..data.manifest import Manifest
 from ..data.piece_model import PieceModel
+from ..data.plugin import source_file
 from ..data.source_text import TEXT_ENDS, SourceText
 from ..data.speech_target import TargetOptions
 from ..data.t2s import T2SDataset
@@ -19,7 +20,7 @@ from ..models.checkpoint import Start
 from ..models.contents import Contents
 from ..models.loading import DictionaryFiles
 from ..ranges import SIZE, optional, ranged, typed
-from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line
+from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line, states_of
 from .vocabularies import find_pieces, find_text
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,10 @@ class T2STask(SpeechTargetTask):
         names = ("text_ends", "text_normaliser", "max_text_symbols")
         pieces = None if self.pieces is None else self.pieces.digest
         options = {name: getattr(self.cfg, name) for name in names}
-        return super().settings(manifest, text) | options | {"sentencepiece": pieces}
+        found = super().settings(manifest, text) | options | {"sentencepiece": pieces}
+        if (function := source_file(text.normaliser)) is not None:
+            found["files"] |= states_of([function])
+        return found
 
     def describe(self, row: int) -> dict[str, object]:
         labels = self.datasets[self.cfg.gen_subset].text.labels

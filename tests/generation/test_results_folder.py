@@ -14,7 +14,7 @@ def lines(folder):
 
 
 def write(results, name, status=DONE):
-    for suffix in (".wav", ".npy"):
+    for suffix in (".wav", ".npy", ".png"):
         path = results.path(name, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -60,6 +60,59 @@ def test_results_of_other_settings_are_never_mixed(tmp_path):
     assert len(lines(tmp_path)) == 1
 
 
+def test_results_of_another_manifest_are_never_dropped(tmp_path):
+    """Rows that left the manifest are forgotten, with their failures; not all of them at once."""
+    results = ResultsFolder(tmp_path, SETTINGS, names=["a", "b"])
+    write(results, "a")
+    results.add("b", status="failed")
+    with pytest.raises(ValueError, match="another manifest .none of its 2 utterances, such as a, is in this one"):
+        ResultsFolder(tmp_path, SETTINGS, names=["c", "d"])
+    again = ResultsFolder(tmp_path, SETTINGS, names=["a", "c"])
+    again.close(["a", "c"])
+    assert [line[0] for line in lines(tmp_path)] == ["id", "a"] and not again.failed and set(again.rows) == {"a"}
+    ResultsFolder(tmp_path, SETTINGS, names=["c", "d"], overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"results.tsv", "run.json"} and len(lines(tmp_path)) == 1
+
+
+def test_another_jobs_table_is_never_overwritten(tmp_path):
+    """Identification writes a table of the same name and no run.json; an empty table is nobody's loss."""
+    table = tmp_path / "results.tsv"
+    table.write_text("id\tpath\tclass\tembedding\na\ta.wav\tanna\ta.npy\n")
+    with pytest.raises(ValueError, match="another job, or of a run that has lost its run.json; give another --results"):
+        ResultsFolder(tmp_path, SETTINGS)
+    assert lines(tmp_path)[1][2] == "anna"
+    write(ResultsFolder(tmp_path, SETTINGS, overwrite=True), "b")
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(ValueError, match="has lost its run.json"):
+        ResultsFolder(tmp_path, SETTINGS)
+    table.write_text("id\tpath\tclass\tembedding\n")
+    ResultsFolder(tmp_path, SETTINGS)
+    assert lines(tmp_path) == [list(COLUMNS)]
+
+
+def test_what_is_overwritten_leaves_no_files(tmp_path):
+    """A picture of another checkpoint would count as done; what the table does not name, or nobody of ours, stays."""
+    folder = tmp_path / "out"
+    results = ResultsFolder(folder, SETTINGS)
+    for name in ("en/a", "b", "../up"):
+        write(results, name)
+    (folder / "mine.wav").write_bytes(b"x")
+    ResultsFolder(folder, {**SETTINGS, "seed": 2}, overwrite=True)
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    assert found == {"out/results.tsv", "out/run.json", "out/mine.wav", "up.wav", "up.npy", "up.png"}
+
+
+def test_files_of_before_go_with_their_utterance(tmp_path):
+    results = ResultsFolder(tmp_path, SETTINGS)
+    write(results, "a")
+    for suffix in (".wav", ".png"):  # a kill between these and the table's line
+        results.path("b", suffix).write_bytes(b"x")
+    again = ResultsFolder(tmp_path, SETTINGS)
+    again.remove("a")
+    again.remove("b")
+    assert {path.name for path in tmp_path.iterdir()} == {"results.tsv", "run.json", "b.wav"}
+
+
 def test_columns_that_scoring_added_stay(tmp_path):
     write(ResultsFolder(tmp_path, SETTINGS), "a")
     table = tmp_path / "results.tsv"
@@ -76,9 +129,9 @@ def test_other_inputs_or_a_missing_picture_are_not_done(tmp_path):
     results = ResultsFolder(tmp_path, SETTINGS)
     write(results, "a")
     assert results.is_done("a", "i1") and not results.is_done("a", "i2") and not results.is_done("b", "i1")
-    assert not results.is_done("a", "i1", picture=True)
-    results.path("a", ".png").write_bytes(b"x")
     assert results.is_done("a", "i1", picture=True)
+    results.path("a", ".png").unlink()
+    assert results.is_done("a", "i1") and not results.is_done("a", "i1", picture=True)
 
 
 def test_names_are_paths_without_suffix_and_repeats_get_their_row():

@@ -106,6 +106,18 @@ def test_an_utterance_that_fails_does_not_end_the_run(tmp_path):
     assert "2 failed: voice/4, voice/9" in generator.summary("test")
 
 
+def test_what_was_there_of_an_utterance_goes_first(tmp_path):
+    """No old waveform beside a new mel, or of an utterance that failed; nor a picture of either."""
+    build(tmp_path, vocoder=Beeps()).generate([tiny_model("t2s")], sample())
+    for number in (4, 5, 6):
+        (tmp_path / f"voice/{number}.png").write_bytes(b"of before")
+    build(tmp_path, vocoder=Moody()).generate([tiny_model("t2s")], sample((5, 17), rows=(0, 1)))
+    build(tmp_path).generate([tiny_model("t2s")], sample((17,), rows=(0,)) | {"id": torch.tensor([6])})
+    build(tmp_path).fail(7, "no audio")
+    found = {path.name for path in (tmp_path / "voice").iterdir()}
+    assert found == {"5.npy", "5.wav", "6.npy"}  # 4 is too short for Moody
+
+
 def test_frames_that_are_no_numbers_are_a_failure_and_not_a_file(tmp_path):
     model = tiny_model("t2s")
     with torch.no_grad():

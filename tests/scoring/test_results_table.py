@@ -22,6 +22,17 @@ def test_columns_are_added_once_and_others_stay(tmp_path):
     assert path.read_text(encoding="utf-8") == expected
 
 
+def test_of_rows_with_one_id_the_last_counts(tmp_path, caplog):
+    """As the generation of the table reads them, when it goes on."""
+    path = written(tmp_path, "id\tfile\na\told\nb\tb\na\tnew\n")
+    table = ResultsTable.read(path, required=("id",))
+    assert table.rows == [{"id": "a", "file": "new"}, {"id": "b", "file": "b"}]
+    assert f"{path}: 1 rows are superseded by later ones" in caplog.text
+    table.write()
+    caplog.clear()
+    assert len(ResultsTable.read(path, required=("id",)).rows) == 2 and not caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

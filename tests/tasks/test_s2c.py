@@ -10,7 +10,9 @@ from helpers import CLASSES, NEW_RUN, model_options, tiny_config, tiny_manifest,
 
 from speecht5_fairseq.criterions.s2c import S2CCriterion, S2CCriterionConfig
 from speecht5_fairseq.data.errors import DataError
+from speecht5_fairseq.generation.results_folder import ResultsFolder
 from speecht5_fairseq.models import SpeechT5Model
+from speecht5_fairseq.scoring.trials import embedding_files
 from speecht5_fairseq.tasks.s2c import S2CTask, S2CTaskConfig
 
 SAMPLES = [9000, 5000, 7000, 6400]
@@ -129,14 +131,33 @@ def test_without_a_folder_nothing_is_written(tmp_path, capsys):
         generated(tmp_path, save_embeddings=True)
 
 
-def test_the_table_of_an_interrupted_run_is_gone(tmp_path):
-    """Its rows would stand for another checkpoint's."""
-    tiny_manifest(tmp_path, 2, job="s2c", split="test")
-    generated(tmp_path, results_path=str(tmp_path / "out"))
-    task = setup(tmp_path, results_path=str(tmp_path / "out"))
+def test_what_an_interrupted_run_leaves_is_of_one_model(tmp_path):
+    """Rows and embeddings of before would stand for another checkpoint's; files that are none of ours stay."""
+    tiny_manifest(tmp_path, 3, job="s2c", split="test")
+    folder = tmp_path / "out/test"
+    generated(tmp_path, results_path=str(tmp_path / "out"), save_embeddings=True)
+    results = folder / "results.tsv"
+    results.write_text(results.read_text().replace("\t2.npy\n", "\t../2.npy\n"))
+    for path in ("mine.npy", "../2.npy"):
+        (folder / path).write_bytes(b"x")
+    task = setup(tmp_path, results_path=str(tmp_path / "out"), save_embeddings=True)
     task.load_dataset("test")
     task.build_generator([tiny_model("s2c")], GenerationConfig())
-    assert not (tmp_path / "out/test/results.tsv").exists()
+    assert table(tmp_path / "out") == [] and (tmp_path / "out/2.npy").is_file()
+    assert {path.name for path in folder.iterdir()} == {"results.tsv", "mine.npy", "2.npy"}
+    with pytest.raises(DataError, match="no embedding there; generate it again with --save-embeddings"):
+        embedding_files(folder)
+
+
+def test_the_table_of_generated_speech_is_never_overwritten(tmp_path):
+    tiny_manifest(tmp_path, 2, job="s2c", split="test")
+    ResultsFolder(tmp_path / "out/test", {}).add("0", status="ok", text="scored")
+    with pytest.raises(ValueError, match="out/test holds generated speech, whose results.tsv would be lost; give"):
+        generated(tmp_path, results_path=str(tmp_path / "out"))
+    (tmp_path / "out/test/run.json").unlink()
+    with pytest.raises(ValueError, match="out/test holds generated speech, whose results.tsv would be lost; give"):
+        generated(tmp_path, results_path=str(tmp_path / "out"))
+    assert table(tmp_path / "out")[0]["text"] == "scored"
 
 
 def test_scores_that_are_no_numbers_end_the_run(tmp_path):

@@ -116,6 +116,20 @@ def test_bad_rows_are_written_down_and_the_status_says_so(tmp_path, capsys):
     assert visited == [2] and "1 utterances failed" in status  # failures are tried again
 
 
+def test_a_bad_row_that_left_the_manifest_fails_no_run(tmp_path, capsys):
+    """Nor does another manifest of the same split name take the place of this one's results."""
+    tiny_manifest(tmp_path, 3, job="s2s", split="test", samples=[9000, 300, 7000])
+    assert "1 utterances failed" in run(*generating("s2s", tmp_path, max_length_ratio=2.0))[1]
+    manifest = tmp_path / "test.tsv"
+    lines = manifest.read_text().splitlines()
+    write_lines(manifest, [line for line in lines if not line.startswith("1.wav")])
+    assert run(*generating("s2s", tmp_path, max_length_ratio=2.0)) == ([], 0)
+    assert "Generated test: 2 of 2 utterances" in capsys.readouterr().out
+    write_lines(manifest, [lines[0], lines[2]])
+    with pytest.raises(ValueError, match="results of another manifest .none of its 2 utterances, such as 0, is in"):
+        generating("s2s", tmp_path, max_length_ratio=2.0)
+
+
 def test_a_row_outside_the_root_is_written_down_too(tmp_path):
     manifest = tiny_manifest(tmp_path, 3, job="s2s", split="test", samples=SAMPLES)
     manifest.write_text(manifest.read_text().replace("\n1.wav", "\n../1.wav"))
@@ -283,6 +297,21 @@ def test_another_checkpoint_does_not_mix_with_its_results(tmp_path):
         generating("t2s", tmp_path, **options)
     assert run(*generating("t2s", tmp_path, **options, overwrite_results=True)) == ([0], 0)
     assert Path(tmp_path / "out/test/0.npy").is_file()
+
+
+@pytest.mark.parametrize("option", ["vocoder", "text_normaliser"])
+def test_another_function_of_the_same_name_does_not_mix_with_its_results(tmp_path, option, monkeypatch):
+    tiny_manifest(tmp_path, 1, job="t2s", split="test", samples=SAMPLES[:1])
+    own = tmp_path / f"own_{option}.py"
+    imports = ["from helpers import shout", "from speecht5_fairseq.generation.griffin_lim import GriffinLim"]
+    write_lines(own, [*imports, "def build(device):", "    return GriffinLim(iterations=1)"])
+    monkeypatch.syspath_prepend(tmp_path)
+    function = {"vocoder": "build", "text_normaliser": "shout"}[option]
+    with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
+    with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
+    own.write_text(own.read_text() + "# another\n")
+    with pytest.raises(ValueError, match="results of another run .other: files."):
+        with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
 
 
 def with_pieces(folder, saved=None, **options):
