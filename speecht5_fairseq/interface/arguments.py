@@ -40,7 +40,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     _command(commands, "say", "text to speech")
     for name in ("transcribe", "translate"):
         _add_search(
-            commands.choices[name], "0" if name == "translate" else "0.5 where the model has a CTC head, else 0"
+            commands.choices[name], "0" if name == "translate" else "0.5 where the training had a CTC loss, else 0"
         )
     for name in VOICES:
         _add_voice(commands.choices[name], DEFAULT_VOCODERS.get(name, "griffin-lim"))
