@@ -133,6 +133,25 @@ def complete(args: argparse.Namespace) -> None:
         args.one_file = _is_file(args.out, len(args.texts if args.command == "say" else args.recordings))
     if args.out is not None and not args.one_file:
         _check_folder(args.out)
+    if args.out is not None and args.command in HEARING:
+        _check_kept(args)
+
+
+def outputs(args: argparse.Namespace) -> list[Path]:
+    """The files of the results, in their order: one is ``--out``, several are ``--out``/1-NAME.wav and so on."""
+    if args.one_file:
+        return [args.out]
+    suffix = ".wav" if args.command in VOICES else ".npy"
+    names = ["text"] * len(args.texts) if args.command == "say" else [file.stem for file in args.recordings]
+    return [args.out / f"{number}-{name}{suffix}" for number, name in enumerate(names, start=1)]
+
+
+def _check_kept(args: argparse.Namespace) -> None:
+    """No recording is replaced by a result."""
+    given = {file.resolve() for file in args.recordings}
+    replaced = next((file for file in outputs(args) if file.resolve() in given), None)
+    if replaced is not None:
+        raise ValueError(f"--out {args.out}: {replaced} is one of the recordings, and would be replaced; name another")
 
 
 def _is_file(out: Path, results: int) -> bool:
