@@ -121,12 +121,14 @@ def complete(args: argparse.Namespace) -> None:
     """Read what is still missing from standard input, and check where the results go.
 
     Raises:
-        ValueError: nothing to say, or results that could not be written.
+        ValueError: nothing to say, an option without effect, or results that could not be written.
     """
     if args.command == "say":
         args.texts = args.texts or [line for line in sys.stdin.read().splitlines() if line.strip()]
         if not args.texts:
             raise ValueError("no text: give TEXT, or lines on standard input")
+    if args.command in ("transcribe", "translate") and args.segments and args.json:
+        raise ValueError("--segments has no effect beside --json, which tells the segments: leave it out")
     if args.command in VOICES:
         if args.vocoder == NO_VOCODER:
             raise ValueError(f"--vocoder {NO_VOCODER}: makes no waveform, and the command writes one; give another")

@@ -91,6 +91,7 @@ def test_identify_embed_and_features(tmp_path, capsys, recordings):
         ("transcribe -m MODEL --device gpu a.wav", "device 'gpu': not usable here"),
         ("transcribe -m MODEL --longest-seconds 0 FILE", "longest_seconds 0.0: give a second or more"),
         ("transcribe -m MODEL --base-checkpoint b.pt a.wav", "base_checkpoint 'b.pt' has no effect"),
+        ("translate -m MODEL --segments --json FILE", "--segments has no effect beside --json"),
         ("say -m MODEL --speaker v.npy --out x.txt A", "x.txt: no audio of 16 bits can be written"),
         ("say -m MODEL --speaker v.npy --out x.ogg A", "x.ogg: no audio of 16 bits can be written"),
         ("say -m MODEL --speaker v.npy --out x.wav A B", "--out x.wav: a file, and there are 2 results"),
