@@ -29,9 +29,10 @@ def tiny_checkpoint(
         "spm_model": None if spm_model is None else str(spm_model),
         **(task_options or {}),
     }
+    losses = {"ctc_weight": 0.0 if options.get("no_ctc_head") else 0.5} if job == "s2t" else {}
     run = {"best_checkpoint_metric": "loss", "finetune_from_model": None}
     state = {
-        "cfg": {"model": model, "task": task, "checkpoint": run},
+        "cfg": {"model": model, "task": task, "criterion": losses, "checkpoint": run},
         "model": tiny_model(job, seed=seed, **options).state_dict(),
         "optimizer_history": [{"num_updates": 1200}],
         "extra_state": {"train_iterator": {"epoch": 7}, "best": 0.25},

@@ -238,6 +238,8 @@ def _with_beside(folder: Path, theirs: dict[str, Tensor], job: str | None) -> Po
     kept = sorted(nets_of(left) - NO_NETS)
     if kept and digest_of({name: tensor for name, tensor in theirs.items() if name not in TIED}) != beside["digest"]:
         model = _trained_there(model, theirs)
+        if "ctc_head" in kept and "ctc" in JOBS[model.home].heads:  # the training there had no CTC loss
+            model = model._replace(criterion={**(model.criterion or {}), "ctc_weight": 0.0})
         model = model.noting(f"{WEIGHTS} has changed since it was written here; as they were then: {', '.join(kept)}")
     return model
 

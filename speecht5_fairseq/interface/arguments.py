@@ -40,7 +40,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     _command(commands, "say", "text to speech")
     for name in ("transcribe", "translate"):
         _add_search(
-            commands.choices[name], "0" if name == "translate" else "0.5 where the model has a CTC head, else 0"
+            commands.choices[name], "0" if name == "translate" else "0.5 where the training had a CTC loss, else 0"
         )
     for name in VOICES:
         _add_voice(commands.choices[name], DEFAULT_VOCODERS.get(name, "griffin-lim"))
@@ -121,18 +121,39 @@ def complete(args: argparse.Namespace) -> None:
     """Read what is still missing from standard input, and check where the results go.
 
     Raises:
-        ValueError: nothing to say, or results that could not be written.
+        ValueError: nothing to say, an option without effect, or results that could not be written.
     """
     if args.command == "say":
         args.texts = args.texts or [line for line in sys.stdin.read().splitlines() if line.strip()]
         if not args.texts:
             raise ValueError("no text: give TEXT, or lines on standard input")
+    if args.command in ("transcribe", "translate") and args.segments and args.json:
+        raise ValueError("--segments has no effect beside --json, which tells the segments: leave it out")
     if args.command in VOICES:
         if args.vocoder == NO_VOCODER:
             raise ValueError(f"--vocoder {NO_VOCODER}: makes no waveform, and the command writes one; give another")
         args.one_file = _is_file(args.out, len(args.texts if args.command == "say" else args.recordings))
     if args.out is not None and not args.one_file:
         _check_folder(args.out)
+    if args.out is not None and args.command in HEARING:
+        _check_kept(args)
+
+
+def outputs(args: argparse.Namespace) -> list[Path]:
+    """The files of the results, in their order: one is ``--out``, several are ``--out``/1-NAME.wav and so on."""
+    if args.one_file:
+        return [args.out]
+    suffix = ".wav" if args.command in VOICES else ".npy"
+    names = ["text"] * len(args.texts) if args.command == "say" else [file.stem for file in args.recordings]
+    return [args.out / f"{number}-{name}{suffix}" for number, name in enumerate(names, start=1)]
+
+
+def _check_kept(args: argparse.Namespace) -> None:
+    """No recording is replaced by a result."""
+    given = {file.resolve() for file in args.recordings}
+    replaced = next((file for file in outputs(args) if file.resolve() in given), None)
+    if replaced is not None:
+        raise ValueError(f"--out {args.out}: {replaced} is one of the recordings, and would be replaced; name another")
 
 
 def _is_file(out: Path, results: int) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..data.atomic import replacing
-from .arguments import build_parser, complete
+from .arguments import build_parser, complete, outputs
 from .results import Speech
 from .speecht5 import SpeechT5
 
@@ -38,22 +38,18 @@ def _write_texts(model: SpeechT5, args: argparse.Namespace) -> None:
 def _say(model: SpeechT5, args: argparse.Namespace) -> None:
     options = _given(vocoder=args.vocoder, normaliser=args.text_normaliser, longest_text=args.longest_text)
     found = model.synthesize(args.texts, args.speaker, seed=args.seed, **options)
-    _write_speech(found, args, ["text"] * len(found))
+    _write_speech(found, args)
 
 
 def _convert(model: SpeechT5, args: argparse.Namespace) -> None:
     method = model.convert_voice if args.command == "convert" else model.enhance
     options = {"seed": args.seed, "longest_seconds": args.longest_seconds} | _given(vocoder=args.vocoder)
     found = method(args.recordings, args.speaker, **options)
-    _write_speech(found, args, [file.stem for file in args.recordings], as_json=args.json)
+    _write_speech(found, args, as_json=args.json)
 
 
-def _write_speech(
-    found: Sequence[Speech], args: argparse.Namespace, names: Sequence[str], *, as_json: bool = False
-) -> None:
-    """One result to the file ``--out``, several to ``--out``/1-NAME.wav and so on."""
-    for number, (speech, name) in enumerate(zip(found, names, strict=True), start=1):
-        path = args.out if args.one_file else args.out / f"{number}-{name}.wav"
+def _write_speech(found: Sequence[Speech], args: argparse.Namespace, *, as_json: bool = False) -> None:
+    for speech, path in zip(found, outputs(args), strict=True):
         speech.save(path)
         about = {"file": str(path), "seconds": round(len(speech.waveform) / speech.sample_rate, 3)}
         about |= {"hit_limit": speech.hit_limit, "focus_rate": round(speech.focus_rate, 4)}
@@ -75,8 +71,7 @@ def _write_arrays(model: SpeechT5, args: argparse.Namespace) -> None:
         found = model.embed(args.recordings, longest_seconds=args.longest_seconds)
     else:
         found = model.extract_features(args.recordings, layer=args.layer, longest_seconds=args.longest_seconds)
-    for number, (file, array) in enumerate(zip(args.recordings, found, strict=True), start=1):
-        path = args.out / f"{number}-{file.stem}.npy"
+    for file, array, path in zip(args.recordings, found, outputs(args), strict=True):
         with replacing(path) as partial:
             np.save(partial, array)
         shape = list(array.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +20,14 @@ from ..models.checkpoint import read_checkpoint
 from ..models.config import SpeechT5Config
 from ..models.dictionary_change import ROWS
 from ..models.errors import CheckpointError
-from ..models.facts import read_facts
+from ..models.facts import ctc_weight_of, read_facts
 from ..models.jobs import JOBS
 from ..models.loading import CLASS_ROWS, DictionaryFiles
 from ..models.partial import DIGEST
 from ..models.speecht5 import SpeechT5Model
 from ..tasks.precision import PRODUCTS, prepare
+
+logger = logging.getLogger(__name__)
 
 
 class Source(NamedTuple):
@@ -35,6 +38,7 @@ class Source(NamedTuple):
         job: a key of ``JOBS``.
         options: of the model, by our names.
         task: options of the task that it was trained with.
+        ctc_weight: of the CTC loss that it was trained with; None where it does not tell.
         tensors: by our names.
         symbols, classes: of text and speakers, where it holds them.
         units: their number.
@@ -45,6 +49,7 @@ class Source(NamedTuple):
     job: str
     options: dict[str, Any]
     task: dict[str, Any]
+    ctc_weight: float | None
     tensors: dict[str, Tensor]
     symbols: list[str]
     classes: list[str]
@@ -104,6 +109,12 @@ def load(
         prepare(found.model, precision, "precision")
     elif precision != "float32":
         raise ValueError(f"precision {precision!r} has no effect: {source.path} has no decoder")
+    if found.model.has_ctc and source.ctc_weight is None:
+        logger.warning(
+            "%s: has a CTC head and does not tell whether it was trained; the search leaves it out: give a CTC weight "
+            "of 0.5 where it was",
+            source.path,
+        )
     return found if spm_model is None else found._replace(pieces=read_piece_model(spm_model))
 
 
@@ -186,6 +197,7 @@ def _from_file(path: Path) -> Source:
         job=facts.job,
         options=facts.options,
         task=facts.task,
+        ctc_weight=facts.ctc_weight,
         tensors=tensors,
         symbols=contents.symbols,
         classes=contents.classes,
@@ -197,12 +209,15 @@ def _from_file(path: Path) -> Source:
 def _from_folder(folder: Path) -> Source:
     """Of `transformers`, written by it or by ``convert --to hf``."""
     found = read_folder(folder, None)
+    for note in found.notes:
+        logger.warning("%s: %s", folder, note)
     head = found.tensors.get("unit_head.embeddings")
     return Source(
         path=folder,
         job=found.job,
         options={name: value for name, value in vars(found.job_config).items() if name != "_name"},
         task=found.job_options,
+        ctc_weight=ctc_weight_of(found.criterion or {}),
         tensors=found.tensors,
         symbols=found.symbols,
         classes=found.classes,

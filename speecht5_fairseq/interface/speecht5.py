@@ -119,7 +119,7 @@ class SpeechT5:
 
         Args:
             beam: hypotheses in the search.
-            ctc_weight: of the CTC prefix scores, 0 to 1; None for 0.5 where the model has a CTC head, else 0.
+            ctc_weight: of the CTC prefix scores, 0 to 1; None for 0.5 where the training had a CTC loss, else 0.
             max_len_a, max_len_b: tokens of a stretch of T encoder frames: at most max_len_a * T + max_len_b.
             longest_seconds: longer recordings are cut at pauses, and their texts joined.
 
@@ -128,7 +128,8 @@ class SpeechT5:
             AudioError: see `waveform_of`.
         """
         self.require("transcribe")
-        weight = (0.5 if self.model.has_ctc else 0.0) if ctc_weight is None else ctc_weight
+        trained = self.model.has_ctc and bool(self.loaded.source.ctc_weight)
+        weight = (0.5 if trained else 0.0) if ctc_weight is None else ctc_weight
         search = JointBeamSearch(
             self.loaded.dictionary, beam=beam, ctc_weight=weight, max_len_a=max_len_a, max_len_b=max_len_b
         )

@@ -79,6 +79,7 @@ class Facts(NamedTuple):
         options: all of the model's, by our names.
         changed: those that differ from the preset's.
         task: all of the task's.
+        ctc_weight: of the CTC loss in training; None where it does not tell.
         units: rows of the unit head.
         classes: rows of the speaker head.
         parts: of ``tensors``' nets in their order.
@@ -93,6 +94,7 @@ class Facts(NamedTuple):
     options: dict[str, Any]
     changed: dict[str, Any]
     task: dict[str, Any]
+    ctc_weight: float | None
     training: Training
     contents: Contents
     units: int
@@ -122,6 +124,7 @@ def read_facts(path: str | Path) -> Facts:
         options=options,
         changed=changed(options, preset),
         task=dict(task),
+        ctc_weight=ctc_weight_of(section(state, "criterion")),
         training=_training(state),
         contents=contents,
         units=len(tensors.get(UNITS, ())),
@@ -138,6 +141,15 @@ def changed(options: Mapping[str, Any], preset: type[SpeechT5Config] | None) -> 
     defaults = {field.name: field.default for field in fields(preset) if not field.name.startswith("_")}
     known = {name: default for name, default in defaults.items() if name in options}
     return {name: options[name] for name, default in known.items() if str(options[name]) != str(default)}
+
+
+def ctc_weight_of(criterion: Mapping[str, Any]) -> float | None:
+    """The weight of the CTC loss in a training; None where its options do not tell.
+
+    That a model has a CTC head does not tell: the published code builds one in every job, and trains it in few.
+    """
+    weight = criterion.get("ctc_weight")
+    return max(0.0, float(weight)) if isinstance(weight, (int, float)) else None  # below 0 trained as 0 did
 
 
 def count_parts(tensors: Mapping[str, Tensor]) -> list[Part]:

@@ -100,8 +100,7 @@ def _generation(facts: Facts) -> Use | None:
     command = f"fairseq-generate DATA --user-dir speecht5_fairseq --task {task} --path {quoted(facts.path)}"
     words = [command, "--gen-subset test", options]
     if facts.job == "s2t":
-        without_ctc = facts.options.get("no_ctc_head", False)
-        words.append("--scoring bleu_chrf" if without_ctc else "--ctc-decoding-weight 0.5 --scoring wer_cer")
+        words.append(_search(facts))
     missing = missing_files(facts)
     if "spm.model" in missing:
         words.append("--spm-model spm.model")
@@ -109,6 +108,14 @@ def _generation(facts: Facts) -> Use | None:
     if facts.origin.base is not None:
         needs += f", and its base, {facts.origin.base.path}"
     return Use(what, needs, " ".join(words))
+
+
+def _search(facts: Facts) -> str:
+    """CTC scores where a CTC loss was trained; a training without one is taken for translation."""
+    if facts.ctc_weight:
+        return "--ctc-decoding-weight 0.5 --scoring wer_cer"
+    untold = facts.ctc_weight is None and not facts.options.get("no_ctc_head", False)
+    return "--scoring wer_cer" if untold else "--scoring bleu_chrf"
 
 
 def missing_files(facts: Facts) -> list[str]:

@@ -156,6 +156,11 @@ class SpeechTargetTask(SpeechT5Task):
     def _what_is_left(self, split: str, manifest: Manifest, text: TextLabels | None) -> TargetOptions:
         """Open the folder of results; done rows and bad rows are not generated."""
         folder = Path(self.cfg.results_path) / split
+        if folder.resolve() == manifest.root.resolve():
+            raise ValueError(
+                f"--results-path {self.cfg.results_path}: the recordings of {manifest.file} are in {folder}, and "
+                "results would replace them; name another folder"
+            )
         self.names = unique_names(str(manifest.row(row)["path"]) for row in range(len(manifest)))
         self.results = ResultsFolder(
             folder, self.settings(manifest, text), names=self.names, overwrite=self.cfg.overwrite_results

@@ -21,6 +21,7 @@ from speecht5_fairseq.data.mel import log_mel
 from speecht5_fairseq.generation.speech import SpeechLimits, generate_speech
 from speecht5_fairseq.models.contents import read_contents
 from speecht5_fairseq.models.dictionary_change import TIED_EMBEDDINGS
+from speecht5_fairseq.models.facts import read_facts
 
 CLASSES = {"s2t": SpeechT5ForSpeechToText, "t2s": SpeechT5ForTextToSpeech, "s2s": SpeechT5ForSpeechToSpeech}
 VARIANTS = {
@@ -176,6 +177,7 @@ def test_training_there_is_noticed_on_the_way_back(tmp_path):
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     notes = convert(folder, tmp_path / "back" / "again.pt", "fairseq")
     assert notes == ["model.safetensors has changed since it was written here; as they were then: ctc_head"]
+    assert read_facts(tmp_path / "back" / "again.pt").ctc_weight == 0  # the training there had no CTC loss
     again, before = tensors_of(tmp_path / "back" / "again.pt"), tensors_of(source)
     assert torch.equal(again["encoder.layer_norm.bias"], before["encoder.layer_norm.bias"] + 1)
     assert torch.equal(again["ctc_head.projection.weight"], before["ctc_head.projection.weight"])

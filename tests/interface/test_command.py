@@ -91,19 +91,23 @@ def test_identify_embed_and_features(tmp_path, capsys, recordings):
         ("transcribe -m MODEL --device gpu a.wav", "device 'gpu': not usable here"),
         ("transcribe -m MODEL --longest-seconds 0 FILE", "longest_seconds 0.0: give a second or more"),
         ("transcribe -m MODEL --base-checkpoint b.pt a.wav", "base_checkpoint 'b.pt' has no effect"),
+        ("translate -m MODEL --segments --json FILE", "--segments has no effect beside --json"),
         ("say -m MODEL --speaker v.npy --out x.txt A", "x.txt: no audio of 16 bits can be written"),
         ("say -m MODEL --speaker v.npy --out x.ogg A", "x.ogg: no audio of 16 bits can be written"),
         ("say -m MODEL --speaker v.npy --out x.wav A B", "--out x.wav: a file, and there are 2 results"),
         ("say -m MODEL --speaker v.npy --out FILE/x.wav A", "--out FILE: FILE is a file, and a folder is needed"),
         ("say -m MODEL --speaker v.npy --out x.wav --vocoder none A", "--vocoder none: makes no waveform"),
+        ("enhance -m MODEL --speaker v.npy --out FILE FILE", "--out FILE: FILE is one of the recordings, and would be"),
+        ("convert -m MODEL --speaker v.npy --out FOLDER FILE FOLDER/1-some.wav", "FOLDER/1-some.wav is one of the rec"),
         ("embed -m MODEL --out FILE a.wav", "--out FILE: FILE is a file, and a folder is needed there"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, line, message):
     model, file = str(tiny_checkpoint(tmp_path / "asr.pt", "s2t")), str(tmp_path / "some.wav")
     soundfile.write(file, np.zeros(8000), 16_000)
-    with pytest.raises(SystemExit, match=f"^error: .*{message.replace('FILE', file)}"):
-        main(line.replace("MODEL", model).replace("FILE", file).split())
+    told, line = (text.replace("FILE", file).replace("FOLDER", str(tmp_path)) for text in (message, line))
+    with pytest.raises(SystemExit, match=f"^error: .*{told}"):
+        main(line.replace("MODEL", model).split())
 
 
 def test_where_results_go_is_said_before_the_model_is_read(voice, tmp_path):

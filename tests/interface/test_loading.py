@@ -6,6 +6,7 @@ import torch
 from checkpoints import tiny_checkpoint
 from conversions import full_checkpoint
 from helpers import speech_source, tiny_model, tiny_piece_model
+from safetensors.torch import load_file, save_file
 
 from speecht5_fairseq.convert.formats import convert
 from speecht5_fairseq.interface import SpeechT5
@@ -21,6 +22,19 @@ def test_a_pre_trained_model_is_of_the_job_that_it_was_made_for_there(tmp_path, 
     assert model.job == job
     if job == "s2t":
         assert isinstance(model.transcribe(np.zeros(8000, dtype=np.float32)).text, str)
+
+
+def test_what_a_folder_of_transformers_is_not_any_more_is_warned_of(tmp_path, caplog):
+    """Its CTC head is not of the encoder that was trained further there."""
+    spm = tiny_piece_model(tmp_path / "spm.model")
+    convert(tiny_checkpoint(tmp_path / "ours.pt", "s2t"), tmp_path / "hf", "hf", spm_model=spm)
+    assert SpeechT5.from_pretrained(tmp_path / "hf", device="cpu").loaded.source.ctc_weight == 0.5
+    assert not caplog.records
+    tensors = load_file(tmp_path / "hf" / "model.safetensors")
+    tensors["speecht5.encoder.wrapped_encoder.layer_norm.bias"] += 1
+    save_file(tensors, tmp_path / "hf" / "model.safetensors", metadata={"format": "pt"})
+    assert SpeechT5.from_pretrained(tmp_path / "hf", device="cpu").loaded.source.ctc_weight == 0
+    assert "has changed since it was written here; as they were then: ctc_head" in caplog.text
 
 
 @pytest.mark.parametrize("job", ["pretrain", "pretrain_speech", "s2t", "s2s", "s2c"])

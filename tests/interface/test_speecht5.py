@@ -53,6 +53,20 @@ def test_transcribe_is_the_joint_search(folder):
         assert transcript.segments[0].end == pytest.approx(len(wave) / 16_000)
 
 
+@pytest.mark.parametrize("criterion", [{"ctc_weight": 0.0}, {}])
+def test_a_ctc_head_that_no_loss_trained_is_left_out_of_the_search(folder, criterion, caplog):
+    """The published code builds one in translation too; weights so large that the scores are its own."""
+    state = torch.load(tiny_checkpoint(folder / "st.pt", "s2t"))
+    state["cfg"]["criterion"] = criterion
+    state["model"]["ctc_head.projection.weight"] *= 1e4
+    torch.save(state, folder / "st.pt")
+    model = SpeechT5.from_pretrained(folder / "st.pt", device="cpu")
+    options = {"beam": 2, "max_len_b": 3}
+    found, without, half = (model.transcribe(waves()[0], ctc_weight=w, **options) for w in (None, 0.0, 0.5))
+    assert found == without != half
+    assert ("does not tell whether it was trained" in caplog.text) == (not criterion)
+
+
 def test_alone_and_together_are_the_same(folder):
     model = loaded(folder, "s2t")
     together = model.transcribe(waves(), beam=2, max_len_b=3)

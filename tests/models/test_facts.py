@@ -84,6 +84,18 @@ def test_the_published_code_s_options_are_ours(tmp_path):
     assert facts.origin.writer == OURS and facts.preset == "t5_transformer_base_asr" and facts.job == "s2t"
 
 
+@pytest.mark.parametrize(
+    "criterion, weight",
+    [({"ctc_weight": 0.5}, 0.5), (Namespace(ctc_weight=0.0), 0.0), ({"ctc_weight": -1}, 0.0), ({}, None)],
+)
+def test_the_weight_of_the_ctc_loss_is_told(tmp_path, criterion, weight):
+    """By our criterion's options, or by the published code's."""
+    state = torch.load(tiny_checkpoint(tmp_path / "checkpoint.pt", "s2t"))
+    state["cfg"]["criterion"] = criterion
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert read_facts(tmp_path / "checkpoint.pt").ctc_weight == weight
+
+
 def test_a_file_of_tensors_alone_is_read_as_far_as_it_goes(tmp_path):
     facts = read_facts(tiny_base(tmp_path / "bare.pt", "t2s"))
     assert (

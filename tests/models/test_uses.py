@@ -42,6 +42,12 @@ def test_translation_has_no_ctc(tmp_path):
     assert "--scoring bleu_chrf" in decoding.command and "--ctc" not in decoding.command
 
 
+@pytest.mark.parametrize("weight, words", [(0.0, "--scoring bleu_chrf"), (None, "--scoring wer_cer")])
+def test_a_ctc_head_that_no_loss_trained_is_left_out(tmp_path, weight, words):
+    decoding, _ = uses_of(facts_of(tmp_path, "s2t")._replace(ctc_weight=weight))
+    assert decoding.command.endswith(words) and "--ctc" not in decoding.command
+
+
 def test_what_is_not_inside_is_asked_for(tmp_path):
     spm_model = tiny_piece_model(tmp_path / "spm.model")
     facts = facts_of(tmp_path, "s2t", spm_model=spm_model)

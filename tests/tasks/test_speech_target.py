@@ -100,6 +100,17 @@ def test_generation_writes_all_and_a_second_run_has_nothing_to_do(job, tmp_path,
     assert "3 of 3" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("job", KINDS)
+def test_results_do_not_replace_the_recordings(job, tmp_path):
+    tiny_manifest(tmp_path, 2, job=job, split="test", samples=SAMPLES[:2])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "test").symlink_to(tmp_path / "audio_test")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "audio_test").iterdir()}
+    with pytest.raises(ValueError, match="the recordings of .*test.tsv are in .*out/test, and results would replace"):
+        generating(job, tmp_path)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "audio_test").iterdir()} == before
+
+
 def test_bad_rows_are_written_down_and_the_status_says_so(tmp_path, capsys):
     """Row 1 is known to be bad before the run (its text), row 2 only while it runs (its vector goes away)."""
     manifest = tiny_manifest(tmp_path, 4, job="t2s", split="test", samples=[*SAMPLES, 8000])
