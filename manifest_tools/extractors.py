@@ -225,4 +225,7 @@ def checked_features(wave: np.ndarray, extractor: Extractor, place: str) -> np.n
             f"({frames}, D), or up to {MORE_FRAMES} frames more or {FEWER_FRAMES} fewer: {ENCODER_FRAME_RATE} frames a "
             "second"
         )
+    if not np.isfinite(features).all():  # their distance to every centroid is NaN, and the nearest unit 0
+        whose = f"extractor {extractor.kind} gave" if np.isfinite(wave).all() else "the audio holds"
+        raise ValueError(f"{place}: {whose} NaN or infinity; convert the file again, or delete the row")
     return features

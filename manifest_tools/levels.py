@@ -31,8 +31,11 @@ def active_power(wave: np.ndarray) -> float:
 def mix(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> Mixture:
     """Add noise to speech, both (S,), so that active speech is `snr_db` above the noise's mean power.
 
-    Where the sum would clip, sum and speech are turned down alike. Raises ValueError when either is silent.
+    Where the sum would clip, sum and speech are turned down alike. Raises ValueError where one is silent or no sound.
     """
+    for what, wave in (("recording", speech), ("noise", noise)):
+        if not np.isfinite(wave).all():
+            raise ValueError(f"the {what} holds NaN or infinity")
     power = active_power(speech)
     noise_power = float(np.mean(np.square(noise, dtype=np.float64)))
     if power < SILENT_POWER or noise_power < SILENT_POWER:

@@ -167,6 +167,7 @@ def obtain_model(
 ) -> None:
     """See to it that `out` holds a model of these settings; a new one leaves no split done.
 
+    Until there is one, units.json tells of the labels that are there: a stop, or a mistyped option, costs none of them.
     may_fit: False raises ValueError where it would have to be found, or found again. outside: paths of the manifests
     may lead out of the audio root.
     """
@@ -182,7 +183,6 @@ def obtain_model(
         logger.info("other settings or data than those of %s: %s", file, _difference(known["settings"], settings))
     if not may_fit:
         raise _no_model(out)
-    (out / RECORD).unlink(missing_ok=True)
     with _gathered(manifests, fitting.hours, extractor, out, n_jobs) as features:
         model = fit_kmeans(features, fitting.clusters, fitting.seed)
     model.labels_ = None  # a class for every frame fitted on: large, and no use here

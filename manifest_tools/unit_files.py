@@ -175,9 +175,10 @@ def inherit(sources: Sequence[Path], labels: Path) -> None:
     """Note of labels that are lines of others what is known of those, beside the manifest of their rows.
 
     sources, labels: SPLIT.km files. Where those are not all known to be of one model, nothing is known of `labels`;
-    a record that knows no other labels goes.
+    a record that knows no other labels goes. Where there is none of them, `labels` were made here, and what is known of
+    them stays.
     """
-    if not labels.is_file():
+    if not labels.is_file() or not any(source.is_file() for source in sources):
         return
     models = {model_of(source) for source in sources}
     model = models.pop() if len(models) == 1 else None

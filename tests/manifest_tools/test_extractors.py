@@ -105,6 +105,20 @@ def test_a_user_s_centred_frames_fit(monkeypatch):
         assert found.shape == ((samples - 400) // 320 + 1, 3)
 
 
+def undefined(wave):
+    return np.full((len(wave) // 320, 3), np.inf)
+
+
+def test_what_is_no_number_makes_no_unit(monkeypatch):
+    monkeypatch.setitem(sys.modules, "my_features", sys.modules[__name__])
+    wave = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="^a.tsv:2: the audio holds NaN or infinity; convert the file again, or d"):
+            checked_features(np.append(wave, np.float32([bad] * 400)), Extractor(), "a.tsv:2")
+    with pytest.raises(ValueError, match="^a.tsv:2: extractor my_features:undefined gave NaN or infinity; convert"):
+        checked_features(wave, Extractor("my_features:undefined"), "a.tsv:2")
+
+
 def test_a_user_s_function_that_changes_makes_other_units(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     write_manifest(tmp_path / "train.tsv", "train", write_speech(tmp_path / "train", 3))

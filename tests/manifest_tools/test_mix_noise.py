@@ -58,6 +58,11 @@ def test_the_ratio_is_that_of_active_speech_and_nothing_clips():
     for pair in ((speech, 0 * noise), (0 * speech, noise)):
         with pytest.raises(ValueError, match="is silent"):
             mix(*pair, 0.0)
+    for bad in (np.nan, np.inf):
+        broken = np.append(speech[:-1], np.float32(bad))
+        for pair, what in (((broken, noise), "recording"), ((speech, broken), "noise")):
+            with pytest.raises(ValueError, match=f"^the {what} holds NaN or infinity$"):
+                mix(*pair, 0.0)
 
 
 def test_mixtures_and_their_manifest(clean, noise_file, tmp_path):

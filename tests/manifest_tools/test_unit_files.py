@@ -230,6 +230,20 @@ def test_joined_labels_are_known_to_be_of_their_model(data):
     assert not verified(data / "joined", "train")
 
 
+def test_units_that_were_made_of_joined_manifests_stay_known_when_these_are_joined_again(data, monkeypatch):
+    folders = [data / "one", data / "two"]
+    for number, folder in enumerate(folders):
+        write_manifest(folder / "train.tsv", "audio", write_speech(folder / "audio", 3, seed=number))
+    units_here = {"splits": ("train",), "fitting": Fitting(clusters=8)}
+    combine_manifests(folders, data / "joined", splits=("train",))
+    prepare_units(data / "joined", **units_here)
+    record = (data / "joined/units.json").read_bytes()
+    combine_manifests(folders, data / "joined", splits=("train",))
+    assert (data / "joined/units.json").read_bytes() == record and verified(data / "joined", "train")
+    monkeypatch.setattr(units, "_label_rows", None)  # calling it would fail
+    prepare_units(data / "joined", **units_here)
+
+
 def test_labels_of_two_known_models_are_not_joined(data):
     """Subsets and archives come without kmeans.joblib: units.json tells."""
     parts = []

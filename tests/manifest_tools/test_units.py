@@ -188,6 +188,20 @@ def test_features_to_fit_on_leave_no_file_behind(data, monkeypatch):
     assert sorted(map(bytes, features)) == sorted(map(bytes, expected))
 
 
+def test_clusters_that_were_not_found_cost_no_labels(data, monkeypatch):
+    def fit(features, clusters, seed):
+        raise ValueError("stopped")
+
+    prepare_units(data, fitting=Fitting(clusters=8))
+    record = (data / "units.json").read_bytes()
+    monkeypatch.setattr(unit_clusters, "fit_kmeans", fit)
+    with pytest.raises(ValueError, match="^stopped$"):
+        prepare_units(data, fitting=Fitting(clusters=9))
+    assert (data / "units.json").read_bytes() == record
+    monkeypatch.setattr(units, "_label_rows", None)  # calling it would fail
+    prepare_units(data, fitting=Fitting(clusters=8))
+
+
 def test_fit_hours_bound_what_is_fitted_on(data, caplog):
     caplog.set_level("INFO")
     prepare_units(data, ("valid",), fitting=Fitting(clusters=4, hours=1.0 / 3600))
