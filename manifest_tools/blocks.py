@@ -32,6 +32,12 @@ class Block(NamedTuple):
             raise ValueError(f"{self.path}: not UTF-8 ({error.reason} at byte {place}); convert it to UTF-8") from error
         return (line.rstrip("\n") for line in io.StringIO(text, newline=None))
 
+    def line_number(self, index: int) -> int:
+        """Where in the file, from 1, the block's line `index` is. For messages: the file is read up to the block."""
+        with self.path.open("rb") as file:
+            before = iter(lambda: file.read(min(BLOCK_BYTES, self.start - file.tell())), b"")
+            return sum(part.count(b"\n") for part in before) + index + 1
+
 
 def blocks_of(paths: Sequence[Path]) -> list[Block]:
     """The blocks of `paths` in order, about BLOCK_BYTES each; they depend on the files alone."""

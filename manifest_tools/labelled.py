@@ -45,11 +45,15 @@ def select_spoken(
     """The recordings of the right lengths that have words.
 
     text_of: a recording's name -> its raw text, None where it has none; without this function texts are not wanted.
+    Raises ValueError naming the recording whose text cannot be normalised.
     """
     kept, left_out = [], list(measured.broken)
     for row in measured.rows:
         raw = None if text_of is None else text_of(row.name)
-        text = None if raw is None else normalise(raw)
+        try:
+            text = None if raw is None else normalise(raw)
+        except ValueError as error:
+            raise ValueError(f"the text of {row.name}: {error}") from error
         if problem := length_problem(row.samples, *lengths):
             left_out.append(LeftOut(row.name, problem))
         elif text_of is not None and not text:

@@ -95,9 +95,12 @@ def match_rows(source: Manifest, target: Manifest, match: str) -> tuple[list[Pai
 def _lines(
     source: Manifest, target: Manifest, pairs: Sequence[Pair], vectors: Sequence[Path], root: Path
 ) -> Iterator[tuple[str, int, str, int, str]]:
+    bases = (source.root.resolve(), target.root.resolve())
     for first, second in pairs:
-        paths = (source.path(first), target.path(second), vectors[second])
-        heard, spoken, speaker = (os.path.relpath(path.resolve(), root) for path in paths)
+        names = (os.path.relpath(source.path(first), source.root), os.path.relpath(target.path(second), target.root))
+        # a recording may be a link to where no common root is: it stays the path that its manifest writes
+        heard, spoken = (os.path.relpath(base / name, root) for base, name in zip(bases, names, strict=True))
+        speaker = os.path.relpath(vectors[second].resolve(), root)
         yield heard, int(source.samples[first]), spoken, int(target.samples[second]), speaker
 
 

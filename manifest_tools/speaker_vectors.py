@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from .files import read_lines, write_text
 from .parallel import parallel_map
 from .speaker_statistics import resemblyzer_vector, statistics_vector, unit_length
 from .summary import table
+from .vector_sources import Recording, claim, claim_means
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +45,6 @@ EXTRACTORS: dict[str, Callable[[np.ndarray], Any]] = {
 
 class ExtractorError(ValueError):
     """The extractor is at fault, not a recording: no other one would fare better."""
-
-
-class Recording(NamedTuple):
-    """One row to make a vector for."""
-
-    audio: Path
-    vector: Path
-    place: str  # manifest and line, for messages
 
 
 def find_extractor(name: str) -> Callable[[np.ndarray], Any]:
@@ -136,15 +129,15 @@ def speakers_by_table(path: Path) -> dict[str, str]:
 
 
 def _write_means(manifests: Sequence[Manifest], out: Path, speaker_of: Callable[[str], str]) -> None:
-    """Write each speaker's mean vector (of length 1)."""
-    sums: dict[str, np.ndarray] = {}
+    """Write each speaker's mean vector (of length 1). A recording in two manifests counts once."""
+    means: dict[Path, dict[Path, None]] = {}  # in the order of the rows
     for manifest in manifests:
         for name in _names(manifest):
-            speaker = speaker_of(name)
-            sums[speaker] = sums.get(speaker, 0.0) + np.load(vector_file(out, name), allow_pickle=False)
-    for speaker, vectors in sums.items():
-        _save(_speaker_file(out, speaker), unit_length(vectors))
-    logger.info("%d speakers", len(sums))
+            means.setdefault(_speaker_file(out, speaker_of(name)), {})[vector_file(out, name)] = None
+    claim_means(out, {mean: vectors.keys() for mean, vectors in means.items()})
+    for mean, vectors in means.items():
+        _save(mean, unit_length(sum(np.load(vector, allow_pickle=False) for vector in vectors)))
+    logger.info("%d speakers", len(means))
 
 
 def _speaker_file(out: Path, speaker: str) -> Path:
@@ -185,6 +178,7 @@ def write_vectors(manifests: Sequence[Manifest], out: Path, extractor: str, n_jo
     """
     find_extractor(extractor)
     _check_folder(out, extractor)
+    claim(_recordings(manifests, out), out)
     make, total = partial(_make_vector, extractor=extractor), sum(map(len, manifests))
     made = parallel_map(make, _recordings(manifests, out), total=total, n_jobs=n_jobs, description="speakers")
     problems = list(made)
@@ -206,7 +200,8 @@ def prepare_speaker_vectors(
 
     With speaker_level (the n-th folder of a row's path) or speaker_table (lines `path<TAB>speaker`) the rows of one
     speaker, over all manifests, share the mean of their vectors, in out/speakers/NAME.npy. Vectors that are there are
-    not computed again. Manifests are replaced in place; their other columns stay. Returns manifest -> rows.
+    not computed again; those of another corpus are not taken (see `vector_sources`). Manifests are replaced in place;
+    their other columns stay. Returns manifest -> rows.
     Raises ManifestError, AudioError or ValueError with the mend; recordings that cannot be used are listed at the end,
     when all others have their vectors.
     """

@@ -42,7 +42,9 @@ def _settings(
     dictionary: Path,
     language: str,
 ) -> dict[str, Any]:
-    """What the result depends on. Raises FileNotFoundError for a file that is not there."""
+    """What the result depends on. Raises FileNotFoundError for a file that is not there, ValueError for the share."""
+    if not valid and not 0 < valid_fraction < 1:
+        raise ValueError(f"--valid-fraction {valid_fraction:g}: give a share between 0 and 1, or --valid")
     for path in (*train, *valid, spm_model, dictionary):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; check --train, --valid, --spm-model and --dictionary")
@@ -53,6 +55,10 @@ def _settings(
         "valid_fraction": None if valid else valid_fraction,
         "language": language,
     }
+
+
+def _made(out: Path) -> list[Path]:
+    return [out / "dict.txt", *(out / f"{split}.{end}" for split in SPLITS for end in ("bin", "idx"))]
 
 
 def _tasks(train: Sequence[Path], valid: Sequence[Path], folder: Path) -> list[Task]:
@@ -96,22 +102,20 @@ def prepare_text_corpus(
     always share a split. language: what `find_normaliser` knows.
     Returns sentences a split. Does nothing when `out` holds the result of the same files and options. After a stop the
     same call goes on where it stood, from the shards in out/.blocks.HASH (of files, model and options).
-    Raises FileNotFoundError or ValueError (an empty split, text that is not UTF-8), each with its mend.
+    Raises FileNotFoundError or ValueError (an empty split, text that is not UTF-8 or cannot be normalised), each with
+    its mend; what is encoded until then stays for the same call.
     """
     settings = _settings(train, valid, valid_fraction, spm_model, dictionary, language)
     record = out / "text_corpus.json"
-    if record.is_file() and (done := json.loads(record.read_text()))["settings"] == settings:
+    whole = all(path.is_file() for path in (record, *_made(out)))
+    if whole and (done := json.loads(record.read_text()))["settings"] == settings:
         logger.info("%s is up to date", out)
         return done["sentences"]
     encoding = Encoding(spm_model, dictionary, find_normaliser(language), valid_fraction)
     record.unlink(missing_ok=True)
     folder = out / f".blocks.{hashlib.sha256(json.dumps([settings, BLOCK_BYTES]).encode()).hexdigest()[:16]}"
     tasks = _tasks(train, valid, folder)
-    try:
-        counts = _encode(tasks, encoding, n_jobs)
-    except ValueError:  # these files and options have no result: nothing to go on with
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    counts = _encode(tasks, encoding, n_jobs)
     for split, count in counts.items():
         join_shards([task.shard for task in tasks], split, count.sentences, out, dictionary)
         share = 100 * count.unknown / count.tokens

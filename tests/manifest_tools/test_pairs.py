@@ -56,6 +56,18 @@ def test_pairs_move_with_their_data(tmp_path):
     assert rows_of(tmp_path / "moved/out/train.tsv") == [("1.wav", "1.wav")]
 
 
+def test_recordings_that_are_links_keep_their_names(tmp_path):
+    source = voice(tmp_path / "all/a", ["1.wav"])
+    target = voice(tmp_path / "all/b", ["1.wav"], vector=True, seed=1)
+    (tmp_path / "all/a/wav/1.wav").rename(tmp_path / "far.wav")
+    (tmp_path / "all/a/wav/1.wav").symlink_to(tmp_path / "far.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "all/b/wav")
+    (row,) = (line.split("\t") for line in (target / "train.tsv").read_text().splitlines()[1:])
+    write_manifest(target / "train.tsv", tmp_path / "link", [(tmp_path / "link" / row[0], *row[1:])])
+    pair_manifests(source, target, tmp_path / "all/out", splits=["train"], match="stem")
+    assert rows_of(tmp_path / "all/out/train.tsv") == [("1.wav", "1.wav")]
+
+
 def test_pairs_by_stem_and_by_text(tmp_path):
     source = voice(tmp_path / "a", ["bdl/1.wav", "bdl/2.wav", "bdl/3.wav"], texts=["b", "a", "b"])
     target = voice(tmp_path / "b", ["slt/1.wav", "slt/3.wav"], texts=["b", "b"], vector=True, seed=1)

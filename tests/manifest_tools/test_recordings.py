@@ -100,6 +100,9 @@ def test_transcripts_beside_and_normalised(tmp_path):
     )
     assert [(size.split, size.rows) for size in sizes] == [("train", 3)]
     assert (tmp_path / "out/train.txt").read_text() == "hello world\n" * 3
+    write_lines(tmp_path / "corpus/1.txt", ["9" * 400])
+    with pytest.raises(ValueError, match=r"the text of 1.wav: num2words cannot read the number '999"):
+        prepare_recordings(tmp_path / "corpus", tmp_path / "out", transcripts="beside", normaliser="en")
 
 
 def test_mistakes_are_named(corpus, tmp_path):

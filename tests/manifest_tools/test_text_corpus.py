@@ -149,13 +149,34 @@ def test_validation_text_is_never_trained_on(tmp_path):
 def test_mistakes_are_named(corpus, model, tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.txt: no such file"):
         prepare_text_corpus([tmp_path / "absent.txt"], **model, out=tmp_path / "text")
-    with pytest.raises(ValueError, match="no sentence for the valid split"):
-        prepare_text_corpus([corpus], **model, out=tmp_path / "text", valid_fraction=0.0)
+    for share in (0.0, 1.0):
+        with pytest.raises(ValueError, match=f"--valid-fraction {share:g}: give a share between 0 and 1, or --valid"):
+            prepare_text_corpus([corpus], **model, out=tmp_path / "text", valid_fraction=share)
     latin = tmp_path / "latin.txt"
     latin.write_bytes("the cat\ncaf\u00e9\n".encode("latin-1"))
     with pytest.raises(ValueError, match="latin.txt: not UTF-8 .*at byte 11"):
         prepare_text_corpus([latin], **model, out=tmp_path / "text")
-    assert not list((tmp_path / "text").iterdir())
+    assert not (tmp_path / "text").exists()
+    with pytest.raises(ValueError, match="no sentence for the valid split"):
+        prepare_text_corpus([write_lines(tmp_path / "one.txt", ["the cat"])], **model, out=tmp_path / "text")
+
+
+def test_a_line_that_cannot_be_read_is_named_and_costs_no_other_block(corpus, valid, model, tmp_path, monkeypatch):
+    pytest.importorskip("num2words")
+    write_lines(corpus, [*SENTENCES, "9" * 400, "the cat"])
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 800)
+    with pytest.raises(ValueError, match=r"raw.txt:91: num2words cannot read the number '999.*correct the line, or"):
+        prepare_text_corpus([corpus], **model, out=tmp_path / "text", valid=[valid], language="en")
+    assert len(list((tmp_path / "text").glob(".blocks.*/*.npz"))) == 3
+
+
+@pytest.mark.parametrize("name", ["train.bin", "valid.idx", "dict.txt"])
+def test_a_file_that_is_gone_is_made_again(name, corpus, model, tmp_path):
+    prepare_text_corpus([corpus], **model, out=tmp_path / "text")
+    whole = contents(tmp_path / "text")
+    (tmp_path / "text" / name).unlink()
+    prepare_text_corpus([corpus], **model, out=tmp_path / "text")
+    assert contents(tmp_path / "text") == whole
 
 
 def test_blocks_are_whole_lines(tmp_path, monkeypatch):
