@@ -199,11 +199,16 @@ def test_precisions_of_generation(job, tmp_path):
         generating(job, tmp_path, fp16=True, generation_precision="float64")
 
 
-def test_a_part_of_a_split_is_never_called_whole(tmp_path):
+def test_a_part_of_a_split_is_never_called_whole(tmp_path, monkeypatch):
     tiny_manifest(tmp_path, 2, job="t2s", split="test", samples=SAMPLES[:2])
     task, *_ = generating("t2s", tmp_path)
     with pytest.raises(ValueError, match="--distributed-world-size 2 would make a part of the split"):
         task.get_batch_iterator(task.datasets["test"], max_sentences=2, num_shards=2)
+    with pytest.raises(ValueError, match="--num-shards 2 has no effect in fairseq-generate, and every run would do"):
+        generating("t2s", tmp_path, num_shards=2)
+    monkeypatch.setattr("speecht5_fairseq.tasks.speech_target.process_count", lambda: 2)
+    with pytest.raises(ValueError, match="--distributed-world-size 2 would make a part of the split"):
+        generating("t2s", tmp_path)  # before the second process finds the folder locked
 
 
 def test_training_stops_at_bad_rows(tmp_path):
