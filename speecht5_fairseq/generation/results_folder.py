@@ -117,14 +117,15 @@ class ResultsFolder:
 
     def _other(self, stored: dict | None, settings: dict, names: Sequence[str] | None) -> str:
         """What the folder's results are of that this run is not; empty where it may go on."""
-        if stored is not None and stored != settings:
+        if not (found := self._names()):
+            return ""
+        if stored is None:
+            return f"job, or of a run that has lost its {SETTINGS}"
+        if stored != settings:
             differ = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
             return f"run (other: {', '.join(differ)})"
-        if stored is None and self._names():
-            return f"job, or of a run that has lost its {SETTINGS}"
-        if names is not None and self.rows and self.rows.keys().isdisjoint(names):
-            some = next(iter(self.rows))
-            return f"manifest (none of its {len(self.rows)} utterances, such as {some}, is in this one)"
+        if names is not None and set(found).isdisjoint(names):
+            return f"manifest (none of its {len(set(found))} utterances, such as {found[0]}, is in this one)"
         return ""
 
     def _stored_settings(self) -> dict | None:

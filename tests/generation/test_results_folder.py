@@ -75,6 +75,14 @@ def test_results_of_another_manifest_are_never_dropped(tmp_path):
     assert {path.name for path in tmp_path.glob("[!.]*")} == {"results.tsv", "run.json"} and len(lines(tmp_path)) == 1
 
 
+def test_a_run_without_results_stands_in_no_ones_way(tmp_path):
+    """It ended at an option that another of its options had to agree with, say."""
+    ResultsFolder(tmp_path, SETTINGS)
+    again = ResultsFolder(tmp_path, {**SETTINGS, "seed": 2}, names=["a"])
+    write(again, "a")
+    assert done(ResultsFolder(tmp_path, {**SETTINGS, "seed": 2})) == {"a"}
+
+
 def test_another_jobs_table_is_never_overwritten(tmp_path):
     """Identification writes a table of the same name and no run.json; an empty table is nobody's loss."""
     table = tmp_path / "results.tsv"
