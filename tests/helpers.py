@@ -1,5 +1,9 @@
 """Tiny data and tiny models: made-up audio with everything that a job's manifest needs, and random weights."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +176,7 @@ def tiny_config(**options: object) -> SpeechT5Config:
 # Options that a task borrows from fairseq's other groups, as they are in a new run of one process.
 ONE_PROCESS = {
     "cpu": True, "ddp_backend": "pytorch_ddp", "find_unused_parameters": False, "zero_sharding": "none",
+    "num_shards": 1,
 }  # fmt: skip
 NEW_RUN = {
     "save_dir": "nowhere", "restore_file": "checkpoint_last.pt", "finetune_from_model": None, "path": None,
@@ -286,6 +291,19 @@ def alone(batch: dict[str, torch.Tensor], row: int) -> dict[str, torch.Tensor]:
         if name in single:
             single[name] = single[name][:, : int((single[name] != tiny_dictionary().pad()).sum())]
     return single
+
+
+@contextmanager
+def locked_elsewhere(path: Path) -> Iterator[bool]:
+    """Another process that holds a file's lock; whether it could take it."""
+    lines = ["import fcntl, sys", "file = open(sys.argv[1], 'ab')", "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)"]
+    command = [sys.executable, "-c", "\n".join([*lines, "print('held', flush=True)", "sys.stdin.read()"]), str(path)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        try:
+            yield process.stdout.readline() == "held\n"
+        finally:
+            process.communicate()
 
 
 def shout(text: str) -> str:

@@ -100,6 +100,25 @@ def _is_abandoned(partial: Path) -> bool:
     return True
 
 
+def locked(path: str | Path) -> BinaryIO:
+    """Open a file, made where there is none, that no other process has open so until it is closed or this one ends.
+
+    The lock is a record's: processes that were forked do not hold it, such as loader processes, which outlive a killed
+    run by seconds. Where the file system knows no locks the file is opened without one.
+
+    Raises:
+        BlockingIOError: another process has it open so.
+    """
+    file = open(path, "ab")  # noqa: SIM115 (the caller closes it)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            file.close()
+            raise BlockingIOError(error.errno, "another process has locked it", str(path)) from error
+    return file
+
+
 @contextmanager
 def replacing_files(folder: str | Path, *, last: str, stale: Iterable[str] = ()) -> Iterator[Path]:
     """A temporary folder inside `folder`, whose files are synced and moved there when the block ends well.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.atomic import atomic_text, replacing
 from .options import encoder_inputs, only_model, reject_forced_output
-from .results_folder import SETTINGS, TABLE, is_below
+from .results_folder import SETTINGS, TABLE, is_below, lock_folder
 from .speech_generator import ResultLines
 
 COLUMNS = ("id", "path", "class", "probability", "classes", "label", "correct", "embedding")
@@ -49,7 +49,8 @@ class ClassGenerator:
         save_embeddings: write each utterance's embedding (E,) too.
 
     Raises:
-        ValueError: ``top`` is not one of the numbers of classes, or the folder is that of generated speech.
+        ValueError: ``top`` is not one of the numbers of classes, or the folder is that of generated speech or of a run
+            that is not over.
     """
 
     symbols_to_strip_from_output: frozenset[int] = frozenset()
@@ -74,6 +75,7 @@ class ClassGenerator:
         self.save_embeddings = save_embeddings
         self.rows: dict[int, dict[str, str]] = {}
         if folder is not None:
+            self._lock = lock_folder(folder)
             _begin(folder)
 
     @torch.no_grad()
@@ -145,6 +147,7 @@ class ClassGenerator:
             parts.append(f"accuracy {100 * right / len(told):.2f}% ({right} of {len(told)})")
         if self.folder is not None:
             _write(self.folder / TABLE, rows)
+            self._lock.close()
             parts.append(f"written to {self.folder / TABLE}")
         return "; ".join(parts)
 

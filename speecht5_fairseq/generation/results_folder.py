@@ -13,9 +13,10 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from ..data.archives import inside
-from ..data.atomic import atomic_text
+from ..data.atomic import atomic_text, locked
 from ..data.segments import segment_of, utterance_path
 
 COLUMNS = (
@@ -24,13 +25,14 @@ COLUMNS = (
 )  # fmt: skip
 TABLE = "results.tsv"
 SETTINGS = "run.json"
+LOCK = ".lock"  # stays there, empty
 PICTURE = ".png"
 SUFFIXES = (".wav", ".npy", PICTURE)  # of an utterance's files
 DONE = "ok"  # the status of an utterance that was generated; any other says what went wrong
 
 
 class ResultsFolder:
-    """Reads what earlier runs left, takes in what this one makes.
+    """Reads what earlier runs left, takes in what this one makes; until ``close`` no other process does so.
 
     Args:
         folder: OUT/<subset>; made where there is none.
@@ -43,7 +45,8 @@ class ResultsFolder:
         columns: ours, then those that scoring added.
 
     Raises:
-        ValueError: the folder holds results of other settings, of another manifest or of another job.
+        ValueError: the folder holds results of other settings, of another manifest or of another job, or another run
+            writes there.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class ResultsFolder:
         self.table = folder / TABLE
         self.rows: dict[str, dict[str, str]] = {}
         self.columns: tuple[str, ...] = COLUMNS
-        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(folder)
         settings = json.loads(json.dumps(settings))  # as they will be read again
         stored = self._stored_settings()
         if stored == settings:
@@ -107,20 +110,22 @@ class ResultsFolder:
             os.fsync(file.fileno())
 
     def close(self, order: Iterable[str]) -> None:
-        """Rewrite the table with one line an utterance, in the order of the manifest; others are forgotten."""
+        """End: rewrite the table with one line an utterance, in the order of the manifest; others are forgotten."""
         self.rows = {name: self.rows[name] for name in order if name in self.rows}
         self._write_all(self.rows.values())
+        self._lock.close()
 
     def _other(self, stored: dict | None, settings: dict, names: Sequence[str] | None) -> str:
         """What the folder's results are of that this run is not; empty where it may go on."""
-        if stored is not None and stored != settings:
+        if not (found := self._names()):
+            return ""
+        if stored is None:
+            return f"job, or of a run that has lost its {SETTINGS}"
+        if stored != settings:
             differ = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
             return f"run (other: {', '.join(differ)})"
-        if stored is None and self._names():
-            return f"job, or of a run that has lost its {SETTINGS}"
-        if names is not None and self.rows and self.rows.keys().isdisjoint(names):
-            some = next(iter(self.rows))
-            return f"manifest (none of its {len(self.rows)} utterances, such as {some}, is in this one)"
+        if names is not None and set(found).isdisjoint(names):
+            return f"manifest (none of its {len(set(found))} utterances, such as {found[0]}, is in this one)"
         return ""
 
     def _stored_settings(self) -> dict | None:
@@ -165,6 +170,19 @@ class ResultsFolder:
         # no tab or line end in a field
         clean = ([" ".join(row[name].split()) for name in self.columns] for row in rows)
         return "".join("\t".join(fields) + "\n" for fields in clean)
+
+
+def lock_folder(folder: Path) -> BinaryIO:
+    """Make a folder of results, and keep other runs out until the returned file is closed or the process ends.
+
+    Raises:
+        ValueError: another run writes there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return locked(folder / LOCK)
+    except BlockingIOError as error:
+        raise ValueError(f"another run writes to {folder}; wait for its end, or give another --results-path") from error
 
 
 def is_below(path: str) -> bool:

@@ -18,7 +18,7 @@ from ..models.loading import DictionaryFiles
 from ..models.options import warn_without_effect
 from ..ranges import SIZE, ranged
 from .base import SpeechT5Task
-from .speech_options import SpeechTaskConfig, warn_of_training_limits
+from .speech_options import SpeechTaskConfig, reject_shards, warn_of_training_limits
 from .vocabularies import find_classes
 from .watched_epoch import WatchedEpoch
 
@@ -98,6 +98,7 @@ class S2CTask(SpeechT5Task):
             ValueError: an option that would have no effect.
         """
         reject_unsupported(args, "class")
+        reject_shards(self.cfg)
         warn_of_training_limits(self.cfg)
         warn_without_effect(self.cfg, S2CTaskConfig, ["crop_samples"], "only training crops")
         if self.cfg.save_embeddings and self.cfg.results_path is None:

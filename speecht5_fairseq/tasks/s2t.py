@@ -20,7 +20,7 @@ from ..models.options import warn_without_effect
 from ..ranges import POSITIVE, SHARE, optional, ranged
 from .base import SpeechT5Task
 from .precision import PRECISIONS, precision_field, set_precision
-from .speech_options import SpeechTaskConfig, warn_of_training_limits
+from .speech_options import SpeechTaskConfig, reject_shards, warn_of_training_limits
 from .vocabularies import find_pieces, find_text
 
 DECODING = ChoiceEnum(["beam", "ctc-greedy"])
@@ -115,6 +115,7 @@ class S2TTask(SpeechT5Task):
         Raises:
             ValueError: an option or argument that would have no effect.
         """
+        reject_shards(self.cfg)
         warn_of_training_limits(self.cfg)
         for model in models:
             set_precision(model, str(self.cfg.generation_precision), fp16=self.cfg.fp16)

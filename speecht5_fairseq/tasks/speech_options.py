@@ -80,9 +80,23 @@ class SpeechTaskConfig(SpeedConfig, BadUpdatesConfig, PicturesConfig):
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
     zero_sharding: str = II("distributed_training.zero_sharding")
+    num_shards: int = II("dataset.num_shards")
 
 
 def warn_of_training_limits(cfg: SpeechTaskConfig) -> None:
     """Said by what decodes or generates."""
     why = "only training leaves rows out for their length"
     warn_without_effect(cfg, SpeechTaskConfig, ("min_speech_samples", "max_speech_samples"), why)
+
+
+def reject_shards(cfg: SpeechTaskConfig) -> None:
+    """Called by what decodes or generates.
+
+    Raises:
+        ValueError: ``--num-shards``, which fairseq-generate takes and does not read.
+    """
+    if cfg.num_shards > 1:
+        raise ValueError(
+            f"--num-shards {cfg.num_shards} has no effect in fairseq-generate, and every run would do the whole split: "
+            "split the manifest, and give each part a --results-path of its own"
+        )

@@ -29,9 +29,10 @@ from ..generation.speech_generator import ResultLines, SpeechGenerator
 from ..generation.vocoder import load_vocoder
 from ..models.options import warn_without_effect
 from ..ranges import ranged
+from ..training.processes import process_count
 from .base import SpeechT5Task
 from .precision import PRECISIONS, precision_field, set_precision
-from .speech_options import SpeechTaskConfig, warn_of_training_limits
+from .speech_options import SpeechTaskConfig, reject_shards, warn_of_training_limits
 from .watched_epoch import WatchedEpoch
 
 logger = logging.getLogger(__name__)
@@ -155,6 +156,8 @@ class SpeechTargetTask(SpeechT5Task):
 
     def _what_is_left(self, split: str, manifest: Manifest, text: TextLabels | None) -> TargetOptions:
         """Open the folder of results; done rows and bad rows are not generated."""
+        reject_shards(self.cfg)
+        _reject_processes(process_count())
         folder = Path(self.cfg.results_path) / split
         if folder.resolve() == manifest.root.resolve():
             raise ValueError(
@@ -255,12 +258,8 @@ class SpeechTargetTask(SpeechT5Task):
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
         """fairseq's iterator; in generation, one that also notes utterances which cannot be read, and the end."""
-        shards = kwargs.get("num_shards", 1)
-        if self.is_generating and shards > 1:
-            raise ValueError(
-                f"--distributed-world-size {shards} would make a part of the split and call it whole: generate with "
-                "one process, or give each process a manifest and a --results-path of its own"
-            )
+        if self.is_generating:
+            _reject_processes(kwargs.get("num_shards", 1))
         batches = super().get_batch_iterator(dataset, *args, **kwargs)
         if not self.is_generating:
             return batches
@@ -282,6 +281,14 @@ class SpeechTargetTask(SpeechT5Task):
             raise SystemExit(f"{failed} utterances failed; the column status of {self.results.table} says why")
         if not batches:
             raise SystemExit(0)  # fairseq would divide by the number of sentences
+
+
+def _reject_processes(count: int) -> None:
+    if count > 1:
+        raise ValueError(
+            f"--distributed-world-size {count} would make a part of the split and call it whole: generate with "
+            "one process, or give each process a manifest and a --results-path of its own"
+        )
 
 
 def plain(path: str | Path | None) -> str:

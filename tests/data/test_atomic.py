@@ -5,10 +5,12 @@ import errno
 import os
 
 import pytest
+from helpers import locked_elsewhere
 
 from speecht5_fairseq.data.atomic import (
     atomic_text,
     durable,
+    locked,
     remove_abandoned,
     replacing,
     replacing_files,
@@ -124,6 +126,24 @@ def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == b"whole"
     (tmp_path / ".file.0123.part").write_bytes(b"half")
     assert remove_abandoned(tmp_path, "file") == ([], [tmp_path / ".file.0123.part"])  # whose writer may be alive
+
+
+def test_a_locked_file_is_one_processes_until_it_is_closed(tmp_path, monkeypatch):
+    path = tmp_path / "lock"
+    file = locked(path)
+    with locked_elsewhere(path) as held:
+        assert not held
+    file.close()
+    with locked_elsewhere(path) as held:
+        assert held
+        with pytest.raises(BlockingIOError, match="another process has locked it"):
+            locked(path)
+
+        def fail(file, operation):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr("fcntl.lockf", fail)
+        locked(path).close()
 
 
 def test_a_failed_durable_file_leaves_the_old(tmp_path):

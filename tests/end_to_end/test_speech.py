@@ -111,6 +111,7 @@ def test_conversion_then_enhancement_from_it(folders, tmp_path):
     [
         (["--lenpen", 2], "--lenpen .now 2.0. has no effect in speech decoding"),
         (["--vocoder", "nowhere"], "no vocoder 'nowhere'"),
+        (["--num-shards", 2], "--num-shards 2 has no effect in fairseq-generate"),
         (["--stop-threshold", 0], "--stop-threshold 0.0: give a number above 0"),
     ],
 )

@@ -1,6 +1,7 @@
 """The folder of results: whole lines, resuming, other settings, unique names."""
 
 import pytest
+from helpers import locked_elsewhere
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,7 +72,15 @@ def test_results_of_another_manifest_are_never_dropped(tmp_path):
     again.close(["a", "c"])
     assert [line[0] for line in lines(tmp_path)] == ["id", "a"] and not again.failed and set(again.rows) == {"a"}
     ResultsFolder(tmp_path, SETTINGS, names=["c", "d"], overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"results.tsv", "run.json"} and len(lines(tmp_path)) == 1
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"results.tsv", "run.json"} and len(lines(tmp_path)) == 1
+
+
+def test_a_run_without_results_stands_in_no_ones_way(tmp_path):
+    """It ended at an option that another of its options had to agree with, say."""
+    ResultsFolder(tmp_path, SETTINGS)
+    again = ResultsFolder(tmp_path, {**SETTINGS, "seed": 2}, names=["a"])
+    write(again, "a")
+    assert done(ResultsFolder(tmp_path, {**SETTINGS, "seed": 2})) == {"a"}
 
 
 def test_another_jobs_table_is_never_overwritten(tmp_path):
@@ -98,7 +107,7 @@ def test_what_is_overwritten_leaves_no_files(tmp_path):
         write(results, name)
     (folder / "mine.wav").write_bytes(b"x")
     ResultsFolder(folder, {**SETTINGS, "seed": 2}, overwrite=True)
-    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("[!.]*.*")}
     assert found == {"out/results.tsv", "out/run.json", "out/mine.wav", "up.wav", "up.npy", "up.png"}
 
 
@@ -110,7 +119,23 @@ def test_files_of_before_go_with_their_utterance(tmp_path):
     again = ResultsFolder(tmp_path, SETTINGS)
     again.remove("a")
     again.remove("b")
-    assert {path.name for path in tmp_path.iterdir()} == {"results.tsv", "run.json", "b.wav"}
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"results.tsv", "run.json", "b.wav"}
+
+
+def test_one_run_writes_at_a_time(tmp_path):
+    """Each would leave the other's rows out at its end."""
+    lock = tmp_path / ".lock"
+    with locked_elsewhere(lock) as held:
+        assert held
+        with pytest.raises(ValueError, match=f"another run writes to {tmp_path}; wait for its end, or give another"):
+            ResultsFolder(tmp_path, SETTINGS)
+        assert not (tmp_path / "results.tsv").exists()
+    results = ResultsFolder(tmp_path, SETTINGS)
+    with locked_elsewhere(lock) as held:
+        assert not held
+    results.close([])
+    with locked_elsewhere(lock) as held:
+        assert held
 
 
 def test_columns_that_scoring_added_stay(tmp_path):

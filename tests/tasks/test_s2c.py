@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fairseq.dataclass.configs import GenerationConfig
-from helpers import CLASSES, NEW_RUN, model_options, tiny_config, tiny_manifest, tiny_model
+from helpers import CLASSES, NEW_RUN, locked_elsewhere, model_options, tiny_config, tiny_manifest, tiny_model
 
 from speecht5_fairseq.criterions.s2c import S2CCriterion, S2CCriterionConfig
 from speecht5_fairseq.data.errors import DataError
@@ -144,7 +144,7 @@ def test_what_an_interrupted_run_leaves_is_of_one_model(tmp_path):
     task.load_dataset("test")
     task.build_generator([tiny_model("s2c")], GenerationConfig())
     assert table(tmp_path / "out") == [] and (tmp_path / "out/2.npy").is_file()
-    assert {path.name for path in folder.iterdir()} == {"results.tsv", "mine.npy", "2.npy"}
+    assert {path.name for path in folder.glob("[!.]*")} == {"results.tsv", "mine.npy", "2.npy"}
     with pytest.raises(DataError, match="no embedding there; generate it again with --save-embeddings"):
         embedding_files(folder)
 
@@ -200,6 +200,19 @@ def test_a_part_of_a_split_is_never_called_whole(tmp_path):
     tiny_manifest(tmp_path, 2, job="s2c", split="test")
     with pytest.raises(ValueError, match="--distributed-world-size 2 would classify a part of the split"):
         generated(tmp_path, distributed_world_size=2)
+    with pytest.raises(ValueError, match="--num-shards 2 has no effect in fairseq-generate, and every run would do"):
+        generated(tmp_path, num_shards=2)
+
+
+def test_one_run_writes_at_a_time(tmp_path):
+    tiny_manifest(tmp_path, 2, job="s2c", split="test")
+    out = tmp_path / "out"
+    generated(tmp_path, results_path=str(out))
+    with locked_elsewhere(out / "test/.lock") as held:
+        assert held and len(table(out)) == 2
+        with pytest.raises(ValueError, match="another run writes to .*out/test; wait for its end"):
+            generated(tmp_path, results_path=str(out))
+        assert len(table(out)) == 2
 
 
 def test_validation_has_no_table(tmp_path, capsys):

@@ -14,8 +14,8 @@ from speecht5_fairseq.tasks.s2t import S2TTask, S2TTaskConfig
 
 
 def setup(folder, **options):
-    options = {"path": None, "seed": 1, "train_subset": "train", "lm_path": None, "fp16": False, **options}
-    cfg = S2TTaskConfig(data=str(folder), **options)
+    borrowed = {"path": None, "seed": 1, "train_subset": "train", "lm_path": None, "fp16": False, "num_shards": 1}
+    cfg = S2TTaskConfig(data=str(folder), **{**borrowed, **options})
     return S2TTask.setup_task(cfg)
 
 
@@ -97,6 +97,8 @@ def test_a_missing_dictionary_is_named_with_its_mend(tmp_path):
 
 def test_what_would_have_no_effect_is_refused(tmp_path, caplog):
     tiny_manifest(tmp_path, 1)
+    with pytest.raises(ValueError, match="--num-shards 2 has no effect in fairseq-generate, and every run would do"):
+        setup(tmp_path, num_shards=2).build_generator([], GenerationConfig())
     with pytest.raises(ValueError, match="--ctc-decoding-weight 0.3 has no effect with --decoding ctc-greedy"):
         setup(tmp_path, decoding="ctc-greedy", ctc_decoding_weight=0.3).build_generator([], GenerationConfig())
     with pytest.raises(ValueError, match="--ctc-window 20.0 has no effect with --decoding ctc-greedy"):

@@ -210,11 +210,16 @@ def test_precisions_of_generation(job, tmp_path):
         generating(job, tmp_path, fp16=True, generation_precision="float64")
 
 
-def test_a_part_of_a_split_is_never_called_whole(tmp_path):
+def test_a_part_of_a_split_is_never_called_whole(tmp_path, monkeypatch):
     tiny_manifest(tmp_path, 2, job="t2s", split="test", samples=SAMPLES[:2])
     task, *_ = generating("t2s", tmp_path)
     with pytest.raises(ValueError, match="--distributed-world-size 2 would make a part of the split"):
         task.get_batch_iterator(task.datasets["test"], max_sentences=2, num_shards=2)
+    with pytest.raises(ValueError, match="--num-shards 2 has no effect in fairseq-generate, and every run would do"):
+        generating("t2s", tmp_path, num_shards=2)
+    monkeypatch.setattr("speecht5_fairseq.tasks.speech_target.process_count", lambda: 2)
+    with pytest.raises(ValueError, match="--distributed-world-size 2 would make a part of the split"):
+        generating("t2s", tmp_path)  # before the second process finds the folder locked
 
 
 def test_training_stops_at_bad_rows(tmp_path):
@@ -318,11 +323,12 @@ def test_another_function_of_the_same_name_does_not_mix_with_its_results(tmp_pat
     write_lines(own, [*imports, "def build(device):", "    return GriffinLim(iterations=1)"])
     monkeypatch.syspath_prepend(tmp_path)
     function = {"vocoder": "build", "text_normaliser": "shout"}[option]
-    with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
-    with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
+    options = {option: f"{own.stem}:{function}", "max_length_ratio": 2.0}
+    assert run(*with_pieces(tmp_path, **options)) == ([0], 0)
+    assert run(*with_pieces(tmp_path, **options)) == ([], 0)
     own.write_text(own.read_text() + "# another\n")
     with pytest.raises(ValueError, match="results of another run .other: files."):
-        with_pieces(tmp_path, **{option: f"{own.stem}:{function}"})
+        with_pieces(tmp_path, **options)
 
 
 def with_pieces(folder, saved=None, **options):
