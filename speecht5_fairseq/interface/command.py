@@ -17,7 +17,7 @@ import numpy as np
 
 from ..data.atomic import replacing
 from .arguments import build_parser, complete, outputs
-from .results import Speech
+from .results import Speech, finite
 from .speecht5 import SpeechT5
 
 
@@ -25,9 +25,10 @@ def _write_texts(model: SpeechT5, args: argparse.Namespace) -> None:
     method = model.transcribe if args.command == "transcribe" else model.translate
     options = {"beam": args.beam, "longest_seconds": args.longest_seconds} | _given(ctc_weight=args.ctc_weight)
     for file, found in zip(args.recordings, method(args.recordings, **options), strict=True):
-        segments = [segment._asdict() for segment in found.segments]
         if args.json:
-            print(json.dumps({"file": str(file), "text": found.text, "score": found.score, "segments": segments}))
+            segments = [{**segment._asdict(), "score": finite(segment.score)} for segment in found.segments]
+            about = {"file": str(file), "text": found.text, "score": finite(found.score), "segments": segments}
+            print(json.dumps(about))
         elif args.segments:
             for each in found.segments:
                 print(f"{file}\t{each.start:.2f}\t{each.end:.2f}\t{each.text}")

@@ -10,7 +10,7 @@ import torch
 from checkpoints import tiny_checkpoint
 from helpers import CLASSES, model_over, tiny_base, tiny_piece_model
 
-from speecht5_fairseq.interface import SpeechT5
+from speecht5_fairseq.interface import Segment, SpeechT5, Transcript
 from speecht5_fairseq.interface.arguments import build_parser
 from speecht5_fairseq.interface.command import main
 
@@ -47,6 +47,14 @@ def test_transcribe(tmp_path, capsys, recordings):
     assert segment == f"{recordings[0]}\t0.00\t0.38\t{alone}"
     (told,) = map(json.loads, output(capsys, "transcribe", *model, recordings[0], "--json"))
     assert told["text"] == alone and told["segments"][0]["end"] == 6000 / 16_000 and told["score"] < 0
+
+
+def test_json_of_a_recording_in_which_no_text_was_possible_is_json(tmp_path, capsys, recordings, monkeypatch):
+    nothing = Transcript("", [Segment(0.0, 0.375, "", float("-inf"), 1)])
+    monkeypatch.setattr(SpeechT5, "transcribe", lambda self, recordings, **options: [nothing for _ in recordings])
+    (line,) = output(capsys, "transcribe", "-m", tiny_checkpoint(tmp_path / "asr.pt", "s2t"), recordings[0], "--json")
+    told = json.loads(line, parse_constant=pytest.fail)
+    assert told["score"] is None and told["segments"][0] == {**nothing.segments[0]._asdict(), "score": None}
 
 
 def test_say_one_or_several(tmp_path, capsys, voice):
