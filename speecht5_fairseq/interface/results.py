@@ -5,6 +5,7 @@ Shapes: S samples, N mel frames, M mel bins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -78,6 +79,11 @@ class Identity(NamedTuple):
     name: str
     probability: float
     classes: dict[str, float]
+
+
+def finite(score: float) -> float | None:
+    """A score for JSON, which has no infinity: None where no text was possible."""
+    return score if math.isfinite(score) else None
 
 
 def joined_transcript(spans: list[Span], found: list[tuple[str, float, int]]) -> Transcript:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..constants import SAMPLE_RATE
 from ..interface import Speech, SpeechT5
+from ..interface.results import finite
 from .refusals import Refused
 
 METHODS = {  # tab -> the method of `SpeechT5`
@@ -63,7 +64,7 @@ def compute(tab: str, model: SpeechT5, work: Work) -> dict[str, Any]:
 def _recognise(model: SpeechT5, work: Work) -> dict[str, Any]:
     found = model.transcribe(_recording(work), **work.options)
     segments = [{"start": each.start, "end": each.end, "text": each.text} for each in found.segments]
-    return {"text": found.text, "score": found.score, "segments": segments}
+    return {"text": found.text, "score": finite(found.score), "segments": segments}
 
 
 def _say(model: SpeechT5, work: Work) -> dict[str, Any]:

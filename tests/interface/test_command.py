@@ -10,7 +10,7 @@ import torch
 from checkpoints import tiny_checkpoint
 from helpers import CLASSES, model_over, tiny_base, tiny_piece_model
 
-from speecht5_fairseq.interface import SpeechT5
+from speecht5_fairseq.interface import Segment, SpeechT5, Transcript
 from speecht5_fairseq.interface.arguments import build_parser
 from speecht5_fairseq.interface.command import main
 
@@ -47,6 +47,14 @@ def test_transcribe(tmp_path, capsys, recordings):
     assert segment == f"{recordings[0]}\t0.00\t0.38\t{alone}"
     (told,) = map(json.loads, output(capsys, "transcribe", *model, recordings[0], "--json"))
     assert told["text"] == alone and told["segments"][0]["end"] == 6000 / 16_000 and told["score"] < 0
+
+
+def test_json_of_a_recording_in_which_no_text_was_possible_is_json(tmp_path, capsys, recordings, monkeypatch):
+    nothing = Transcript("", [Segment(0.0, 0.375, "", float("-inf"), 1)])
+    monkeypatch.setattr(SpeechT5, "transcribe", lambda self, recordings, **options: [nothing for _ in recordings])
+    (line,) = output(capsys, "transcribe", "-m", tiny_checkpoint(tmp_path / "asr.pt", "s2t"), recordings[0], "--json")
+    told = json.loads(line, parse_constant=pytest.fail)
+    assert told["score"] is None and told["segments"][0] == {**nothing.segments[0]._asdict(), "score": None}
 
 
 def test_say_one_or_several(tmp_path, capsys, voice):
@@ -122,6 +130,61 @@ def test_a_package_that_is_missing_is_one_line(tmp_path, monkeypatch, voice):
     monkeypatch.setattr(SpeechT5, "from_pretrained", missing)
     with pytest.raises(SystemExit, match="^error: num2words is not installed$"):
         main(["say", "-m", "a.pt", *voice, "--out", str(tmp_path / "a.wav"), "A"])
+
+
+def broken_among(tmp_path, recordings) -> list[str]:
+    """With a file that is no audio, and one that is too short, between two recordings."""
+    (tmp_path / "text.wav").write_text("no sound")
+    soundfile.write(tmp_path / "short.wav", np.zeros(100), 16_000)
+    return [recordings[0], str(tmp_path / "text.wav"), str(tmp_path / "short.wav"), recordings[1]]
+
+
+def test_recordings_that_cannot_be_used_are_told_and_the_others_are_done(tmp_path, capsys, recordings):
+    model = ["-m", str(tiny_checkpoint(tmp_path / "sid.pt", "s2c"))]
+    files = broken_among(tmp_path, recordings)
+    expected = output(capsys, "identify", *model, *recordings)
+    with pytest.raises(
+        SystemExit, match="^error: 2 of 4 recordings cannot be used, as told above; the others are done"
+    ):
+        main(["identify", *model, *files])
+    told = capsys.readouterr()
+    assert told.out.splitlines() == expected
+    text, short = told.err.splitlines()
+    assert text.startswith(f"error: {files[1]}: not readable as audio") and f"{files[2]}: 100 samples" in short
+    with pytest.raises(SystemExit, match="2 of 4 recordings"):
+        main(["embed", *model, "--out", str(tmp_path / "vectors"), *files])
+    assert {file.name for file in (tmp_path / "vectors").iterdir()} == {"1-a.npy", "4-b.npy"}
+
+
+def test_converted_recordings_keep_their_numbers(tmp_path, capsys, recordings, voice):
+    model = ["-m", str(tiny_checkpoint(tmp_path / "vc.pt", "s2s", speech_prediction="mask", reduction_factor=1))]
+    line = ["enhance", *model, *voice, "--out", str(tmp_path / "clean")]
+    with pytest.raises(SystemExit, match="2 of 4 recordings"):
+        main([*line, *broken_among(tmp_path, recordings)])
+    assert {file.name for file in (tmp_path / "clean").iterdir()} == {"1-a.wav", "4-b.wav"}
+    capsys.readouterr()
+    np.save(tmp_path / "voice.npy", np.zeros(512, dtype=np.float32))
+    with pytest.raises(SystemExit, match="^error: .*voice.npy: "):  # once, not for each recording
+        main([*line, *recordings])
+    assert not capsys.readouterr().err
+
+
+def test_what_was_found_is_printed_before_the_next_slice(tmp_path, capsys, recordings, monkeypatch):
+    """So that Ctrl-C costs one slice at most."""
+    monkeypatch.setattr("speecht5_fairseq.interface.slices.SLICE_SECONDS", 0.5)
+    model = ["-m", str(tiny_checkpoint(tmp_path / "sid.pt", "s2c"))]
+    expected = output(capsys, "identify", *model, *recordings)
+    identify = SpeechT5.identify
+
+    def interrupted(self, files, **options):
+        if recordings[1] in map(str, files):
+            raise KeyboardInterrupt
+        return identify(self, files, **options)
+
+    monkeypatch.setattr(SpeechT5, "identify", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        main(["identify", *model, *recordings])
+    assert capsys.readouterr().out.splitlines() == expected[:1]
 
 
 METHODS = {

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from speecht5_fairseq.interface import Segment, Transcript
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if BROWSER is None:
     pytest.skip("no Chromium to open the page with: apt-get install chromium (Debian)", allow_module_level=True)
@@ -85,6 +87,14 @@ def test_recognise_a_file(page, site, folder, tmp_path):
     assert result.locator(".said").text_content() == (expected.text or "(nothing was recognised)")
     assert f"{expected.score:.2f}" in result.text_content()
     picture(page, tmp_path)
+
+
+def test_recognise_a_file_in_which_no_text_is_possible(page, site, folder, monkeypatch):
+    nothing = Transcript("", [Segment(0.0, 9000 / 16000, "", float("-inf"), 1)])
+    monkeypatch.setattr(site.tabs["recognise"].served.model, "transcribe", lambda *args, **options: nothing)
+    panel = opened(page, "Recognise")
+    choose(panel, folder / "0.wav")
+    assert "No text was possible" in go(panel).text_content()
 
 
 def test_recognise_the_microphone(page, site, monkeypatch):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import logging
 import threading
 
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from speecht5_fairseq.interface import Segment, Transcript
 from speecht5_fairseq.web.jobs import COLUMNS, PACKAGE, Work, compute, picture
 from speecht5_fairseq.web.refusals import Refused
 
@@ -29,6 +31,14 @@ def test_recognise(site, wave):
     expected = model.transcribe(wave)
     assert (found["text"], found["score"]) == (expected.text, expected.score)
     assert found["segments"] == [{"start": 0.0, "end": 9000 / 16000, "text": expected.text}]
+
+
+def test_no_text_was_possible(site, wave, monkeypatch):
+    """The score is -inf, which JSON does not have."""
+    nothing = Transcript("", [Segment(0.0, 9000 / 16000, "", float("-inf"), 1)])
+    monkeypatch.setattr(site.tabs["recognise"].served.model, "transcribe", lambda *args, **options: nothing)
+    found = compute("recognise", site.tabs["recognise"].served.model, work(site, "recognise", recording=wave))
+    assert json.loads(json.dumps(found, allow_nan=False))["score"] is None
 
 
 @pytest.mark.parametrize("tab, method", [("convert", "convert_voice"), ("enhance", "enhance")])

@@ -40,7 +40,10 @@ function row(...cells) {
 
 function transcript(answer) {
   const text = answer.text || "(nothing was recognised)";
-  const score = `Mean log-probability of a token: ${answer.score.toFixed(2)} (0 at best).`;
+  const score =
+    answer.score === null
+      ? "No text was possible: every one had the probability 0."
+      : `Mean log-probability of a token: ${answer.score.toFixed(2)} (0 at best).`;
   const found = [made("p", { className: "said", textContent: text }), made("p", { className: "note", textContent: score })];
   if (answer.segments.length < 2) return found;
   const rows = answer.segments.map(({ start, end, text: words }) => {
