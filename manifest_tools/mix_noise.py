@@ -29,7 +29,7 @@ from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, wri
 
 from .command import add_jobs_option, add_root_option, run, workers
 from .corpora import sound_name
-from .files import hash_fraction, read_lines, write_lines, write_text
+from .files import hash_fraction, write_lines, write_text
 from .levels import SILENT_POWER, mix
 from .noises import KINDS, SYNTHETIC_PREFIX, Noise, Source, find_source, split_of_manifest
 from .parallel import parallel_map
@@ -107,13 +107,20 @@ def _rows(manifest: Manifest, folder: Path) -> list[Row]:
 
 def _read_mixed(path: Path) -> dict[str, Mixed]:
     """The lines of a SPLIT.mix.tsv, or of one that an interrupted run left; a torn last line is left out."""
-    known = {}
-    for line in read_lines(path) if path.is_file() else ():
-        fields = line.split("\t")
-        if len(fields) == len(HEADER) and tuple(fields) != HEADER:
-            name, noise, offset, snr_db, gain, samples = fields
-            known[name] = Mixed(name, noise, int(offset), float(snr_db), float(gain), int(samples))
+    known: dict[str, Mixed] = {}
+    if not path.is_file():
+        return known
+    with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
+        for line in file:
+            fields = line.rstrip("\n").split("\t")
+            if line.endswith("\n") and len(fields) == len(HEADER) and tuple(fields) != HEADER:
+                name, noise, offset, snr_db, gain, samples = fields
+                known[name] = Mixed(name, noise, int(offset), float(snr_db), float(gain), int(samples))
     return known
+
+
+def _line(mixed: Sequence[object]) -> str:
+    return "\t".join(map(str, mixed))
 
 
 def _is_done(row: Row) -> bool:
@@ -129,15 +136,15 @@ def _mix_all(rows: Sequence[Row], mixer: Mixer, listing: Path, n_jobs: int) -> l
     known = {**_read_mixed(listing), **_read_mixed(journal)}
     done = {row.name: known[row.name] for row in rows if row.name in known and _is_done(row)}
     missing = [row for row in rows if row.name not in done]
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file:
+    write_lines(journal, map(_line, done.values()))  # without a torn line, which the next would be a part of
+    with journal.open("a", encoding="utf-8", newline="\n") as file:
         results = parallel_map(mixer, missing, total=len(missing), n_jobs=n_jobs, description=f"mix {listing.stem}")
         for mixed in results:
             done[mixed.name] = mixed
-            file.write("\t".join(map(str, mixed)) + "\n")
+            file.write(_line(mixed) + "\n")
             file.flush()
     ordered = [done[row.name] for row in rows]
-    write_lines(listing, ("\t".join(map(str, line)) for line in (HEADER, *ordered)))
+    write_lines(listing, map(_line, (HEADER, *ordered)))
     journal.unlink()
     return ordered
 

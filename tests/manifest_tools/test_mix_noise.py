@@ -44,6 +44,14 @@ def mixes(path):
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
 
 
+def with_speaker(manifest, vector):
+    """Give the rows of a manifest one vector; returns them as they were."""
+    np.save(vector, np.ones(512, dtype=np.float32))
+    rows = [line.split("\t") for line in manifest.read_text().splitlines()[1:]]
+    write_manifest(manifest, "wav", [(*row, vector) for row in rows])
+    return rows
+
+
 def test_the_ratio_is_that_of_active_speech_and_nothing_clips():
     rng = np.random.default_rng(0)
     speech = np.concatenate([np.zeros(16000), 0.3 * rng.standard_normal(16000)]).astype(np.float32)
@@ -116,10 +124,7 @@ def test_an_interrupted_run_goes_on(clean, tmp_path):
     (tmp_path / "keep").mkdir()
     target = clean / "wav/train/2.wav"
     target.rename(tmp_path / "keep/2.wav")
-    vectors = tmp_path / "v.npy"
-    np.save(vectors, np.ones(512, dtype=np.float32))
-    rows = [line.split("\t") for line in (clean / "train.tsv").read_text().splitlines()[1:]]
-    write_manifest(clean / "train.tsv", "wav", [(*row, vectors) for row in rows])
+    rows = with_speaker(clean / "train.tsv", tmp_path / "v.npy")
     with pytest.raises(ValueError, match="no such audio file"):
         mix_manifests([clean / "train.tsv"], tmp_path / "out", **options)
     assert not (tmp_path / "out/train.tsv").exists()
@@ -134,6 +139,25 @@ def test_an_interrupted_run_goes_on(clean, tmp_path):
     assert read_speaker(manifest.path(0, "speaker")).sum() == 512
     with pytest.raises(ValueError, match=r"--snr was \[-5.0, 15.0\].*choose another --out"):
         mix_manifests([clean / "train.tsv"], tmp_path / "out", snr=(0.0, 5.0), **options)
+
+
+@pytest.mark.parametrize("torn", [2, 40])
+def test_a_line_that_a_stop_cut_is_not_believed(clean, tmp_path, torn):
+    """Not even one that lacks the end of its last number alone, and so has every field."""
+    options, out = {"noise": ["synthetic:pink"]}, tmp_path / "out"
+    with_speaker(clean / "train.tsv", tmp_path / "v.npy")
+    mix_manifests([clean / "train.tsv"], tmp_path / "whole", **options)
+    (clean / "wav/train/2.wav").rename(tmp_path / "2.wav")
+    for _ in range(2):  # the second writes after the torn line
+        with pytest.raises(ValueError, match="no such audio file"):
+            mix_manifests([clean / "train.tsv"], out, **options)
+        written = (out / "train.mix.part").read_bytes()
+        assert written in (tmp_path / "whole/train.mix.tsv").read_bytes() and written.count(b"\n") == 2
+        (out / "train.mix.part").write_bytes(written[:-torn])
+    (tmp_path / "2.wav").rename(clean / "wav/train/2.wav")
+    mix_manifests([clean / "train.tsv"], out, **options)
+    for name in ("train.mix.tsv", "train.tsv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_splits_never_share_noise(noise_file):
