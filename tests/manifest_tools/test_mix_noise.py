@@ -1,5 +1,8 @@
 """Noisy versions of clean recordings: levels, seeds, whose noise it is, manifests, going on after an interruption."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -158,6 +161,52 @@ def test_a_line_that_a_stop_cut_is_not_believed(clean, tmp_path, torn):
     mix_manifests([clean / "train.tsv"], out, **options)
     for name in ("train.mix.tsv", "train.tsv"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_mixtures_of_another_corpus_are_not_taken_for_its_own(clean, tmp_path):
+    """Recordings of the same names, that are older than the mixtures: the other voice of the prompts, say."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    write_manifest(other / "train.tsv", "wav", [(f"train/{n}", s) for n, s in write_speech(other / "wav/train", 4)])
+    manifests = [folder / "train.tsv" for folder in (clean, other)]
+    for manifest in manifests:
+        with_speaker(manifest, tmp_path / "v.npy")
+        for number in range(4):
+            os.utime(manifest.parent / f"wav/train/{number}.wav", ns=(10**18, 10**18))
+    made = []
+    for number, manifest in enumerate(manifests):
+        mix_manifests([manifest], tmp_path / f"alone{number}", noise=["synthetic:pink"])
+        mix_manifests([manifest], out, noise=["synthetic:pink"])
+        made.append([mixes(folder / "train.mix.tsv")[1] for folder in (out, tmp_path / f"alone{number}")])
+        assert (out / "train.tsv").read_bytes() == (tmp_path / f"alone{number}/train.tsv").read_bytes()
+        name = "wav/train/clean/train/2.wav"
+        assert (out / name).read_bytes() == (tmp_path / f"alone{number}" / name).read_bytes()
+    assert made[0][0] == made[0][1] != made[1][0] == made[1][1]
+    before = (out / name).stat().st_mtime_ns
+    mix_manifests([other / "train.tsv"], out, noise=["synthetic:pink"])
+    assert (out / name).stat().st_mtime_ns == before
+    (clean / "wav/train/3.wav").unlink()
+    with pytest.raises(ValueError, match="no such audio file"):  # a stop: the listing would tell of the other corpus
+        mix_manifests([clean / "train.tsv"], out, noise=["synthetic:pink"])
+    (out / "train.mix.part").unlink()
+    mix_manifests([other / "train.tsv"], out, noise=["synthetic:pink"])
+    assert (out / name).read_bytes() == (tmp_path / "alone1" / name).read_bytes()
+
+
+def test_noise_that_changed_meanwhile_is_told(clean, noise_file, tmp_path):
+    with_speaker(clean / "train.tsv", tmp_path / "v.npy")
+    options, out = {"noise": [str(noise_file)]}, tmp_path / "out"
+    mix_manifests([clean / "train.tsv"], out, **options)
+    settings = json.loads((out / "train.mix.json").read_text())
+    soundfile.write(noise_file / "crowd.wav", 0.1 * np.ones(500_000), 8000)
+    with pytest.raises(ValueError, match="train.mix.json: .* other options .--noise had other sound files.; choose an"):
+        mix_manifests([clean / "train.tsv"], out, **options)
+    del settings["sounds"]  # as 0.6.0 wrote it, whose listing does not name recordings
+    (out / "train.mix.json").write_text(json.dumps(settings))
+    lines = [line.rsplit("\t", 3)[0] for line in (out / "train.mix.tsv").read_text().splitlines()]
+    write_lines(out / "train.mix.tsv", lines)
+    before = (out / "wav/train/noisy/train/0.wav").stat().st_mtime_ns
+    mix_manifests([clean / "train.tsv"], out, **options)
+    assert (out / "wav/train/noisy/train/0.wav").stat().st_mtime_ns > before
 
 
 def test_splits_never_share_noise(noise_file):
