@@ -29,14 +29,11 @@ def write_class_dictionary(path: Path, labels: Iterable[str]) -> list[str]:
 
 
 def draw_trials(rows: Sequence[Labelled], most: int, *, seed: int) -> list[str]:
-    """Lines `LABEL PATH PATH` of different recordings: at most `most` of one class (1) and as many of two (0).
+    """Lines `LABEL PATH PATH`, tabs between, of different recordings: at most `most` of one class (1), then of two (0).
 
     Drawn by `seed` from the pairs of all rows, or of `MOST_ROWS` drawn before; each kind in the order of the rows.
-    Raises ValueError when a kind has no pair, or a path that a line cannot hold.
+    Raises ValueError when a kind has no pair.
     """
-    broken = next((path for path, _ in rows if path.split() != [path]), None)
-    if broken is not None:
-        raise ValueError(f"{broken!r}: trials are separated by spaces; rename the file")
     generator = np.random.default_rng(seed)
     if len(rows) > MOST_ROWS:
         rows = [rows[place] for place in np.sort(generator.choice(len(rows), size=MOST_ROWS, replace=False)).tolist()]
@@ -50,5 +47,5 @@ def draw_trials(rows: Sequence[Labelled], most: int, *, seed: int) -> list[str]:
             classes = "one class" if same else "two classes"
             raise ValueError(f"{len(rows)} recordings make no trial of {classes}; give more of them")
         chosen = np.sort(generator.choice(len(pairs), size=min(most, len(pairs)), replace=False))
-        lines += [f"{label} {pairs[place][0]} {pairs[place][1]}" for place in chosen.tolist()]
+        lines += [f"{label}\t{pairs[place][0]}\t{pairs[place][1]}" for place in chosen.tolist()]
     return lines

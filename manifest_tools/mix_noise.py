@@ -8,7 +8,7 @@ the clean recordings have it, and SPLIT.mix.tsv: what was mixed, of which noise,
 drawn from its path alone, so more rows never change the others. Noise comes from sound files (any rate and length),
 from `music` (Debian's asterisk-moh-opsound-g722), from `synthetic:white|pink|brown|hum`, or is `synthetic:babble` of
 the recordings of --babble. The splits never share noise: see manifest_tools.noises; for kinds of noise that training
-never met, run the tool once a split. Run again, it mixes only what is missing.
+never met, run the tool once a split. Run again, it mixes what is missing, and recordings that are others now.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speecht5_fairseq.data.archives import holder
 from speecht5_fairseq.data.audio import read_audio, write_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, TextLines, write_manifest
 
 from .command import add_jobs_option, add_root_option, run, workers
 from .corpora import sound_name
-from .files import hash_fraction, read_lines, write_lines, write_text
+from .files import hash_fraction, write_lines, write_text
 from .levels import SILENT_POWER, mix
-from .noises import KINDS, SYNTHETIC_PREFIX, Noise, Source, find_source, split_of_manifest
+from .mixtures import HEADER, Mixed, Recording, read_mixed
+from .noises import KINDS, SYNTHETIC_PREFIX, Noise, Source, find_source, sounds_hash, split_of_manifest
 from .parallel import parallel_map
 from .summary import SplitSize, size_table
 from .voices import VectorOptions, add_vector_options, target_vectors, vector_options
 
 logger = logging.getLogger(__name__)
 
-HEADER = ("path", "noise", "offset", "snr_db", "gain", "samples")
+SOUNDS = "sounds"  # hashes of what --noise names
 DRAWS = 10  # places tried for noise that is not silence
 
 
@@ -47,20 +47,10 @@ class Row(NamedTuple):
 
     name: str  # as its manifest writes it
     audio: Path
+    recording: Recording
     place: str  # manifest and line, for messages
     noisy: Path
     clean: Path
-
-
-class Mixed(NamedTuple):
-    """What was mixed: a line of SPLIT.mix.tsv."""
-
-    name: str
-    noise: str
-    offset: int
-    snr_db: float
-    gain: float
-    samples: int
 
 
 class Mixer(NamedTuple):
@@ -82,7 +72,8 @@ class Mixer(NamedTuple):
             raise ValueError(f"{row.place}: {row.audio}: {error}; delete the row, or mend the file") from error
         write_audio(row.clean, mixture.clean)
         write_audio(row.noisy, mixture.noisy)
-        return Mixed(row.name, noise.label, noise.offset, round(snr_db, 2), round(mixture.gain, 4), len(speech))
+        numbers = round(snr_db, 2), round(mixture.gain, 4), len(speech)
+        return Mixed(row.name, noise.label, noise.offset, *numbers, row.recording)
 
     def _audible(self, rng: np.random.Generator, samples: int) -> Noise:
         source = self.sources[rng.integers(len(self.sources))]
@@ -93,7 +84,8 @@ class Mixer(NamedTuple):
         return noise
 
 
-def _rows(manifest: Manifest, folder: Path) -> list[Row]:
+def _rows(manifest: Manifest, out: Path) -> list[Row]:
+    folder = out / "wav" / manifest.file.stem
     rows: dict[str, Row] = {}
     for index in range(len(manifest)):
         name = str(manifest.row(index)["path"])
@@ -101,51 +93,45 @@ def _rows(manifest: Manifest, folder: Path) -> list[Row]:
         if target in rows:
             raise manifest.error(index, f"{name!r} and {rows[target].name!r} would be one file", "rename or delete one")
         place = f"{manifest.file}:{manifest.line_number(index)}"
-        rows[target] = Row(name, manifest.path(index), place, folder / "noisy" / target, folder / "clean" / target)
+        audio, files = manifest.path(index), (folder / "noisy" / target, folder / "clean" / target)
+        rows[target] = Row(name, audio, Recording.of(audio, out), place, *files)
     return list(rows.values())
 
 
-def _read_mixed(path: Path) -> dict[str, Mixed]:
-    """The lines of a SPLIT.mix.tsv, or of one that an interrupted run left; a torn last line is left out."""
-    known = {}
-    for line in read_lines(path) if path.is_file() else ():
-        fields = line.split("\t")
-        if len(fields) == len(HEADER) and tuple(fields) != HEADER:
-            name, noise, offset, snr_db, gain, samples = fields
-            known[name] = Mixed(name, noise, int(offset), float(snr_db), float(gain), int(samples))
-    return known
-
-
-def _is_done(row: Row) -> bool:
-    """Whether both files are there, and newer than the recording."""
-    if not (row.noisy.is_file() and row.clean.is_file()):
-        return False
-    return min(row.noisy.stat().st_mtime_ns, row.clean.stat().st_mtime_ns) >= holder(row.audio).stat().st_mtime_ns
+def _is_done(row: Row, known: Mixed | None) -> bool:
+    """Whether both files are there, of the recording as it is."""
+    return known is not None and known.recording == row.recording and row.noisy.is_file() and row.clean.is_file()
 
 
 def _mix_all(rows: Sequence[Row], mixer: Mixer, listing: Path, n_jobs: int) -> list[Mixed]:
     """Mix what is missing. Each row is noted as soon as it is done, so that an interrupted run goes on where it was."""
     journal = listing.with_suffix(".part")
-    known = {**_read_mixed(listing), **_read_mixed(journal)}
-    done = {row.name: known[row.name] for row in rows if row.name in known and _is_done(row)}
+    known = {**read_mixed(listing), **read_mixed(journal)}
+    done = {row.name: known[row.name] for row in rows if _is_done(row, known.get(row.name))}
     missing = [row for row in rows if row.name not in done]
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file:
+    write_lines(journal, map(Mixed.line, done.values()))  # without a torn line, which the next would be a part of
+    if missing:
+        listing.unlink(missing_ok=True)  # a stop leaves mixtures that it does not tell of
+    with journal.open("a", encoding="utf-8", newline="\n") as file:
         results = parallel_map(mixer, missing, total=len(missing), n_jobs=n_jobs, description=f"mix {listing.stem}")
         for mixed in results:
             done[mixed.name] = mixed
-            file.write("\t".join(map(str, mixed)) + "\n")
+            file.write(mixed.line() + "\n")
             file.flush()
     ordered = [done[row.name] for row in rows]
-    write_lines(listing, ("\t".join(map(str, line)) for line in (HEADER, *ordered)))
+    write_lines(listing, ["\t".join(HEADER), *map(Mixed.line, ordered)])
     journal.unlink()
     return ordered
 
 
 def _check_settings(path: Path, settings: dict) -> None:
-    """Mixtures of two settings must not meet in one split."""
-    if path.is_file() and (known := json.loads(path.read_text())) != settings:
-        changed = ", ".join(f"--{name} was {known.get(name)}" for name in settings if known.get(name) != settings[name])
+    """Mixtures of two settings, or of noise that changed meanwhile, must not meet in one split."""
+    known = json.loads(path.read_text()) if path.is_file() else settings
+    given = [name for name in settings if name != SOUNDS and known.get(name) != settings[name]]
+    changed = ", ".join(f"--{name} was {known.get(name)}" for name in given)
+    if not changed and known.get(SOUNDS, settings[SOUNDS]) != settings[SOUNDS]:  # 0.6.0 wrote none, and all is new
+        changed = "--noise had other sound files"
+    if changed:
         raise ValueError(f"{path}: the mixtures there are of other options ({changed}); choose another --out")
     write_text(path, json.dumps(settings) + "\n")
 
@@ -209,8 +195,9 @@ def mix_manifests(
             for name in noise
         ]
         settings = {"noise": list(noise), "snr": list(snr), "seed": seed, "babble": babble_dir and str(babble_dir)}
+        settings[SOUNDS] = [sounds_hash(source) for source in sources]
         _check_settings(out / f"{split}.mix.json", settings)
-        rows = _rows(manifest, out / "wav" / split)
+        rows = _rows(manifest, out)
         mixed = _mix_all(rows, Mixer(tuple(sources), snr, seed), out / f"{split}.mix.tsv", n_jobs)
         _copy_texts(manifest, out)
         lines = _manifest_rows(rows, mixed, speakers[split], out / "wav")

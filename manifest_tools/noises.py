@@ -7,6 +7,7 @@ one of them, babble is made of the split's own recordings, and synthetic noise i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -189,6 +190,13 @@ def split_of_manifest(path: Path) -> str:
         f"--manifest {path}: its name does not tell whose noise it is to have; let it start with train, valid, dev or "
         "test"
     )
+
+
+def sounds_hash(source: Source) -> str:
+    """16 hex digits that change with the sound files of a source and their lengths, but not with their folder."""
+    stretches = source.stretches if isinstance(source, FileNoise | Babble) else ()
+    listed = "".join(f"{stretch.path.name}\t{stretch.start}\t{stretch.samples}\n" for stretch in stretches)
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
 def find_source(name: str, split: str, cache: Path, babble_dir: Path | None, *, outside: bool = False) -> Source:

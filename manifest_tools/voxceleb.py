@@ -136,7 +136,7 @@ def _write_trials(out: Path, pairs: Sequence[tuple[int, str, str]], broken: set[
     kept = [pair for pair in pairs if not broken.intersection(pair[1:])]
     if len(kept) < len(pairs):
         logger.warning("%d of %d trials have a broken recording and are left out", len(pairs) - len(kept), len(pairs))
-    write_lines(out / "trials.txt", (f"{label} {first} {second}" for label, first, second in kept))
+    write_lines(out / "trials.txt", (f"{label}\t{first}\t{second}" for label, first, second in kept))
 
 
 def _verification(path: Path, *, given: bool) -> list[tuple[int, str, str]]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from speecht5_fairseq.constants import ENCODER_WINDOW
 from speecht5_fairseq.data.audio import read_audio, write_audio
+from speecht5_fairseq.data.errors import AudioError
 
 from .check import check_data
 from .command import add_jobs_option, run, workers
@@ -49,6 +50,7 @@ FOLDERS = {"train": "tr", "valid": "cv", "test": "tt"}
 LENGTHS = ("max", "min")
 KINDS = (("mix_single", "s1"), ("mix_single_reverb", "s1_anechoic"))  # of WHAM! and of WHAMR!: noisy, clean
 QUIET = 1e-4  # of full scale: below it the padding before and after the clean speech
+ROUNDING = 2 / 2**15  # of full scale: what writing 16 bits may change
 SPEAKER_CHARACTERS = 3
 
 
@@ -111,15 +113,20 @@ def _trim(pair: Pair, root: Path, out: Path) -> int | str:
 def _cut(pair: Pair, root: Path, out: Path) -> int:
     clean = read_audio(root / pair.clean.name)
     start, end = speech_span(clean)
-    targets = (out / pair.noisy.name, out / pair.clean.name)
-    sources = (root / pair.noisy.name, root / pair.clean.name)
-    fresh = [
-        t.is_file() and t.stat().st_mtime_ns >= s.stat().st_mtime_ns for t, s in zip(targets, sources, strict=True)
-    ]
-    if not all(fresh):
-        write_audio(targets[0], read_audio(sources[0], start=start, frames=end - start))
-        write_audio(targets[1], clean[start:end])
+    noisy = read_audio(root / pair.noisy.name, start=start, frames=end - start)
+    for name, wave in ((pair.noisy.name, noisy), (pair.clean.name, clean[start:end])):
+        if not _holds(out / name, wave):
+            write_audio(out / name, wave)
     return end - start
+
+
+def _holds(file: Path, wave: np.ndarray) -> bool:
+    """Whether a file is (S,) in 16 bits, and need not be written: min and max, say, have the same names."""
+    try:
+        found = read_audio(file)
+    except AudioError:
+        return False
+    return found.shape == wave.shape and bool((np.abs(found - wave.clip(-1, 1)) <= ROUNDING).all())
 
 
 def _trim_all(found: Pairs, root: Path, out: Path, n_jobs: int) -> Pairs:

@@ -25,6 +25,7 @@ _RATES = range(1000, 10_000_001)  # Hz; from less, resampling would make very ma
 _KERNEL = 20_000_000  # entries of the matrix that resampling multiplies with, 8 bytes each; 44.1 kHz has 70,560
 _RESAMPLE_ZEROS = 6  # zero crossings each side of torchaudio's windowed-sinc kernel (its default)
 _RESAMPLE_ROLLOFF = 0.99  # cut-off as a share of the lower Nyquist frequency (its default)
+_EXACT_BITS = 23  # float32 is within half a sample up to 2 ** 23 of them
 
 
 class AudioInfo(NamedTuple):
@@ -155,7 +156,7 @@ def _check_header(file: soundfile.SoundFile, path: str | Path) -> None:
 
 
 def _samples_at_16k(frames: int, rate: int) -> int:
-    """Length after resampling: torchaudio gives ceil(frames * new / old)."""
+    """Length after resampling: ceil(frames * new / old), as torchaudio gives it where float32 counts so far."""
     return -(-frames * SAMPLE_RATE // rate)
 
 
@@ -173,7 +174,9 @@ def _read_mono(file: soundfile.SoundFile, path: str | Path, start: int, frames: 
 def _read_resampled(file: soundfile.SoundFile, path: str | Path, start: int, frames: int) -> np.ndarray:
     """Resample only what the stretch and the filter's reach need; the same values as from the whole file.
 
-    Reading starts on a multiple of `old` input samples, where output and input instants coincide.
+    Reading starts on a multiple of `old` input samples, where output and input instants coincide. What would come after
+    the file's end is zero, as torchaudio takes it to be: it counts its output in float32, and of a few seconds at
+    22,050 Hz gives one sample too few.
     """
     if not frames:  # torchaudio refuses nothing
         return np.zeros(0, dtype=np.float32)
@@ -182,8 +185,11 @@ def _read_resampled(file: soundfile.SoundFile, path: str | Path, start: int, fra
     reach = math.ceil(_RESAMPLE_ZEROS * old / (min(old, new) * _RESAMPLE_ROLLOFF))  # input samples each side
     lead = math.ceil(reach / old) + 1
     first = max(start // new - lead, 0)
-    last = min(-(-(start + frames) // new) * old + lead * old, file.frames)
+    end = -(-(start + frames) // new) * old + lead * old
+    last = min(end, file.frames)
     wave = torch.from_numpy(_read_mono(file, path, first * old, last - first * old))
+    lost = frames >> _EXACT_BITS  # samples that float32 may miscount
+    wave = torch.nn.functional.pad(wave, (0, end - last + lost * old))
     wave = torchaudio.functional.resample(
         wave, old, new, lowpass_filter_width=_RESAMPLE_ZEROS, rolloff=_RESAMPLE_ROLLOFF
     )

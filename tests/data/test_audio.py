@@ -45,6 +45,21 @@ def test_resampling(tmp_path, rate):
         read_audio(tmp_path / "a.wav", resample=False)
 
 
+@pytest.mark.parametrize("rate, samples", [(11025, 45505), (22050, 90569), (44100, 180697)])
+def test_no_sample_is_lost_where_float32_counts_too_few(tmp_path, rate, samples):
+    """torchaudio's own length of these is one short: ceil of 66039.0023 in float32 is 66039."""
+    wave = 0.1 * np.random.default_rng(0).standard_normal(samples)
+    soundfile.write(tmp_path / "a.wav", wave, rate, subtype="FLOAT")
+    mono = torch.from_numpy(wave.astype(np.float32))
+    total = -(-samples * 16000 // rate)
+    assert len(torchaudio.functional.resample(mono, rate, 16000)) == total - 1
+    expected = torchaudio.functional.resample(torch.nn.functional.pad(mono, (0, rate)), rate, 16000).numpy()[:total]
+    found = read_audio(tmp_path / "a.wav")
+    assert audio_info(tmp_path / "a.wav").samples == len(found) == total
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav", start=1000), expected[1000:], atol=1e-6)
+
+
 def test_unreadable_files(tmp_path):
     (tmp_path / "a.wav").write_text("no audio")
     for name, problem in [("a.wav", "not readable as audio.*convert"), ("b.wav", "no such audio file; correct")]:

@@ -1,5 +1,7 @@
 """Published corpora, in small folders of the same layout."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -158,6 +160,23 @@ def test_wham_trimmed(noisy, tmp_path):
     assert f"cv/s1/{name}\tno partner" in (tmp_path / "out/left_out/valid.tsv").read_text()
     with pytest.raises(ValueError, match="the clean recording is silent"):
         speech_span(np.zeros(10))
+
+
+def test_wham_trimmed_again_of_other_recordings(noisy, tmp_path):
+    """Of the same names and lengths, and older than what is there: another release."""
+    out, folder = tmp_path / "out", noisy / "wav16k/max/tr"
+    name = "01ao00_0.9_20a_-0.9.wav"
+    trimmed = [out / "wav/tr" / kind / name for kind in ("mix_single", "s1")]
+    times = []
+    for other in (False, False, True):
+        for path in (folder / "mix_single" / name, folder / "s1" / name) if other else ():
+            soundfile.write(path, 0.5 * read_audio(path), 16000)
+            os.utime(path, ns=(10**18, 10**18))
+        prepare_wham(noisy, out, trim=True)
+        times.append([path.stat().st_mtime_ns for path in trimmed])
+    assert times[0] == times[1] and all(new > old for old, new in zip(*times[1:], strict=True))
+    for path, kind in zip(trimmed, ("mix_single", "s1"), strict=True):
+        assert np.array_equal(read_audio(path), read_audio(folder / kind / name)[1600:6400])
 
 
 def test_wham_mistakes(noisy, tmp_path):

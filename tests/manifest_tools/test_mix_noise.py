@@ -1,5 +1,8 @@
 """Noisy versions of clean recordings: levels, seeds, whose noise it is, manifests, going on after an interruption."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -42,6 +45,14 @@ def noise_file(tmp_path):
 def mixes(path):
     lines = [line.split("\t") for line in path.read_text().splitlines()]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+
+
+def with_speaker(manifest, vector):
+    """Give the rows of a manifest one vector; returns them as they were."""
+    np.save(vector, np.ones(512, dtype=np.float32))
+    rows = [line.split("\t") for line in manifest.read_text().splitlines()[1:]]
+    write_manifest(manifest, "wav", [(*row, vector) for row in rows])
+    return rows
 
 
 def test_the_ratio_is_that_of_active_speech_and_nothing_clips():
@@ -116,10 +127,7 @@ def test_an_interrupted_run_goes_on(clean, tmp_path):
     (tmp_path / "keep").mkdir()
     target = clean / "wav/train/2.wav"
     target.rename(tmp_path / "keep/2.wav")
-    vectors = tmp_path / "v.npy"
-    np.save(vectors, np.ones(512, dtype=np.float32))
-    rows = [line.split("\t") for line in (clean / "train.tsv").read_text().splitlines()[1:]]
-    write_manifest(clean / "train.tsv", "wav", [(*row, vectors) for row in rows])
+    rows = with_speaker(clean / "train.tsv", tmp_path / "v.npy")
     with pytest.raises(ValueError, match="no such audio file"):
         mix_manifests([clean / "train.tsv"], tmp_path / "out", **options)
     assert not (tmp_path / "out/train.tsv").exists()
@@ -134,6 +142,71 @@ def test_an_interrupted_run_goes_on(clean, tmp_path):
     assert read_speaker(manifest.path(0, "speaker")).sum() == 512
     with pytest.raises(ValueError, match=r"--snr was \[-5.0, 15.0\].*choose another --out"):
         mix_manifests([clean / "train.tsv"], tmp_path / "out", snr=(0.0, 5.0), **options)
+
+
+@pytest.mark.parametrize("torn", [2, 40])
+def test_a_line_that_a_stop_cut_is_not_believed(clean, tmp_path, torn):
+    """Not even one that lacks the end of its last number alone, and so has every field."""
+    options, out = {"noise": ["synthetic:pink"]}, tmp_path / "out"
+    with_speaker(clean / "train.tsv", tmp_path / "v.npy")
+    mix_manifests([clean / "train.tsv"], tmp_path / "whole", **options)
+    (clean / "wav/train/2.wav").rename(tmp_path / "2.wav")
+    for _ in range(2):  # the second writes after the torn line
+        with pytest.raises(ValueError, match="no such audio file"):
+            mix_manifests([clean / "train.tsv"], out, **options)
+        written = (out / "train.mix.part").read_bytes()
+        assert written in (tmp_path / "whole/train.mix.tsv").read_bytes() and written.count(b"\n") == 2
+        (out / "train.mix.part").write_bytes(written[:-torn])
+    (tmp_path / "2.wav").rename(clean / "wav/train/2.wav")
+    mix_manifests([clean / "train.tsv"], out, **options)
+    for name in ("train.mix.tsv", "train.tsv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_mixtures_of_another_corpus_are_not_taken_for_its_own(clean, tmp_path):
+    """Recordings of the same names, that are older than the mixtures: the other voice of the prompts, say."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    write_manifest(other / "train.tsv", "wav", [(f"train/{n}", s) for n, s in write_speech(other / "wav/train", 4)])
+    manifests = [folder / "train.tsv" for folder in (clean, other)]
+    for manifest in manifests:
+        with_speaker(manifest, tmp_path / "v.npy")
+        for number in range(4):
+            os.utime(manifest.parent / f"wav/train/{number}.wav", ns=(10**18, 10**18))
+    made = []
+    for number, manifest in enumerate(manifests):
+        mix_manifests([manifest], tmp_path / f"alone{number}", noise=["synthetic:pink"])
+        mix_manifests([manifest], out, noise=["synthetic:pink"])
+        made.append([mixes(folder / "train.mix.tsv")[1] for folder in (out, tmp_path / f"alone{number}")])
+        assert (out / "train.tsv").read_bytes() == (tmp_path / f"alone{number}/train.tsv").read_bytes()
+        name = "wav/train/clean/train/2.wav"
+        assert (out / name).read_bytes() == (tmp_path / f"alone{number}" / name).read_bytes()
+    assert made[0][0] == made[0][1] != made[1][0] == made[1][1]
+    before = (out / name).stat().st_mtime_ns
+    mix_manifests([other / "train.tsv"], out, noise=["synthetic:pink"])
+    assert (out / name).stat().st_mtime_ns == before
+    (clean / "wav/train/3.wav").unlink()
+    with pytest.raises(ValueError, match="no such audio file"):  # a stop: the listing would tell of the other corpus
+        mix_manifests([clean / "train.tsv"], out, noise=["synthetic:pink"])
+    (out / "train.mix.part").unlink()
+    mix_manifests([other / "train.tsv"], out, noise=["synthetic:pink"])
+    assert (out / name).read_bytes() == (tmp_path / "alone1" / name).read_bytes()
+
+
+def test_noise_that_changed_meanwhile_is_told(clean, noise_file, tmp_path):
+    with_speaker(clean / "train.tsv", tmp_path / "v.npy")
+    options, out = {"noise": [str(noise_file)]}, tmp_path / "out"
+    mix_manifests([clean / "train.tsv"], out, **options)
+    settings = json.loads((out / "train.mix.json").read_text())
+    soundfile.write(noise_file / "crowd.wav", 0.1 * np.ones(500_000), 8000)
+    with pytest.raises(ValueError, match="train.mix.json: .* other options .--noise had other sound files.; choose an"):
+        mix_manifests([clean / "train.tsv"], out, **options)
+    del settings["sounds"]  # as 0.6.0 wrote it, whose listing does not name recordings
+    (out / "train.mix.json").write_text(json.dumps(settings))
+    lines = [line.rsplit("\t", 3)[0] for line in (out / "train.mix.tsv").read_text().splitlines()]
+    write_lines(out / "train.mix.tsv", lines)
+    before = (out / "wav/train/noisy/train/0.wav").stat().st_mtime_ns
+    mix_manifests([clean / "train.tsv"], out, **options)
+    assert (out / "wav/train/noisy/train/0.wav").stat().st_mtime_ns > before
 
 
 def test_splits_never_share_noise(noise_file):
