@@ -35,6 +35,7 @@ from .left_out import LeftOut
 from .parallel import parallel_map
 from .segments import FORMATS, UNCUT, Folders, Segment, check_format, cut_source
 from .summary import SplitSize
+from .updates import check_old_splits
 from .voices import Audio
 
 logger = logging.getLogger(__name__)
@@ -189,7 +190,9 @@ def prepare_librilight(
     if not splits["valid"].kept:
         logger.warning("no speaker fell into the valid split: no valid.tsv; raise --valid-fraction %g", valid_fraction)
     written = [split for split, selected in splits.items() if selected.kept or split == "train"]
-    return [write_labelled(out, split, root, splits[split], speaker_of) for split in written]
+    sizes = [write_labelled(out, split, root, splits[split], speaker_of) for split in written]
+    check_old_splits(out, written)
+    return sizes
 
 
 def build_parser() -> argparse.ArgumentParser:

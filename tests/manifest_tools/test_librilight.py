@@ -52,6 +52,12 @@ def test_segments_are_stretches_of_their_chapters(corpus, tmp_path):
     assert "emma_01_0001\ttoo short (0.100 s)" in (tmp_path / "out/left_out/train.tsv").read_text()
 
 
+def test_speakers_who_were_held_out_and_train_now_are_told(corpus, tmp_path):
+    prepare_librilight(corpus, tmp_path, joining=JOINING, valid_fraction=0.5)
+    with pytest.raises(ValueError, match="valid.tsv: this run made no valid, and .* are in train.tsv now"):
+        prepare_librilight(corpus, tmp_path, joining=JOINING, valid_fraction=0)
+
+
 def test_segments_may_stay_in_their_chapters(corpus, tmp_path):
     for name in ("flac", "none"):
         prepare_librilight(corpus, tmp_path / name, joining=JOINING, valid_fraction=0, audio_format=name)
