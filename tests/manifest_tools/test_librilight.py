@@ -80,6 +80,15 @@ def test_again_cuts_only_what_is_missing_or_changed(corpus, tmp_path, monkeypatc
     assert written[1:] == ["ivanhoe.1_0000.flac"]
 
 
+def test_segments_of_other_options_are_not_taken(corpus, tmp_path):
+    longer = JOINING._replace(max_pause=0.5)
+    prepare_librilight(corpus, tmp_path, joining=JOINING, valid_fraction=0)
+    with pytest.raises(ValueError, match="audio has the segments of --max-seconds 1.5, --max-pause 0.25; give these"):
+        prepare_librilight(corpus, tmp_path, joining=longer, valid_fraction=0)
+    prepare_librilight(corpus, tmp_path, joining=longer, valid_fraction=0, audio_format="none")  # none is cut
+    prepare_librilight(corpus, tmp_path, joining=JOINING._replace(min_seconds=0.5), valid_fraction=0)
+
+
 def test_broken_chapters_are_left_out(corpus, tmp_path):
     (corpus / "100/emma_mp3/emma_01.flac").write_bytes(b"fLaC")
     (corpus / "100/emma_mp3/emma_02.json").write_text('{"voice_activity": [[0.4, 12')
