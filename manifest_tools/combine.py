@@ -18,7 +18,7 @@ from .command import add_root_option, run
 from .files import SPLITS, write_text
 from .summary import SplitSize, size_table
 from .unit_files import inherit, model_of
-from .updates import update_lines, update_manifest
+from .updates import check_old_splits, update_lines, update_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +133,7 @@ def combine_manifests(
         sizes.append(SplitSize(split, rows, int(sum(manifest.samples.sum() for manifest in manifests))))
     if not sizes:
         raise FileNotFoundError(f"no {', '.join(f'{split}.tsv' for split in splits)} in {', '.join(map(str, inputs))}")
+    check_old_splits(out, (size.split for size in sizes))
     return sizes
 
 

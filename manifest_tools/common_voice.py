@@ -43,6 +43,7 @@ from .left_out import LeftOut
 from .segments import FORMATS, Folders, Segment, check_format, cut_segments
 from .summary import SplitSize
 from .tables import read_rows
+from .updates import check_old_splits
 from .voices import Audio
 
 TABLES = {"train": "train", "valid": "dev", "test": "test"}
@@ -163,6 +164,7 @@ def prepare_common_voice(
             names = {f"{PurePosixPath(name).with_suffix('')}.{audio_format}": who for name, who in names.items()}
         sizes.append(write_labelled(out, split, root, selected, names.__getitem__))
         speakers |= {spoken.audio.name: names[spoken.audio.name] for spoken in selected.kept}
+    check_old_splits(out, there)
     write_speaker_table(out, speakers.items())
     label_vocabulary(out, vocabulary, n_jobs=n_jobs)
     return sizes

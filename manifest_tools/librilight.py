@@ -28,13 +28,14 @@ from speecht5_fairseq.constants import SAMPLE_RATE
 from .check import check_data
 from .command import add_jobs_option, run, workers
 from .corpora import add_corpus_options, check_lengths, contents, existing_folder, finish
-from .files import split_by_hash
+from .files import split_by_hash, write_text
 from .headers import measure
 from .labelled import Lengths, Selection, Spoken, select_spoken, write_labelled
 from .left_out import LeftOut
 from .parallel import parallel_map
 from .segments import FORMATS, UNCUT, Folders, Segment, check_format, cut_source
 from .summary import SplitSize
+from .updates import check_old_splits
 from .voices import Audio
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,17 @@ def _whole(names: Sequence[str], corpus: Path, out: Path, joining: Joining, n_jo
     return Chapter([spoken.audio for spoken in selected.kept], selected.left_out)
 
 
+def _check_joining(out: Path, joining: Joining) -> None:
+    """Segments are named by their numbers: those of other options have the same names, and perhaps the same lengths."""
+    options = {"max_seconds": joining.max_seconds, "max_pause": joining.max_pause}
+    record = out / "librilight.json"
+    known = json.loads(record.read_text()) if record.is_file() else options
+    if known != options:
+        was = ", ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in known.items())
+        raise ValueError(f"{out / AUDIO} has the segments of {was}; give these, or choose another --out")
+    write_text(record, json.dumps(options) + "\n")
+
+
 def _cut_all(names: Sequence[str], corpus: Path, out: Path, suffix: str, joining: Joining, n_jobs: int) -> Chapter:
     cut = partial(cut_chapter, corpus=corpus, out=out, suffix=suffix, joining=joining)
     chapters = parallel_map(cut, names, total=len(names), n_jobs=n_jobs, description="cut", unit="chapter")
@@ -159,7 +171,7 @@ def prepare_librilight(
     valid_fraction: float = 0.01,
     n_jobs: int = 1,
 ) -> list[SplitSize]:
-    """Write out/{train,valid}.tsv and left_out/SPLIT.tsv, and the segments to out/audio.
+    """Write out/{train,valid}.tsv and left_out/SPLIT.tsv, and the segments to out/audio, their options beside it.
 
     corpus: the folder of SPEAKER/BOOK/NAME.flac. segments: "vad" cuts by the lists of speech, "none" takes chapters
     whole. valid_fraction: share of the speakers held out, by their names. Returns the sizes.
@@ -177,6 +189,8 @@ def prepare_librilight(
     corpus, out = existing_folder(corpus, "--corpus", LAYOUT).resolve(), out.resolve()
     names = find_chapters(corpus)
     if segments == "vad":
+        if audio_format != UNCUT:
+            _check_joining(out, joining)
         found = _cut_all(names, corpus, out, audio_format, joining, n_jobs)
         root = corpus if audio_format == UNCUT else Path(AUDIO)
     else:
@@ -189,7 +203,9 @@ def prepare_librilight(
     if not splits["valid"].kept:
         logger.warning("no speaker fell into the valid split: no valid.tsv; raise --valid-fraction %g", valid_fraction)
     written = [split for split, selected in splits.items() if selected.kept or split == "train"]
-    return [write_labelled(out, split, root, splits[split], speaker_of) for split in written]
+    sizes = [write_labelled(out, split, root, splits[split], speaker_of) for split in written]
+    check_old_splits(out, written)
+    return sizes
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from .command import add_jobs_option, run, workers
 from .corpora import add_corpus_options, add_length_options, check_lengths, contents, existing_folder, finish
-from .files import read_lines, split_by_hash
+from .files import SPLITS, read_lines, split_by_hash
 from .headers import measure
 from .label_vocabulary import (
     VocabularyOptions,
@@ -32,6 +32,7 @@ from .label_vocabulary import (
 from .labelled import Lengths, select_spoken, write_labelled
 from .left_out import LeftOut
 from .summary import SplitSize
+from .updates import check_old_splits
 
 TRAIN = ("train-clean-100", "train-clean-360", "train-other-500")
 HELD_OUT = ("dev-clean", "dev-other", "test-clean", "test-other")
@@ -143,6 +144,7 @@ def prepare_librispeech(
             measured, Lengths(min_seconds, max_seconds), texts.get, lambda text: cased(" ".join(text.split()))
         )
         sizes.append(write_labelled(out, split, corpus, selected, speaker_of))
+    check_old_splits(out, names, (*SPLITS, *HELD_OUT))
     label_vocabulary(out, vocabulary, n_jobs=n_jobs)
     return sizes
 

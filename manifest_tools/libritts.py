@@ -42,6 +42,7 @@ from .label_vocabulary import (
 )
 from .labelled import Lengths, keep_voiced, select_spoken, write_labelled
 from .summary import SplitSize
+from .updates import check_old_splits
 from .voices import make_vectors
 
 PARTS = {"train": ("train-clean-100", "train-clean-360"), "valid": ("dev-clean",), "test": ("test-clean",)}
@@ -113,6 +114,7 @@ def prepare_libritts(
         made = make_vectors(audio, out / "speakers" / split, extractor=extractor, speaker_of=whose, n_jobs=n_jobs)
         vectors = made.get(split, {})
         sizes.append(write_labelled(out, split, corpus, keep_voiced(kept, left_out, vectors), speaker_of, vectors))
+    check_old_splits(out, names)
     label_vocabulary(out, vocabulary, n_jobs=n_jobs)
     return sizes
 

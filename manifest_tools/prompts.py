@@ -27,7 +27,7 @@ from .left_out import LeftOut, write_left_out
 from .prompts_corrections import TEXTS, WORDS
 from .prompts_sources import ARCHIVE_URL, G722_SAMPLES_PER_BYTE, PromptFiles, decode_g722, fetch, read_transcripts
 from .summary import SplitSize, size_table
-from .updates import update_lines, update_manifest
+from .updates import check_old_splits, update_lines, update_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -187,6 +187,7 @@ def prepare_prompts(
         for prompt in tqdm(kept, desc=f"decode {language}", unit="utt"):
             _write_wav(prompt, files[language].sounds, out / "wav" / language)
         sizes += _write_splits(out, language, splits[language])
+        check_old_splits(out / language, (split for split, rows in splits[language].items() if rows))
         left_out = sorted(selected[language][1] + twins[language])
         write_left_out(out / language, "all", left_out)
     write_text(out / "ATTRIBUTION.txt", ATTRIBUTION)

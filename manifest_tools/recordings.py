@@ -38,6 +38,7 @@ from .labelled import Lengths, Selection, select_spoken, write_labelled, write_s
 from .left_out import LeftOut, write_left_out
 from .summary import SplitSize
 from .tables import Columns, Entry, add_column_options, column_options, read_entries
+from .updates import check_old_splits
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ def prepare_recordings(
         selected = _named(selected, entries)
     holding = Holding(valid_fraction, test_fraction, split_level)
     sizes = _write(selected, holding, entries, root, out)
+    check_old_splits(out, (size.split for size in sizes))
     speakers = {name: entry.speaker for name, entry in entries.items() if entry.speaker is not None}
     if speakers:
         kept = (spoken.audio.name for spoken in selected.kept)

@@ -86,7 +86,8 @@ def read_entries(path: Path, columns: Columns) -> dict[str, Entry]:
         if split is not None and split.strip().lower() not in SPLIT_NAMES:
             raise ValueError(located(path, line, f"the split {split!r}", f"write one of {', '.join(SPLIT_NAMES)}"))
         named = None if split is None else SPLIT_NAMES[split.strip().lower()]
-        entries[name] = Entry(row.get("text"), row.get("speaker"), named)
+        speaker = row["speaker"].strip() if "speaker" in row else None
+        entries[name] = Entry(row.get("text"), speaker, named)
     return entries
 
 

@@ -7,14 +7,15 @@ interrupted script, a second `make demo`) and must not take the column off.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
 from speecht5_fairseq.data.errors import ManifestError
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
-from .files import read_lines, write_lines
+from .files import SPLITS, read_lines, write_lines
 
 logger = logging.getLogger(__name__)
 
@@ -59,3 +60,27 @@ def update_lines(path: Path, lines: Callable[[], Iterable[str]]) -> None:
     if path.is_file() and all(old == new for old, new in zip_longest(read_lines(path), lines())):
         return
     write_lines(path, lines())
+
+
+def check_old_splits(out: Path, written: Iterable[str], splits: Sequence[str] = SPLITS) -> None:
+    """Raises ValueError for a manifest of `splits` that an earlier run left, if recordings of it are in `written` now.
+
+    What was held out then, and is no split now, would be trained on, and still be there to validate with.
+    """
+    new = list(written)
+    for old in (split for split in splits if split not in new):
+        path = out / f"{old}.tsv"
+        held = set(_recordings(path)) if path.is_file() else set()
+        for split in new if held else ():
+            if shared := len(held.intersection(_recordings(out / f"{split}.tsv"))):
+                raise ValueError(
+                    f"{path}: this run made no {old}, and {shared} of the {len(held)} recordings that an earlier one "
+                    f"wrote there are in {split}.tsv now; delete {old}.*, or give the options of before"
+                )
+
+
+def _recordings(manifest: Path) -> Iterator[str]:
+    """The paths in the first column of a manifest, whatever its job, below its root."""
+    lines = read_lines(manifest)
+    root = os.path.realpath(manifest.parent / next(lines, ""))
+    return (os.path.join(root, line.partition("\t")[0]) for line in lines)

@@ -28,7 +28,7 @@ from .files import SPLITS, read_lines, write_lines
 from .headers import measure
 from .left_out import LeftOut, write_left_out
 from .summary import SplitSize
-from .updates import update_manifest
+from .updates import check_old_splits, update_manifest
 from .voices import Audio
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,7 @@ def prepare_voxceleb(
         sizes.append(_write(out, root, split, rows, missing + broken))
         if split == VERIFICATION:
             _write_trials(out, pairs, {row.name for row in broken})
+    check_old_splits(out, (split for split in listed if split != VERIFICATION))
     return sizes
 
 

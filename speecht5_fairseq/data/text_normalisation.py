@@ -99,13 +99,24 @@ def number_to_words(digits: str, language: str, *, ordinal: bool = False) -> str
     try:
         if len(digits) > 1 and digits[0] == "0" and digits.isdigit():
             return " ".join(to_words(int(digit), lang=language) for digit in digits)
-        value = float(digits) if "." in digits else int(digits)
-        return to_words(value, lang=language, to="ordinal" if ordinal else "cardinal")
+        if "." in digits:
+            return _decimal_to_words(digits, partial(to_words, lang=language))
+        return to_words(int(digits), lang=language, to="ordinal" if ordinal else "cardinal")
     except (NotImplementedError, OverflowError, LookupError) as error:  # the language, or so large a number
         raise ValueError(
             f"num2words cannot read the number {digits!r} in language {language!r}: write it out, or register a "
             "normaliser for the language"
         ) from error
+
+
+def _decimal_to_words(digits: str, say: Callable[[float], str]) -> str:
+    """Words of "3.10", its last zero among them where the language reads decimals digit by digit: a float has none."""
+    whole, _, decimals = digits.partition(".")
+    start, example, end = f"{say(0)} ", say(0.55), f" {say(5)} {say(5)}"
+    if not (example.startswith(start) and example.endswith(end)):  # fifty-five hundredths, or words without spaces
+        return say(float(digits))
+    point = example.removeprefix(start).removesuffix(end)
+    return " ".join((say(int(whole)), point, *(say(int(digit)) for digit in decimals)))
 
 
 def _spell_numbers(text: str, forms: SpokenForms) -> str:

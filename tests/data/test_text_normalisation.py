@@ -41,6 +41,9 @@ def test_punctuation_goes_and_letters_stay(language, written, spoken):
         ("en", "dial 500", "dial five hundred"),
         ("en", "1,200,000 lines", "one million two hundred thousand lines"),
         ("en", "28.8 kilobits", "twenty eight point eight kilobits"),
+        ("en", "3.10 and 1.05 and 2.0", "three point one zero and one point zero five and two point zero"),
+        ("de", "3,10", "drei komma eins null"),
+        ("ru", "3,10", "три целых одна десятая"),  # read as a number: three wholes, one tenth
         ("en", "the 21st day", "the twenty first day"),
         ("en", "agent 007", "agent zero zero seven"),
         ("en", "3D", "three d"),

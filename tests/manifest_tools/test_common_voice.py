@@ -58,6 +58,9 @@ def test_validated_clips_without_those_that_are_held_out(corpus, tmp_path):
     sizes = prepare_common_voice(corpus, tmp_path / "out", tables=tables, vocabulary=NO_VOCABULARY)
     assert sizes[0].rows == 3
     assert sizes[0].left_out == {"in a held-out split": 2, "speaker of a held-out split": 1}
+    tables["valid"] = None
+    with pytest.raises(ValueError, match="valid.tsv: this run made no valid, and 1 of the 1 .* are in train.tsv now"):
+        prepare_common_voice(corpus, tmp_path / "out", tables=tables, vocabulary=NO_VOCABULARY)
 
 
 def test_clips_are_decoded_once(corpus, tmp_path, monkeypatch):

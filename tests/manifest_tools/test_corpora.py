@@ -56,6 +56,12 @@ def test_libritts(libri, tmp_path):
     assert vectors[0] == vectors[1] != vectors[2] == vectors[3] and vectors[0].name == "19.npy"
 
 
+def test_a_split_of_before_that_trains_now_is_told(libri, tmp_path):
+    prepare_libritts(libri, tmp_path / "out", parts=PARTS)
+    with pytest.raises(ValueError, match="valid.tsv: this run made no valid, and 2 of the 2 .* are in train.tsv now"):
+        prepare_libritts(libri, tmp_path / "out", parts={"train": ("train-clean-100", "dev-clean")})
+
+
 def test_libritts_options(libri, tmp_path):
     pytest.importorskip("num2words")
     (libri / "dev-clean/84/198/84_198_000000_000001.original.txt").unlink()

@@ -52,6 +52,12 @@ def test_segments_are_stretches_of_their_chapters(corpus, tmp_path):
     assert "emma_01_0001\ttoo short (0.100 s)" in (tmp_path / "out/left_out/train.tsv").read_text()
 
 
+def test_speakers_who_were_held_out_and_train_now_are_told(corpus, tmp_path):
+    prepare_librilight(corpus, tmp_path, joining=JOINING, valid_fraction=0.5)
+    with pytest.raises(ValueError, match="valid.tsv: this run made no valid, and .* are in train.tsv now"):
+        prepare_librilight(corpus, tmp_path, joining=JOINING, valid_fraction=0)
+
+
 def test_segments_may_stay_in_their_chapters(corpus, tmp_path):
     for name in ("flac", "none"):
         prepare_librilight(corpus, tmp_path / name, joining=JOINING, valid_fraction=0, audio_format=name)
@@ -72,6 +78,15 @@ def test_again_cuts_only_what_is_missing_or_changed(corpus, tmp_path, monkeypatc
     (corpus / "233/ivanhoe/ivanhoe.1.json").write_text(json.dumps({"voice_activity": [[0.2, 1.4]]}))  # of one length
     prepare_librilight(corpus, tmp_path / "out", joining=JOINING, valid_fraction=0)
     assert written[1:] == ["ivanhoe.1_0000.flac"]
+
+
+def test_segments_of_other_options_are_not_taken(corpus, tmp_path):
+    longer = JOINING._replace(max_pause=0.5)
+    prepare_librilight(corpus, tmp_path, joining=JOINING, valid_fraction=0)
+    with pytest.raises(ValueError, match="audio has the segments of --max-seconds 1.5, --max-pause 0.25; give these"):
+        prepare_librilight(corpus, tmp_path, joining=longer, valid_fraction=0)
+    prepare_librilight(corpus, tmp_path, joining=longer, valid_fraction=0, audio_format="none")  # none is cut
+    prepare_librilight(corpus, tmp_path, joining=JOINING._replace(min_seconds=0.5), valid_fraction=0)
 
 
 def test_broken_chapters_are_left_out(corpus, tmp_path):

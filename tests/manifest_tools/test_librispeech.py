@@ -51,6 +51,16 @@ def test_some_of_the_training_recordings_validate(corpus, tmp_path):
     assert [size.split for size in sizes] == ["train", "valid"] and sum(size.rows for size in sizes) == 6
     assert set((tmp_path / "out/valid.txt").read_text().splitlines()) <= set(TEXTS)
     assert not (tmp_path / "out/dict.txt").exists()
+    with pytest.raises(ValueError, match="valid.tsv: this run made no valid, and .* are in train.tsv now"):
+        prepare_librispeech(corpus, tmp_path / "out", **options)
+
+
+def test_a_part_that_was_held_out_and_trains_now_is_told(corpus, tmp_path):
+    options = {"splits": ["test-clean"], "vocabulary": NO_VOCABULARY}
+    prepare_librispeech(corpus, tmp_path, train=[], **(options | {"splits": ["dev-clean"]}))
+    prepare_librispeech(corpus, tmp_path, train=["train-clean-100"], **options)
+    with pytest.raises(ValueError, match="dev-clean.tsv: this run made no dev-clean, and 3 of the 3 .* are in train"):
+        prepare_librispeech(corpus, tmp_path, train=["train-clean-100", "dev-clean"], **options)
 
 
 def test_what_is_broken_or_missing_is_listed_and_the_rest_kept(corpus, tmp_path):

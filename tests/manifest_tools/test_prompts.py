@@ -91,6 +91,9 @@ def test_prepared_from_a_folder(folder, held_out, tmp_path):
         info = soundfile.info(out / "wav" / path)
         assert (info.samplerate, info.channels, info.frames, info.subtype) == (16000, 1, samples, "PCM_16")
     assert Manifest.open(out / "en/train.tsv", JOB_COLUMNS["s2t"]).path(0).is_file()
+    held_out.write_text("hello\ttest\n")
+    with pytest.raises(ValueError, match="en/valid.tsv: this run made no valid, and 1 of the 1 .* are in train.tsv"):
+        prepare_prompts(out, ["en", "es"], source=str(folder), held_out=held_out, max_seconds=1.0)
 
 
 def test_again_does_only_what_is_missing(folder, held_out, tmp_path, monkeypatch):

@@ -57,6 +57,18 @@ def test_more_recordings_never_move_the_others(corpus, tmp_path):
     assert not (tmp_path / "a/train.txt").exists()
 
 
+def test_a_split_of_before_whose_recordings_train_now_is_told(corpus, tmp_path):
+    out, held = tmp_path / "out", {"valid_fraction": 0.2, "test_fraction": 0.2}
+    prepare_recordings(corpus, out, **held)
+    combine_manifests([out], tmp_path / "all")
+    with pytest.raises(ValueError, match="out/valid.tsv: this run made no valid, and .* are in train.tsv now"):
+        prepare_recordings(corpus, out, valid_fraction=0, test_fraction=0.2)
+    (out / "valid.tsv").unlink()
+    prepare_recordings(corpus, out, valid_fraction=0, test_fraction=0.2)
+    with pytest.raises(ValueError, match="all/valid.tsv: this run made no valid, and .* are in train.tsv now"):
+        combine_manifests([out], tmp_path / "all")
+
+
 def test_whole_speakers_are_held_out(corpus, tmp_path):
     prepare_recordings(corpus, tmp_path / "out", valid_fraction=0.3, test_fraction=0.3, split_level=1)
     speakers = [

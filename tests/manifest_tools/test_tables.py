@@ -19,7 +19,7 @@ def test_quotes_are_of_the_table_in_csv_and_of_the_text_in_tsv(tmp_path):
 
 
 def test_entries_by_their_paths(tmp_path):
-    table = write_lines(tmp_path / "t.tsv", ["file\tpart\twho", "a.wav\tDev\tann", "b.wav\ttrain\tbob"])
+    table = write_lines(tmp_path / "t.tsv", ["file\tpart\twho", "a.wav\tDev\tann", "b.wav\ttrain\t bob "])
     entries = read_entries(table, Columns("file", speaker="who", split="part"))
     assert entries == {"a.wav": (None, "ann", "valid"), "b.wav": (None, "bob", "train")}
 

@@ -60,6 +60,14 @@ def test_speakers_of_the_trials_can_stay_unheard(corpus, tmp_path):
         prepare_voxceleb(corpus, out, without_trial_speakers=True)
 
 
+def test_a_split_of_before_that_trains_now_is_told(corpus, tmp_path):
+    prepare_voxceleb(corpus, tmp_path / "out")
+    listing = corpus / "iden_split.txt"
+    listing.write_text("".join(f"1{line[1:]}" for line in listing.read_text().splitlines(keepends=True)))
+    with pytest.raises(ValueError, match="valid.tsv: this run made no valid, and 5 of the 5 .* are in train.tsv now"):
+        prepare_voxceleb(corpus, tmp_path / "out")
+
+
 def test_without_the_list_of_trials(corpus, tmp_path, caplog):
     (corpus / "veri_test.txt").rename(tmp_path / "mine.txt")
     prepare_voxceleb(corpus, tmp_path / "out")
