@@ -124,7 +124,7 @@ class ResultsFolder:
         if stored != settings:
             differ = sorted(name for name in {*stored, *settings} if stored.get(name) != settings.get(name))
             return f"run (other: {', '.join(differ)})"
-        if names is not None and set(found).isdisjoint(names):
+        if names is not None and set(found).isdisjoint(" ".join(name.split()) for name in names):  # as in the table
             return f"manifest (none of its {len(set(found))} utterances, such as {found[0]}, is in this one)"
         return ""
 

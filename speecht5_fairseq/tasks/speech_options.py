@@ -100,3 +100,16 @@ def reject_shards(cfg: SpeechTaskConfig) -> None:
             f"--num-shards {cfg.num_shards} has no effect in fairseq-generate, and every run would do the whole split: "
             "split the manifest, and give each part a --results-path of its own"
         )
+
+
+def reject_processes(count: int) -> None:
+    """Called by what writes generated speech, with the number of processes that share a split.
+
+    Raises:
+        ValueError: more than one.
+    """
+    if count > 1:
+        raise ValueError(
+            f"--distributed-world-size {count} would make a part of the split and call it whole: generate with one "
+            "process, or give each process a manifest and a --results-path of its own"
+        )

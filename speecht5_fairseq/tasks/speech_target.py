@@ -32,7 +32,7 @@ from ..ranges import ranged
 from ..training.processes import process_count
 from .base import SpeechT5Task
 from .precision import PRECISIONS, precision_field, set_precision
-from .speech_options import SpeechTaskConfig, reject_shards, warn_of_training_limits
+from .speech_options import SpeechTaskConfig, reject_processes, reject_shards, warn_of_training_limits
 from .watched_epoch import WatchedEpoch
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class SpeechTargetTask(SpeechT5Task):
     def _what_is_left(self, split: str, manifest: Manifest, text: TextLabels | None) -> TargetOptions:
         """Open the folder of results; done rows and bad rows are not generated."""
         reject_shards(self.cfg)
-        _reject_processes(process_count())
+        reject_processes(process_count())
         folder = Path(self.cfg.results_path) / split
         if folder.resolve() == manifest.root.resolve():
             raise ValueError(
@@ -259,7 +259,7 @@ class SpeechTargetTask(SpeechT5Task):
     def get_batch_iterator(self, dataset, *args, **kwargs):
         """fairseq's iterator; in generation, one that also notes utterances which cannot be read, and the end."""
         if self.is_generating:
-            _reject_processes(kwargs.get("num_shards", 1))
+            reject_processes(kwargs.get("num_shards", 1))
         batches = super().get_batch_iterator(dataset, *args, **kwargs)
         if not self.is_generating:
             return batches
@@ -281,14 +281,6 @@ class SpeechTargetTask(SpeechT5Task):
             raise SystemExit(f"{failed} utterances failed; the column status of {self.results.table} says why")
         if not batches:
             raise SystemExit(0)  # fairseq would divide by the number of sentences
-
-
-def _reject_processes(count: int) -> None:
-    if count > 1:
-        raise ValueError(
-            f"--distributed-world-size {count} would make a part of the split and call it whole: generate with "
-            "one process, or give each process a manifest and a --results-path of its own"
-        )
 
 
 def plain(path: str | Path | None) -> str:

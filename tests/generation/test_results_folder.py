@@ -68,6 +68,7 @@ def test_results_of_another_manifest_are_never_dropped(tmp_path):
     results.add("b", status="failed")
     with pytest.raises(ValueError, match="another manifest .none of its 2 utterances, such as a, is in this one"):
         ResultsFolder(tmp_path, SETTINGS, names=["c", "d"])
+    ResultsFolder(tmp_path, SETTINGS, names=[" a"])  # white space is one space in the table
     again = ResultsFolder(tmp_path, SETTINGS, names=["a", "c"])
     again.close(["a", "c"])
     assert [line[0] for line in lines(tmp_path)] == ["id", "a"] and not again.failed and set(again.rows) == {"a"}
