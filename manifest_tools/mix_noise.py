@@ -30,8 +30,9 @@ from .command import add_jobs_option, add_root_option, run, workers
 from .corpora import sound_name
 from .files import hash_fraction, write_lines, write_text
 from .levels import SILENT_POWER, mix
-from .mixtures import HEADER, Mixed, Recording, read_mixed
+from .mixtures import HEADER, Mixed, read_mixed
 from .noises import KINDS, SYNTHETIC_PREFIX, Noise, Source, find_source, sounds_hash, split_of_manifest
+from .origins import Origin
 from .parallel import parallel_map
 from .summary import SplitSize, size_table
 from .voices import VectorOptions, add_vector_options, target_vectors, vector_options
@@ -47,7 +48,7 @@ class Row(NamedTuple):
 
     name: str  # as its manifest writes it
     audio: Path
-    recording: Recording
+    recording: Origin | None  # None where there is no such file
     place: str  # manifest and line, for messages
     noisy: Path
     clean: Path
@@ -94,7 +95,7 @@ def _rows(manifest: Manifest, out: Path) -> list[Row]:
             raise manifest.error(index, f"{name!r} and {rows[target].name!r} would be one file", "rename or delete one")
         place = f"{manifest.file}:{manifest.line_number(index)}"
         audio, files = manifest.path(index), (folder / "noisy" / target, folder / "clean" / target)
-        rows[target] = Row(name, audio, Recording.of(audio, out), place, *files)
+        rows[target] = Row(name, audio, Origin.of(audio, out), place, *files)
     return list(rows.values())
 
 

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
-from speecht5_fairseq.data.archives import file_state
+from .origins import Origin
 
 HEADER = ("path", "noise", "offset", "snr_db", "gain", "samples", "recording", "size", "time")
-
-
-class Recording(NamedTuple):
-    """What says that a recording is the one that was mixed."""
-
-    path: str  # its own, from the folder of the listing: data that moves together is not mixed again
-    size: int  # bytes
-    time: int  # of its last change, ns
-
-    @classmethod
-    def of(cls, audio: Path, out: Path) -> Recording:
-        """As it is now, 0 bytes where there is none."""
-        return cls(os.path.relpath(os.path.realpath(audio), out), *(file_state(audio) or (0, 0)))
 
 
 class Mixed(NamedTuple):
@@ -33,7 +19,7 @@ class Mixed(NamedTuple):
     snr_db: float
     gain: float
     samples: int
-    recording: Recording
+    recording: Origin
 
     @classmethod
     def parsed(cls, line: str) -> Mixed | None:
@@ -42,7 +28,7 @@ class Mixed(NamedTuple):
         if not line.endswith("\n") or len(fields) != len(HEADER) or tuple(fields) == HEADER:
             return None
         name, noise, offset, snr_db, gain, samples, path, size, time = fields
-        recording = Recording(path, int(size), int(time))
+        recording = Origin(path, int(size), int(time))
         return cls(name, noise, int(offset), float(snr_db), float(gain), int(samples), recording)
 
     def line(self) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Set
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from speecht5_fairseq.data.archives import file_exists, holder
+from speecht5_fairseq.data.archives import file_exists
 
 from .files import read_lines, write_lines
+from .origins import Origin
 
 SOURCES = ".sources.tsv"
 ROWS = ".rows.tsv"
@@ -27,14 +27,6 @@ class Recording(NamedTuple):
     place: str  # manifest and line, for messages
 
 
-class Source(NamedTuple):
-    """What a vector is of."""
-
-    path: str  # relative to the folder of the vectors: data that moves together keeps its vectors
-    size: int  # of the file that holds it, bytes
-    time: int  # of the file's last change, ns
-
-
 def claim(recordings: Iterable[Recording], out: Path) -> None:
     """Note in out/.sources.tsv what each vector is of, before it is made.
 
@@ -43,9 +35,9 @@ def claim(recordings: Iterable[Recording], out: Path) -> None:
     Raises ValueError when a vector is of another recording.
     """
     known = _read_sources(out / SOURCES)
-    claims, resolved = dict(known), lru_cache(maxsize=1024)(os.path.realpath)
+    claims = dict(known)
     for recording in recordings:
-        source = _source(recording.audio, resolved(str(recording.audio.parent)), str(out.resolve()))
+        source = Origin.of(recording.audio, out)
         name = recording.vector.relative_to(out).as_posix()
         old = None if source is None else claims.get(name)
         if source is None or old == source:
@@ -87,24 +79,15 @@ def claim_means(out: Path, means: Mapping[Path, Set[Path]]) -> None:
         write_lines(record, (f"{mean}\t{vector}" for mean in claims for vector in sorted(claims[mean])))
 
 
-def _read_sources(record: Path) -> dict[str, Source]:
+def _read_sources(record: Path) -> dict[str, Origin]:
     sources = {}
     for number, line in enumerate(read_lines(record) if record.is_file() else (), start=1):
         fields = line.split("\t")
         if len(fields) != 4 or not (fields[2].isdigit() and fields[3].isdigit()):
             raise ValueError(f"{record}:{number}: {line!r} is not a vector, a path, bytes and a time; delete the file")
-        sources[fields[0]] = Source(fields[1], int(fields[2]), int(fields[3]))
+        sources[fields[0]] = Origin(fields[1], int(fields[2]), int(fields[3]))
     return sources
 
 
-def _source(audio: Path, folder: str, out: str) -> Source | None:
-    """What a vector of `audio`, which really lies in `folder`, is of; None where there is no such file."""
-    try:
-        state = holder(audio).stat()
-    except OSError:
-        return None
-    return Source(os.path.relpath(os.path.join(folder, audio.name), out), state.st_size, state.st_mtime_ns)
-
-
-def _absolute(source: Source, out: Path) -> str:
+def _absolute(source: Origin, out: Path) -> str:
     return os.path.normpath(out.resolve() / source.path)
