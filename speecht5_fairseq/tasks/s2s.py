@@ -8,7 +8,8 @@ from fairseq.tasks import register_task
 from ..data.manifest import Manifest, TextLines
 from ..data.s2s import S2SDataset
 from ..data.speech_target import TargetOptions
-from .speech_target import SpeechTargetTask, SpeechTargetTaskConfig, plain, raw_line
+from .fingerprints import plain, raw_line
+from .speech_target import SpeechTargetTask, SpeechTargetTaskConfig
 
 
 @dataclass

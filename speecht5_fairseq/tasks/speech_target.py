@@ -1,10 +1,7 @@
 """What the tasks with a speech target share: options of generation, and the run of fairseq-generate."""
 
-import hashlib
 import logging
-import os
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -14,10 +11,9 @@ from fairseq.utils import split_paths
 from omegaconf import II
 
 from ..data.collate import FailedItem
-from ..data.errors import ManifestError
 from ..data.file_states import file_state
 from ..data.labels import TextLabels
-from ..data.manifest import Manifest, TextLines
+from ..data.manifest import Manifest
 from ..data.plugin import source_file
 from ..data.speech_target import SpeechTargetDataset, TargetOptions
 from ..generation.options import reject_unsupported
@@ -31,6 +27,7 @@ from ..models.options import warn_without_effect
 from ..ranges import ranged
 from ..training.processes import process_count
 from .base import SpeechT5Task
+from .fingerprints import digest, plain, raw_line, states_of
 from .precision import PRECISIONS, precision_field, set_precision
 from .speech_options import SpeechTaskConfig, reject_processes, reject_shards, warn_of_training_limits
 from .watched_epoch import WatchedEpoch
@@ -281,26 +278,3 @@ class SpeechTargetTask(SpeechT5Task):
             raise SystemExit(f"{failed} utterances failed; the column status of {self.results.table} says why")
         if not batches:
             raise SystemExit(0)  # fairseq would divide by the number of sentences
-
-
-def plain(path: str | Path | None) -> str:
-    """The path without "..", as a table for other programs has it; empty for none."""
-    return os.path.normpath(path) if path else ""
-
-
-def states_of(files: Iterable[Path]) -> dict[str, list[int]]:
-    """Absolute path -> size in bytes and time of change in ns."""
-    return {str(file.absolute()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
-
-
-def digest(parts: Iterable[str]) -> str:
-    """A short name of these strings in their order."""
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
-
-
-def raw_line(lines: TextLines, row: int) -> str:
-    """The text of a row; empty where it is not UTF-8, which verification tells of."""
-    try:
-        return lines[row]
-    except ManifestError:
-        return ""

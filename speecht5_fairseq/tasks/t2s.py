@@ -20,7 +20,8 @@ from ..models.checkpoint import Start
 from ..models.contents import Contents
 from ..models.loading import DictionaryFiles
 from ..ranges import SIZE, optional, ranged, typed
-from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig, raw_line, states_of
+from .fingerprints import raw_line, states_of
+from .speech_target import GENERATION_OPTIONS, SpeechTargetTask, SpeechTargetTaskConfig
 from .vocabularies import find_pieces, find_text
 
 logger = logging.getLogger(__name__)
