@@ -16,6 +16,7 @@ from functools import partial
 from .errors import DataError
 from .plugin import load_function
 from .text_abbreviations import ABBREVIATIONS
+from .text_amounts import CURRENCIES, spell_amounts
 
 Normaliser = Callable[[str], str]
 
@@ -33,6 +34,7 @@ class SpokenForms:
     symbols: character -> words; a character without an entry is dropped as punctuation.
     dot: the word between the parts of a web address.
     thousands: characters that group digits by three (they never mean a decimal point when three digits follow).
+    scales: words between the number and the name of the money, as a regular expression ("$2.5 million").
     ordinal: suffixes that turn the digits before them into an ordinal number, as a regular expression (NFKC: º is o).
     abbreviations: lower-case abbreviation, with its dot -> words; read only where they are asked for.
     """
@@ -41,6 +43,7 @@ class SpokenForms:
     symbols: Mapping[str, str] = field(default_factory=dict)
     dot: str = ""
     thousands: str = ""
+    scales: str = ""
     ordinal: str = ""
     abbreviations: Mapping[str, str] = field(default_factory=dict)
 
@@ -51,6 +54,7 @@ SPOKEN_FORMS: dict[str, SpokenForms] = {
         {"*": "star", "#": "pound", "&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "$": "dollars"},
         dot="dot",
         thousands=",",
+        scales="hundred|thousand|million|billion|trillion",
         ordinal="st|nd|rd|th",
         abbreviations=ABBREVIATIONS["en"],
     ),
@@ -160,6 +164,13 @@ def _spell_abbreviations(text: str, forms: SpokenForms) -> str:
     return re.sub(pattern, lambda match: f" {forms.abbreviations[match[0]]} ", text)
 
 
+def _spell_amounts(text: str, forms: SpokenForms) -> str:
+    """Amounts of money as words. ImportError tells the mend where num2words is missing."""
+    if not any(sign in text for sign in CURRENCIES) or not re.search(r"\d", text):
+        return text
+    return spell_amounts(text, forms.number_language, _num2words(), scales=forms.scales).lower()
+
+
 def keep_letters(text: str) -> str:
     """Letters (with their accents) and apostrophes inside words; everything else becomes one space."""
     kept = "".join(char if char == "'" or unicodedata.category(char)[0] in "LM" else " " for char in text)
@@ -181,7 +192,7 @@ def normalise_with(text: str, forms: SpokenForms, *, abbreviations: bool = False
     text = unicodedata.normalize("NFKC", text).lower()
     if abbreviations:
         text = _spell_abbreviations(text, forms)
-    return keep_letters(_spell_numbers(_read_symbols(text, forms), forms))
+    return keep_letters(_spell_numbers(_read_symbols(_spell_amounts(text, forms), forms), forms))
 
 
 _NORMALISERS: dict[str, Normaliser] = {}
