@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..constants import SAMPLE_RATE
-from ..criterions.released import CTC_WEIGHT
+from ..criterions.released import CRITERION_FLAGS, CTC_WEIGHT
 from ..data.atomic import replacing
 from ..models.checkpoint import model_options, section
 from ..models.contents import contents_of, cuts_text
@@ -114,7 +114,11 @@ def released_state(model: Portable, folder: Path) -> dict[str, Any]:
         config = replace(config, codebook_prob=0.0)
     return {
         "args": None,
-        "cfg": {"model": released_from_config(config, arch), "task": _task(model, folder), "criterion": None},
+        "cfg": {
+            "model": released_from_config(config, arch),
+            "task": _task(model, folder),
+            "criterion": _criterion(model),
+        },
         "model": to_released(model.tensors),
         "criterion": None,
         "optimizer_history": model.history or new_history(model),
@@ -138,3 +142,10 @@ def _task(model: Portable, folder: Path) -> Namespace:
     if names_sentencepiece(model):
         places["bpe_tokenizer"] = str(folder / SENTENCEPIECE)
     return Namespace(**{**flags, **model.job_options, **places, "task": TASK, "_name": TASK, "t5_task": job})
+
+
+def _criterion(model: Portable) -> Namespace | None:
+    """The losses that it was trained with: those flags that have one name, and mean the same, on both sides."""
+    losses = model.criterion or {}
+    shared = {flag.name: losses[flag.name] for flag in CRITERION_FLAGS if flag.name in losses}
+    return Namespace(**shared, _name=TASK) if shared else None

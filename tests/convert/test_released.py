@@ -105,6 +105,25 @@ def test_it_loads_by_its_own_options_alone(tmp_path):
         assert type(task).__name__ == f"{job.upper()}Task"
 
 
+def test_the_losses_of_its_training_go_along(tmp_path):
+    """They tell whether the CTC head has learnt anything: recognition asks for its scores."""
+    source = full_checkpoint(tmp_path / "ours.pt", "s2t")
+    convert(source, tmp_path / "untold.pt", "released")
+    assert read_losses(tmp_path / "untold.pt") is None  # this training does not tell
+    losses = {"ce_weight": 0.5, "ctc_weight": 0.25, "label_smoothing": 0.1}
+    state = torch.load(source, weights_only=True)
+    state["cfg"]["criterion"] |= losses
+    torch.save(state, source)
+    convert(source, tmp_path / "there" / "released.pt", "released")
+    assert vars(read_losses(tmp_path / "there" / "released.pt")) == {**losses, "_name": "speecht5"}
+    convert(tmp_path / "there" / "released.pt", tmp_path / "back" / "ours.pt", "fairseq")
+    assert read_losses(tmp_path / "back" / "ours.pt").items() >= losses.items()
+
+
+def read_losses(path):
+    return torch.load(path, weights_only=True)["cfg"]["criterion"]
+
+
 def test_a_checkpoint_of_the_published_lines_is_ours_with_their_options(tmp_path):
     """Trained by this code with ``--task speecht5``: our names, the whole published command line beside."""
     convert(full_checkpoint(tmp_path / "ours.pt", "t2s"), tmp_path / "there" / "released.pt", "released")
