@@ -41,15 +41,14 @@ class ChunkedAttention(torch.autograd.Function):
             output[rows, heads] = probs @ value[rows, heads]
         if dropout > 0:
             output /= 1.0 - dropout
-        ctx.save_for_backward(query, key, value, table, places, bias, output, *keeps)
+        ctx.save_for_backward(query, key, value, table, places, bias, *keeps)
         ctx.kept = 1.0 - dropout
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):  # noqa: D102
-        query, key, value, table, places, bias, output, *keeps = ctx.saved_tensors
-        total = (grad * output).sum(-1, keepdim=True)  # sum over the keys of probability x its gradient
+        query, key, value, table, places, bias, *keeps = ctx.saved_tensors
         grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
         grad_table = None if table is None else torch.zeros_like(table)
         for number, (rows, heads) in enumerate(chunks(query, key)):
@@ -63,7 +62,8 @@ class ChunkedAttention(torch.autograd.Function):
                 grad_scores.mul_(kept)
                 used = probs * kept
             grads[2][rows, heads] = used.transpose(-2, -1) @ incoming
-            grad_scores.sub_(total[rows, heads]).mul_(probs)
+            # sums over the keys in float32: an error of theirs would be every key's, and add up in what follows
+            grad_scores = torch.ops.aten._softmax_backward_data(grad_scores, probs, -1, probs.dtype)
             grad_query = grad_scores @ k
             if table is not None:
                 shared = grad_scores.new_zeros(*grad_scores.shape[:3], table.size(0))

@@ -110,6 +110,39 @@ def test_low_precision_stays_near_float64(dtype):
         torch.testing.assert_close(low[name].grad.double(), high[name].grad, rtol=0.1, atol=0.1)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_loses_no_more_than_autograd(dtype):
+    """Values with a mean, as projections have: an error in the sum over many keys would be every key's."""
+    length, gradients = 400, {}
+    generator = torch.Generator().manual_seed(1)
+    shapes = {"query": (1, 1, length, 8), "key": (1, 1, length, 8), "value": (1, 1, length, 8), "table": (32, 8)}
+    drawn = {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
+    drawn["value"] += 2
+    weight = torch.randn(shapes["query"], generator=generator, dtype=torch.float64)
+
+    def by_autograd(query, key, value, table):
+        rows = relative_positions(table, length, length).rows.expand(1, 1, -1, -1)
+        scores = torch.gather(query @ table.T, -1, rows) + query @ key.transpose(-2, -1)
+        return scores.softmax(-1) @ value
+
+    def by_chunks(query, key, value, table):
+        rows = relative_positions(table, length, length).rows
+        return ChunkedAttention.apply(query, key, value, table, rows, None, 0.0)
+
+    for kind, function, precision in (
+        ("exact", by_autograd, torch.float64),
+        ("torch", by_autograd, dtype),
+        ("ours", by_chunks, dtype),
+    ):
+        tensors = {name: tensor.to(dtype).to(precision).requires_grad_() for name, tensor in drawn.items()}
+        output = function(**tensors)
+        output.backward(weight.to(dtype).to(precision))
+        gradients[kind] = {name: tensor.grad.double() for name, tensor in tensors.items()}
+    for name, exact in gradients["exact"].items():
+        ours, torchs = ((gradients[kind][name] - exact).norm() / exact.norm() for kind in ("ours", "torch"))
+        assert ours < 1.5 * torchs, f"{name}: {ours:.4f} beside {torchs:.4f}"
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_without_positions_it_is_torch_attention(causal):
     """As the decoder uses it when it trains on a CPU; with the least dropout that takes this path."""
