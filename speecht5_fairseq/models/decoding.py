@@ -6,6 +6,8 @@ speaker entries.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -44,7 +46,8 @@ class Decoding:
     def prepare_decoding(self, dtype: torch.dtype | None = None) -> None:
         """Lay the decoder's weights out for steps once, not for every batch: for a model that learns no more.
 
-        Loading other weights takes that back.
+        Loading other weights takes that back, and so do ``train()`` and a move to another device or precision: the
+        model then decodes as well, in its own precision, and lays its weights out for every batch.
 
         Args:
             dtype: of the products of the encoder and the decoder; None for the model's own. What they give, sums,
@@ -60,6 +63,17 @@ class Decoding:
     def forget_preparation(self) -> None:
         """Undo ``prepare_decoding``: its copies are those of the weights so far."""
         self.decoder_steps = self.speech_steps = self.products = None
+
+    def train(self, mode: bool = True) -> Decoding:
+        """torch's entry; what learns on must not decode with the copies of before."""
+        if mode:
+            self.forget_preparation()
+        return super().train(mode)
+
+    def _apply(self, *arguments: Any, **options: Any) -> Decoding:
+        """torch's entry of ``to``, ``half``, ``double`` and their like."""
+        self.forget_preparation()
+        return super()._apply(*arguments, **options)
 
     def next_token_log_probs(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Newest token of each row (B x K,) -> float32 log-probabilities of the next (B x K, V); ``state`` advances."""
