@@ -2,8 +2,6 @@
 
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,10 +14,10 @@ from fairseq.optim import FairseqOptimizer
 from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import ranges
 from .processes import process_count
+from .running_statistics import average_statistics, kept_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +54,10 @@ class GuardedTask(FairseqTask):
     """Training steps whose batches count only where their loss is finite.
 
     A batch whose loss is not finite takes no part in its update: its gradient, its sample size and what it logs are
-    zero, and BatchNorm's statistics are those of before. The other batches of the update, with ``--update-freq`` or on
-    other workers, make the update alone. Where there are none the optimizer takes no step, and neither the weights nor
-    the optimizer's state change; the update is counted, so that the schedule goes on.
+    zero, and BatchNorm's statistics are those of before, as they are after the stand-in of a worker that has no batch
+    left. The other batches of the update, with ``--update-freq`` or on other workers, make the update alone. Where
+    there are none the optimizer takes no step, and neither the weights nor the optimizer's state change; the update is
+    counted, so that the schedule goes on. After an update all workers have one BatchNorm's statistics.
     """
 
     def __init__(self, cfg: BadUpdatesConfig, **kwargs: Any) -> None:
@@ -77,16 +76,15 @@ class GuardedTask(FairseqTask):
         ignore_grad: bool = False,
     ) -> tuple[Tensor, int, dict]:
         """fairseq's step; the logging output tells whether the batch was left out."""
-        bad = False
+        bad, restore = False, kept_statistics(model)
 
         def guarded(model: nn.Module, sample: dict) -> tuple[Tensor, int, dict]:
             nonlocal bad
-            with kept_statistics(model) as restore:
-                loss, size, log = criterion(model, sample)
-                bad = not bool(torch.isfinite(loss.detach()).all())
-                if not bad:
-                    return loss, size, log | {COUNT: 0}
-                restore()
+            loss, size, log = criterion(model, sample)
+            bad = not bool(torch.isfinite(loss.detach()).all())
+            if not bad:
+                return loss, size, log | {COUNT: 0}
+            restore()
             if not ignore_grad:  # fairseq's stand-in for a worker that has no batch left is none of its own
                 self._tell(sample, log, update_num)
             return zero_loss(loss), size * 0, zero_log(log) | {COUNT: int(not ignore_grad)}
@@ -96,7 +94,9 @@ class GuardedTask(FairseqTask):
         except RuntimeError:  # fairseq goes on from one out of memory, without the gradients so far
             self.batches = Batches()
             raise
-        if not ignore_grad:
+        if ignore_grad:
+            restore()
+        else:
             self.batches = Batches(self.batches.good + (not bad), self.batches.bad + bad)
         return result
 
@@ -110,6 +110,7 @@ class GuardedTask(FairseqTask):
         self.bad_updates = self.bad_updates + 1 if batches.bad else 0
         if self.bad_updates > self.cfg.max_bad_updates:
             raise BadUpdatesError(self._message(update_num))
+        average_statistics(model)
         if batches.good or not batches.bad:
             super().optimizer_step(optimizer, model, update_num)
         elif isinstance(optimizer, AMPOptimizer):  # it has unscaled the gradients, and may do so once an update
@@ -156,20 +157,6 @@ class GuardedTask(FairseqTask):
             f"or without --fp16. The state before this update is in --save-dir as {CRASH_FILE} (go on from it with "
             "--restore-file and --reset-dataloader)"
         )
-
-
-@contextmanager
-def kept_statistics(model: nn.Module) -> Iterator[Any]:
-    """Gives a function that puts BatchNorm's running statistics back to what they were at the start of the block."""
-    norms = [part for part in model.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
-    before = [{name: buffer.clone() for name, buffer in norm.named_buffers(recurse=False)} for norm in norms]
-
-    def restore() -> None:
-        for norm, buffers in zip(norms, before, strict=True):
-            for name, buffer in norm.named_buffers(recurse=False):
-                buffer.copy_(buffers[name])
-
-    yield restore
 
 
 def zero_loss(loss: Tensor) -> Tensor:

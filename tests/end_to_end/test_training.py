@@ -150,6 +150,18 @@ def test_a_run_goes_on_with_another_number_of_processes(data, tmp_path):
         torch.testing.assert_close(end["model"], ends["straight"]["model"], rtol=1e-4, atol=1e-5)
 
 
+def test_two_processes_go_on_as_if_they_had_not_stopped(data, tmp_path):
+    """Validations included: with BatchNorm's running statistics of its own each process would measure another model."""
+    options = ["--batch-size", 1, "--validate-interval-updates", 2, "--save-interval-updates", 2, *LEGACY, "--save-dir"]
+    two_processes(*synthesis(data, *options, tmp_path / "straight"))
+    start = ["--restore-file", tmp_path / "straight/checkpoint_1_2.pt"]
+    two_processes(*synthesis(data, *options, tmp_path / "resumed", *start))
+    straight, resumed = (load(tmp_path / name / "checkpoint_last.pt") for name in ("straight", "resumed"))
+    assert straight["optimizer_history"][-1]["num_updates"] == 4
+    assert not differing(straight["model"], resumed["model"])
+    assert logged(straight, "valid")["l1_loss"] == logged(resumed, "valid")["l1_loss"]
+
+
 def test_processes_that_see_different_checkpoints_do_not_train_together(data, tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     run("fairseq-train", *recognition(data, "--save-dir", one, "--max-update", 2))

@@ -15,7 +15,8 @@ from speecht5_fairseq.criterions.pretrain import PretrainCriterion
 from speecht5_fairseq.criterions.speech import SpeechCriterion, SpeechCriterionConfig
 from speecht5_fairseq.tasks.s2s import S2STask, S2STaskConfig
 from speecht5_fairseq.training import bad_updates
-from speecht5_fairseq.training.bad_updates import BadUpdatesError, Batches, kept_statistics, named_parts, zero_loss
+from speecht5_fairseq.training.bad_updates import BadUpdatesError, Batches, named_parts, zero_loss
+from speecht5_fairseq.training.running_statistics import kept_statistics
 
 VOICE = {"speaker": torch.full((2, 512), 0.1)}
 
@@ -104,11 +105,18 @@ def test_a_bad_batch_beside_a_good_one_is_as_if_it_were_not_there(first):
 def test_what_the_statistics_would_take_without_the_guard():
     """The bad batch does reach them: the test above would not fail for another reason."""
     run = Run()
-    with kept_statistics(run.model) as restore:
-        before = [tensor.clone() for tensor in run.model.buffers()]
-        run.criterion(run.model, batch(2, scale=1e38))
-        assert not equal(list(run.model.buffers()), before)
-        restore()
+    restore, before = kept_statistics(run.model), [tensor.clone() for tensor in run.model.buffers()]
+    run.criterion(run.model, batch(2, scale=1e38))
+    assert not equal(list(run.model.buffers()), before)
+    restore()
+    assert equal(list(run.model.buffers()), before)
+
+
+def test_a_stand_in_for_a_batch_leaves_the_statistics():
+    """Of a worker with no batch left: fairseq runs one again whose gradient does not count."""
+    run = Run()
+    before = [tensor.clone() for tensor in run.model.buffers()]
+    run.task.train_step(batch(2), run.model, run.criterion, run.optimizer, 0, ignore_grad=True)
     assert equal(list(run.model.buffers()), before)
 
 
