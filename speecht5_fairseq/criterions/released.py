@@ -15,7 +15,7 @@ from ..ranges import BELOW_ONE, POSITIVE, SIZE, WEIGHT, optional
 from .logging import log_ratio
 from .pretrain import PretrainCriterion
 from .s2c import S2CCriterion
-from .s2t import POST_PROCESS, S2TCriterion
+from .s2t import POST_PROCESS, S2TCriterion, S2TCriterionConfig
 from .speech import MEL_LOSS_NAMES, SpeechCriterion
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _s2t_criterion(args: Namespace, task: Any) -> S2TCriterion:
         task,
         ce_weight=weights["ce"],
         ctc_weight=weights["ctc"],
-        label_smoothing=args.label_smoothing,
+        label_smoothing=args.label_smoothing if weights["ce"] else S2TCriterionConfig.label_smoothing,
         keep_infinite_ctc=False,
         wer_post_process=args.post_process,
         sentence_avg=args.sentence_avg,

@@ -3,7 +3,9 @@
 Shapes: B batch, T encoder frames, L tokens, V vocabulary.
 """
 
+import logging
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import editdistance
 import torch
@@ -11,14 +13,17 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.data.data_utils import post_process
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import II
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..generation.ctc_greedy import ctc_greedy
 from ..generation.symbols import text_symbols
 from ..losses.text import ctc_loss, ctc_needs_frames, token_loss
+from ..models.options import warn_without_effect
 from ..outputs import ModelOutput
 from ..ranges import BELOW_ONE, WEIGHT, check_ranges, ranged
 from .logging import LOG2, log_ratio
+
+logger = logging.getLogger(__name__)
 
 POST_PROCESS = ("sentencepiece", "wordpiece", "letter", "silence", "_EOW", "subword_nmt", "@@", "none")
 
@@ -65,6 +70,10 @@ class S2TCriterion(FairseqCriterion):
         _check_post_process(wer_post_process)
         if not (ce_weight or ctc_weight):
             raise ValueError("--ce-weight 0 and --ctc-weight 0: nothing would be learned; give one of them above 0")
+        if ce_weight == 0:
+            options = SimpleNamespace(label_smoothing=label_smoothing)
+            warn_without_effect(options, S2TCriterionConfig, vars(options), "it needs --ce-weight above 0")
+        self.told_of_head = False
         self.zero_infinity = not keep_infinite_ctc
         self.wer_post_process = wer_post_process
         self.sentence_avg = sentence_avg
@@ -77,12 +86,12 @@ class S2TCriterion(FairseqCriterion):
         if sample["target"] is None:
             raise ValueError("the batch has no transcripts, and a loss needs them: drop --unlabelled")
         output = model(**sample["net_input"])
-        self._check_head(output)
+        self._check_head(model, output)
         ce = token_loss(
             output.text_logits, sample["target"], padding=self.dictionary.pad(), smoothing=self.label_smoothing
         )
         loss = self.ce_weight * ce.loss
-        logging = {
+        log = {
             "ntokens": sample["ntokens"],
             "nsentences": sample["nsentences"],
             "ce": ce.loss.detach(),
@@ -91,34 +100,40 @@ class S2TCriterion(FairseqCriterion):
             "tokens": ce.tokens,
         }
         if output.ctc_logits is not None and (self.ctc_weight > 0 or not model.training):
-            ctc = self._ctc(output, sample, logging)
+            ctc = self._ctc(output, sample, log)
             loss = loss if self.ctc_weight == 0 else loss + self.ctc_weight * ctc
             if not model.training:
-                self._count_errors(output, sample, logging)
+                self._count_errors(output, sample, log)
         sample_size = sample["nsentences"] if self.sentence_avg else sample["ntokens"]
-        logging |= {"loss": loss.detach(), "sample_size": sample_size}
-        return loss, sample_size, logging
+        log |= {"loss": loss.detach(), "sample_size": sample_size}
+        return loss, sample_size, log
 
-    def _check_head(self, output: ModelOutput) -> None:
+    def _check_head(self, model: nn.Module, output: ModelOutput) -> None:
         if self.ctc_weight > 0 and output.ctc_logits is None:
             raise ValueError(
                 f"--ctc-weight {self.ctc_weight} needs the CTC head that --no-ctc-head left out; "
                 "give --ctc-weight 0 or drop --no-ctc-head"
             )
+        if self.ctc_weight == 0 and output.ctc_logits is not None and model.training and not self.told_of_head:
+            logger.warning(
+                "--ctc-weight 0 never trains the CTC head, which is computed and saved all the same (and torch's own "
+                "data parallel wants its gradients): add --no-ctc-head"
+            )
+            self.told_of_head = True
 
-    def _ctc(self, output: ModelOutput, sample: dict, logging: dict) -> Tensor:
+    def _ctc(self, output: ModelOutput, sample: dict, log: dict) -> Tensor:
         """Sum of the utterances' CTC losses; the closing </s> is no symbol of CTC."""
         target, lengths = sample["target"][:, :-1], sample["target_lengths"] - 1
         frames = output.encoded.lengths
         losses = ctc_loss(
             output.ctc_logits, frames, target, lengths, blank=self.blank, zero_infinity=self.zero_infinity
         )
-        logging["ctc"] = losses.sum().detach()
-        logging["ctc_too_long"] = (ctc_needs_frames(target, lengths) > frames).sum()
+        log["ctc"] = losses.sum().detach()
+        log["ctc_too_long"] = (ctc_needs_frames(target, lengths) > frames).sum()
         return losses.sum()
 
     @torch.no_grad()
-    def _count_errors(self, output: ModelOutput, sample: dict, logging: dict) -> None:
+    def _count_errors(self, output: ModelOutput, sample: dict, log: dict) -> None:
         eos, never = self.symbols.eos, self.symbols.never  # as decoding has it
         greedy = ctc_greedy(output.ctc_logits.float(), output.encoded.lengths, self.blank, eos, forbidden=never)
         guesses = [row[:length] for row, length in zip(greedy.tokens, greedy.lengths.tolist(), strict=True)]
@@ -130,7 +145,7 @@ class S2TCriterion(FairseqCriterion):
             words = self._words(wanted)
             counts["word_errors"] += editdistance.eval(self._words(guess), words)
             counts["words"] += len(words)
-        logging |= counts
+        log |= counts
 
     def _words(self, tokens: Tensor) -> list[str]:
         return post_process(self.dictionary.string(tokens), self.wer_post_process).split()

@@ -60,6 +60,6 @@ def ctc_loss(
 
 def ctc_needs_frames(target: Tensor, target_lengths: Tensor) -> Tensor:
     """(B,) frames that CTC needs at least: one a symbol, and a blank between two equal neighbours."""
-    inside = torch.arange(1, target.size(1), device=target.device) < target_lengths[:, None]
+    inside = torch.arange(target.size(1), device=target.device)[1:] < target_lengths[:, None]
     repeats = (target[:, 1:].eq(target[:, :-1]) & inside).sum(1)
     return target_lengths + repeats

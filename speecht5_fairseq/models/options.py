@@ -66,6 +66,8 @@ def check_options(cfg: Any, dataclass: type, job: Job, model: nn.Module) -> None
         warn_without_effect(cfg, dataclass, [name for name in options if name in unread], f"this job builds no {net}")
         unread -= set(options)
     _check_additions(cfg, dataclass)
+    if model.speech_encoder_prenet is not None:
+        _check_masks(cfg, dataclass)
     if model.speaker_head is not None:
         _check_speaker_options(cfg, dataclass)
 
@@ -79,6 +81,14 @@ def _check_additions(cfg: Any, dataclass: type) -> None:
             warn_without_effect(cfg, dataclass, ("adapter_parts",), "it needs --lora-rank or --adapter-dim")
     if not cfg.base_checkpoint:
         warn_without_effect(cfg, dataclass, ("train_nets",), "without --base-checkpoint every net is trained")
+
+
+def _check_masks(cfg: Any, dataclass: type) -> None:
+    """Warn of lengths of masks where there are none."""
+    if not cfg.mask_prob > 0:
+        warn_without_effect(cfg, dataclass, ["mask_length"], "it needs --mask-prob above 0")
+    if not cfg.mask_channel_prob > 0:
+        warn_without_effect(cfg, dataclass, ["mask_channel_length"], "it needs --mask-channel-prob above 0")
 
 
 def _check_speaker_options(cfg: Any, dataclass: type) -> None:

@@ -9,7 +9,7 @@ to no task, and its files are written by functions of these modules.
 | ``torch_persistent_save`` | synced, with a checksum, and nothing left of a save that fails |
 | ``PathManager.copy`` | copies of checkpoints appear whole or not at all; fairseq writes over the old one |
 | ``save_checkpoint`` | a full disk is told of, and does not end the run while it can go on |
-| ``load_checkpoint`` | several processes each read the file, the same one; the training has a keeper from here on |
+| ``load_checkpoint`` | several processes each read the file, the same one; a new run has no hours; a keeper begins |
 | ``SummaryWriter`` | a full disk does not end the run at TensorBoard's files either; None without tensorboard |
 
 ``save_checkpoint`` and ``load_checkpoint`` concern the trainings of our tasks alone.
@@ -79,6 +79,8 @@ def load_checkpoint(cfg: Any, trainer: Trainer, **passthrough_args: Any) -> tupl
     task.update_freq = trainer.cfg.optimization.update_freq
     with _loading_everywhere(cfg):
         extra_state, epoch_itr = _fairseq_load(cfg, trainer, **passthrough_args)
+    if not trainer.get_num_updates():  # fairseq would count the hours of the training that this one starts from
+        trainer._previous_training_time = 0
     check_same_start(trainer.get_num_updates(), cfg.save_dir)
     if cfg.write_checkpoints_asynchronously:
         logger.warning(

@@ -98,6 +98,19 @@ def test_parts_sum_to_the_batch():
     assert {"loss", "ce_loss", "nll_loss", "ctc_loss", "accuracy", "uer", "wer", "ctc_too_long"} == set(reduced(whole))
 
 
+def test_what_no_loss_reads_is_told_once(caplog):
+    model, without = tiny_model("s2t").train(), criterion(ctc_weight=0.0)
+    without(tiny_model("s2t").eval(), sample())
+    assert not caplog.messages
+    for _ in range(2):
+        without(model, sample())
+    (message,) = caplog.messages
+    assert "--ctc-weight 0 never trains the CTC head" in message and message.endswith("add --no-ctc-head")
+    caplog.clear()
+    criterion(ce_weight=0.0, label_smoothing=0.3)
+    assert caplog.messages == ["no effect: --label-smoothing 0.3; it needs --ce-weight above 0"]
+
+
 def test_logged_losses_are_bits_a_token():
     model = tiny_model("s2t").eval()
     _, _, log = criterion(label_smoothing=0.0, ctc_weight=0.0)(model, sample())

@@ -34,6 +34,22 @@ def test_fine_tuning_starts_from_the_pretrained_nets(pretrained, recognizer):
     assert any(name.startswith("ctc_head.") for name in end)
 
 
+def test_a_fine_tuning_has_hours_of_its_own(data, pretrained, tmp_path):
+    """--stop-time-hours counts those of this training, not of the one that made the model; a resumed run counts on."""
+    start = load(pretrained / "checkpoint_last.pt")
+    start["extra_state"]["previous_training_time"] = 36_000.0
+    torch.save(start, tmp_path / "start.pt")
+    options = ["--finetune-from-model", tmp_path / "start.pt", "--stop-time-hours", 1, "--save-dir", tmp_path / "new"]
+    run("fairseq-train", *recognition(data, *options, "--max-update", 3))
+    end = load(tmp_path / "new/checkpoint_last.pt")
+    assert end["optimizer_history"][-1]["num_updates"] == 3
+    assert 0 < end["extra_state"]["previous_training_time"] < 3600
+    end["extra_state"]["previous_training_time"] = 36_000.0
+    torch.save(end, tmp_path / "new/checkpoint_last.pt")
+    run("fairseq-train", *recognition(data, *options, "--max-update", 9))
+    assert load(tmp_path / "new/checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] < 9
+
+
 def test_pretraining_resumes_bit_for_bit(data, pretrained, tmp_path):
     """Stopped after two of four updates and continued, both with two workers, against a straight run without any."""
     noise = [*NOISE, "--save-dir", tmp_path, "--num-workers", 2]

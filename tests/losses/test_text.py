@@ -101,6 +101,7 @@ def test_frames_that_ctc_needs_are_exactly_enough():
     target, sizes = torch.tensor([[1, 1, 1], [1, 2, 1], [1, 1, 1], [2, 2, 1]]), torch.tensor([3, 3, 1, 2])
     needed = ctc_needs_frames(target, sizes)
     assert needed.tolist() == [5, 3, 1, 3]
+    assert ctc_needs_frames(torch.zeros(2, 0, dtype=torch.long), torch.tensor([0, 0])).tolist() == [0, 0]
     for row in range(4):
         for frames in (needed[row], needed[row] - 1):
             loss = ctc_loss(
