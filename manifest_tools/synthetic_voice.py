@@ -4,8 +4,13 @@
         --engine flite --voice slt --out flite
 
 writes flite/wav/NAME with the names of the manifest's rows (.wav), flite/SPLIT.tsv and SPLIT.txt, 16 kHz mono. The
-texts are SPLIT.txt beside each manifest unless --texts names others. Run again, it speaks only what is missing or has
-another text. `manifest_tools.pairs` makes pairs of the result and the recordings.
+texts are SPLIT.txt beside each manifest unless --texts names others. Without a manifest, texts of a sentence a line
+become flite/wav/slt/SPLIT-00001.wav and so on:
+
+    python -m manifest_tools.synthetic_voice --texts sentences/train.txt sentences/valid.txt --out flite
+
+Run again, it speaks only what is missing or has another text. `manifest_tools.pairs` makes pairs of the result and the
+recordings.
 """
 
 from __future__ import annotations
@@ -36,7 +41,15 @@ class Utterance(NamedTuple):
     place: str  # file and line, for messages
 
 
-def _utterances(manifest: Manifest, texts: Path) -> list[Utterance]:
+class Split(NamedTuple):
+    """The utterances of one manifest or text file."""
+
+    name: str
+    utterances: list[Utterance]
+
+
+def _rows_of(manifest: Manifest, texts: Path) -> list[Utterance]:
+    """The texts of a manifest's rows, under their names."""
     lines = TextLines(texts)
     if len(lines) != len(manifest):
         raise ValueError(f"{texts} has {len(lines)} lines, {manifest.file} {len(manifest)} rows; make it again")
@@ -50,6 +63,36 @@ def _utterances(manifest: Manifest, texts: Path) -> list[Utterance]:
             raise manifest.error(index, f"a second row for {name!r}", "rename or delete one")
         rows[name] = Utterance(name, text, place)
     return list(rows.values())
+
+
+def _lines_of(texts: Path, voice: str) -> list[Utterance]:
+    """The lines of a text without a manifest; the names are of the voice, the file and the line's number."""
+    folder, utterances = Path(voice).stem, []
+    for number, text in enumerate(read_lines(texts), start=1):
+        place = f"{texts}:{number}"
+        if not text.strip():
+            raise ValueError(f"{place}: no text; write it, or delete the line")
+        utterances.append(Utterance(f"{folder}/{texts.stem}-{number:05d}.wav", text, place))
+    return utterances
+
+
+def _splits(manifests: Sequence[Path], texts: Sequence[Path], voice: str) -> list[Split]:
+    """What is to be spoken. FileNotFoundError or ValueError with the mend."""
+    if not manifests and not texts:
+        raise ValueError("nothing to speak: give --manifest, --texts, or both")
+    if manifests and texts and len(texts) != len(manifests):
+        raise ValueError(f"--texts names {len(texts)} files for {len(manifests)} manifests: give one for each, or none")
+    named = list(manifests or texts)
+    if len({path.stem for path in named}) < len(named):
+        raise ValueError(f"two of {'--manifest' if manifests else '--texts'} have one name: give them an --out each")
+    for path in texts:
+        if not path.is_file():
+            raise FileNotFoundError(f"--texts {path}: no such file; give a file with a sentence a line")
+    if not manifests:
+        return [Split(path.stem, _lines_of(path, voice)) for path in texts]
+    beside = texts or [path.with_suffix(".txt") for path in manifests]
+    both = zip(manifests, beside, strict=True)
+    return [Split(path.stem, _rows_of(Manifest.open(path, JOB_COLUMNS["s2t"]), lines)) for path, lines in both]
 
 
 def _speak(utterance: Utterance, speaker: Speaker, folder: Path) -> int:
@@ -84,40 +127,40 @@ def _check_voice(record: Path, speaker: Speaker) -> None:
     write_text(record, json.dumps(voice) + "\n")
 
 
-def speak_manifests(
-    manifests: Sequence[Path],
+def speak_texts(
     out: Path,
     *,
+    manifests: Sequence[Path] = (),
     texts: Sequence[Path] = (),
     engine: str = "flite",
     voice: str | None = None,
     cache: Path | None = None,
     n_jobs: int = 1,
 ) -> list[SplitSize]:
-    """Speak the texts of `manifests` into out/wav, under the names of their rows; write out/SPLIT.tsv and SPLIT.txt.
+    """Speak texts into out/wav, and write out/SPLIT.tsv and SPLIT.txt.
 
-    texts: one file for each manifest (default: NAME.txt beside NAME.tsv). voice: default the engine's own. cache: where
-    programs are unpacked that are not installed (default: out/download). Returns the sizes.
-    Raises ManifestError, ValueError or RuntimeError with the mend.
+    manifests: whose rows name the sounds; without any, `texts` are spoken, under names of their own. texts: one file
+    for each manifest (default: NAME.txt beside NAME.tsv). voice: default the engine's own. cache: where programs are
+    unpacked that are not installed (default: out/download). Returns the sizes.
+    Raises FileNotFoundError, ManifestError, ValueError or RuntimeError with the mend.
     """
-    if texts and len(texts) != len(manifests):
-        raise ValueError(f"--texts names {len(texts)} files for {len(manifests)} manifests: give one for each, or none")
-    if len({path.stem for path in manifests}) < len(manifests):
-        raise ValueError("two of --manifest have one name: give them an --out each")
     speaker = find_speaker(engine, voice, cache or out / "download")
+    splits = _splits(manifests, texts, speaker.voice)
     _check_voice(out / "synthetic_voice.json", speaker)
-    sizes = []
-    for path, lines in zip(manifests, texts or [path.with_suffix(".txt") for path in manifests], strict=True):
-        utterances = _utterances(Manifest.open(path, JOB_COLUMNS["s2t"]), lines)
-        _drop_outdated(utterances, out / f"{path.stem}.spoken.tsv", out / "wav")
-        speak = partial(_speak, speaker=speaker, folder=out / "wav")
-        total = len(utterances)
-        lengths = list(parallel_map(speak, utterances, total=total, n_jobs=n_jobs, description=f"speak {path.stem}"))
-        write_lines(out / f"{path.stem}.txt", (utterance.text for utterance in utterances))
-        rows = ((utterance.name, samples) for utterance, samples in zip(utterances, lengths, strict=True))
-        write_manifest(out / f"{path.stem}.tsv", "wav", rows)
-        sizes.append(SplitSize(path.stem, total, sum(lengths)))
-    return sizes
+    return [_speak_split(split, speaker, out, n_jobs) for split in splits]
+
+
+def _speak_split(split: Split, speaker: Speaker, out: Path, n_jobs: int) -> SplitSize:
+    """Speak what is not there yet; write the manifest and the texts."""
+    name, utterances = split
+    _drop_outdated(utterances, out / f"{name}.spoken.tsv", out / "wav")
+    speak = partial(_speak, speaker=speaker, folder=out / "wav")
+    total = len(utterances)
+    lengths = list(parallel_map(speak, utterances, total=total, n_jobs=n_jobs, description=f"speak {name}"))
+    write_lines(out / f"{name}.txt", (utterance.text for utterance in utterances))
+    rows = ((utterance.name, samples) for utterance, samples in zip(utterances, lengths, strict=True))
+    write_manifest(out / f"{name}.tsv", "wav", rows)
+    return SplitSize(name, total, sum(lengths))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -127,8 +170,14 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--manifest", nargs="+", type=Path, required=True, help="SPLIT.tsv whose rows name the sounds")
-    parser.add_argument("--texts", nargs="*", type=Path, default=[], help="one a manifest (default: SPLIT.txt beside)")
+    parser.add_argument("--manifest", nargs="+", type=Path, default=[], help="SPLIT.tsv whose rows name the sounds")
+    parser.add_argument(
+        "--texts",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="one a manifest (default: SPLIT.txt beside); or texts without a manifest, a sentence a line",
+    )
     parser.add_argument("--engine", choices=tuple(ENGINES), default="flite", help="default: %(default)s")
     parser.add_argument(
         "--voice",
@@ -148,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = vars(build_parser().parse_args(argv))
     manifests = options.pop("manifest")
     with workers(options) as n_jobs:
-        print(size_table(speak_manifests(manifests, **options, n_jobs=n_jobs)))
+        print(size_table(speak_texts(manifests=manifests, **options, n_jobs=n_jobs)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from helpers import write_lines, write_speech
 
 from manifest_tools import debian, speech_engines
 from manifest_tools.speech_engines import find_speaker
-from manifest_tools.synthetic_voice import main, speak_manifests
+from manifest_tools.synthetic_voice import main, speak_texts
 from speecht5_fairseq.data.audio import read_audio
 from speecht5_fairseq.data.manifest import JOB_COLUMNS, Manifest, write_manifest
 
@@ -58,7 +58,7 @@ def corpus(tmp_path):
 
 @pytest.mark.parametrize(("engine", "voice"), [("flite", "slt"), ("espeak-ng", "fr+f3")])
 def test_the_rows_keep_their_names(programs, corpus, tmp_path, engine, voice):
-    sizes = speak_manifests([corpus / "train.tsv"], tmp_path / "out", engine=engine, voice=voice)
+    sizes = speak_texts(tmp_path / "out", manifests=[corpus / "train.tsv"], engine=engine, voice=voice)
     manifest = Manifest.open(tmp_path / "out/train.tsv", JOB_COLUMNS["s2t"])
     assert [manifest.row(index)["path"] for index in range(2)] == ["en/0.wav", "en/b.flac.wav"]
     assert [len(read_audio(manifest.path(index), resample=False)) for index in range(2)] == manifest.samples.tolist()
@@ -67,13 +67,41 @@ def test_the_rows_keep_their_names(programs, corpus, tmp_path, engine, voice):
 
 
 def test_only_what_is_missing_or_changed_is_spoken(programs, corpus, tmp_path):
-    speak_manifests([corpus / "train.tsv"], tmp_path / "out")
+    speak_texts(tmp_path / "out", manifests=[corpus / "train.tsv"])
     write_lines(corpus / "train.txt", ["one", "four"])
     (tmp_path / "spoken").unlink()
-    speak_manifests([corpus / "train.tsv"], tmp_path / "out")
+    speak_texts(tmp_path / "out", manifests=[corpus / "train.tsv"])
     assert (tmp_path / "spoken").read_text().split() == [speech_engines.CHECK_TEXT, "four"]
     with pytest.raises(ValueError, match="--engine flite --voice slt spoke there; choose another --out"):
-        speak_manifests([corpus / "train.tsv"], tmp_path / "out", voice="kal")
+        speak_texts(tmp_path / "out", manifests=[corpus / "train.tsv"], voice="kal")
+
+
+def test_texts_without_a_manifest_get_names_of_their_own(programs, tmp_path):
+    for name, lines in (("train", ["one", "three"]), ("valid", ["four"])):
+        write_lines(tmp_path / f"{name}.txt", lines)
+    texts = [tmp_path / "train.txt", tmp_path / "valid.txt"]
+    sizes = speak_texts(tmp_path / "out", texts=texts)
+    train, valid = (Manifest.open(tmp_path / f"out/{name}.tsv", JOB_COLUMNS["s2t"]) for name in ("train", "valid"))
+    assert [train.row(index)["path"] for index in range(2)] == ["slt/train-00001.wav", "slt/train-00002.wav"]
+    assert valid.row(0)["path"] == "slt/valid-00001.wav" and [size.rows for size in sizes] == [2, 1]
+    assert (tmp_path / "out/train.txt").read_text() == "one\nthree\n"
+    (tmp_path / "spoken").unlink()
+    write_lines(tmp_path / "train.txt", ["one", "five"])
+    speak_texts(tmp_path / "out", texts=texts)
+    assert (tmp_path / "spoken").read_text().split() == [speech_engines.CHECK_TEXT, "five"]
+    write_lines(tmp_path / "train.txt", ["one", " "])
+    for given, error, message in (
+        (texts, ValueError, "train.txt:2: no text; write it, or delete the line"),
+        (
+            [tmp_path / "no.txt"],
+            FileNotFoundError,
+            "--texts .*no.txt: no such file; give a file with a sentence a line",
+        ),
+        ([texts[0], tmp_path / "a/train.txt"], ValueError, "two of --texts have one name: give them an --out each"),
+        ([], ValueError, "nothing to speak: give --manifest, --texts, or both"),
+    ):
+        with pytest.raises(error, match=message):
+            speak_texts(tmp_path / "out", texts=given)
 
 
 def test_mistakes_are_named(programs, corpus, tmp_path):
@@ -92,9 +120,9 @@ def test_mistakes_are_named(programs, corpus, tmp_path):
     ):
         write_lines(corpus / "train.txt", lines)
         with pytest.raises(ValueError, match=message):
-            speak_manifests([corpus / "train.tsv"], tmp_path / "out")
+            speak_texts(tmp_path / "out", manifests=[corpus / "train.tsv"])
     with pytest.raises(ValueError, match="--texts names 1 files for 2 manifests"):
-        speak_manifests([corpus / "train.tsv", corpus / "b.tsv"], tmp_path / "out", texts=[corpus / "train.txt"])
+        speak_texts(tmp_path / "out", manifests=[corpus / "train.tsv", corpus / "b.tsv"], texts=[corpus / "train.txt"])
 
 
 def shell(path, *lines):
