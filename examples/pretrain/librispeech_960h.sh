@@ -22,6 +22,8 @@ FLAGS=(
   --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-06 --weight-decay 0.01 --clip-norm 5
   --lr 0.0002 --lr-scheduler polynomial_decay --warmup-updates 64000 --total-num-update 800000 --max-update 800000
   --fp16 --ddp-backend legacy_ddp    # speech and text use different nets
-  --num-workers 4 --save-interval-updates 25000 --validate-interval-updates 25000 --keep-interval-updates 5
+  --num-workers 4
+  --save-interval-updates 5000 --keep-interval-updates 5 --no-epoch-checkpoints   # an epoch is about 620 updates
+  --validate-interval 1000           # with each of those; checkpoint_last.pt is written every epoch
   --seed 1337 --log-format json --log-interval 200
 )

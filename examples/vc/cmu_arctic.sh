@@ -20,7 +20,9 @@ FLAGS=(
   --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 10
   --lr 0.0001 --lr-scheduler inverse_sqrt --warmup-updates 6000 --max-update 60000
   --fp16 --ddp-backend legacy_ddp --num-workers 4
-  --keep-last-epochs 10 --seed 1 --log-format json --log-interval 100
+  --save-interval-updates 1000 --keep-interval-updates 10 --no-epoch-checkpoints   # an epoch is some 60 updates
+  --save-interval 1000 --validate-interval 1000
+  --seed 1 --log-format json --log-interval 100
 )
 GENERATE=(--max-tokens 1280000 --max-length-ratio 10)
 SCORE=(--metrics mcd asr speaker --baseline source --speaker-encoder manifest_tools.speaker_statistics:resemblyzer_vector)

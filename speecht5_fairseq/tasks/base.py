@@ -224,9 +224,10 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
     ) -> Report:
         """Check as ``verify`` does, the files of the path columns ``audio`` or all; bad rows are in the report.
 
-        The first process checks and leaves a stamp, which spares the others the work.
+        The first process checks and leaves a stamp, or its report of bad rows; both spare the others the work.
         """
-        with first_process_first() as first:
+
+        def check(first: bool) -> Report:
             return verify(
                 manifest,
                 text=text,
@@ -237,6 +238,8 @@ class SpeechT5Task(PicturedTask, GuardedTask, KeptTask):
                 resample=not self.cfg.refuse_other_rates,
                 progress=first,
             )
+
+        return first_process_first(check, settles=lambda report: bool(report.problems))
 
     def is_training(self, split: str) -> bool:
         """Whether rows may be left out, drawn and shuffled; a training split that is decoded is like any other."""

@@ -155,6 +155,11 @@ class PretrainTask(SpeechT5Task):
             self.revival.note(log)
         return loss, size, log
 
+    def begin_update(self, model) -> None:
+        """As of all jobs; codes too are counted anew."""
+        super().begin_update(model)
+        self.revival.begin_update(model)
+
     def optimizer_step(self, optimizer, model, update_num: int) -> None:
         """The step of all jobs; codes that were not chosen for long follow it."""
         super().optimizer_step(optimizer, model, update_num)

@@ -76,6 +76,8 @@ class GuardedTask(FairseqTask):
         ignore_grad: bool = False,
     ) -> tuple[Tensor, int, dict]:
         """fairseq's step; the logging output tells whether the batch was left out."""
+        if all(parameter.grad is None for parameter in model.parameters()):
+            self.begin_update(model)
         bad, restore = False, kept_statistics(model)
 
         def guarded(model: nn.Module, sample: dict) -> tuple[Tensor, int, dict]:
@@ -92,7 +94,7 @@ class GuardedTask(FairseqTask):
         try:
             result = super().train_step(sample, model, guarded, optimizer, update_num, ignore_grad)
         except RuntimeError:  # fairseq goes on from one out of memory, without the gradients so far
-            self.batches = Batches()
+            self.begin_update(model)
             raise
         if ignore_grad:
             restore()
@@ -100,17 +102,24 @@ class GuardedTask(FairseqTask):
             self.batches = Batches(self.batches.good + (not bad), self.batches.bad + bad)
         return result
 
+    def begin_update(self, model: nn.Module) -> None:
+        """Before the first batch of each try at an update.
+
+        After an overflow with --fp16 fairseq tries again without a step: what was counted is of batches thrown away.
+        """
+        self.batches = Batches()
+
     def optimizer_step(self, optimizer: FairseqOptimizer, model: nn.Module, update_num: int) -> None:
         """fairseq's step, where a batch of any worker is good; the workers agree.
 
         Raises:
             BadUpdatesError: too many updates in a row had a bad batch.
         """
-        batches, self.batches = self._of_all_workers(model), Batches()
+        own, batches, self.batches = self.batches, self._of_all_workers(model), Batches()
         self.bad_updates = self.bad_updates + 1 if batches.bad else 0
         if self.bad_updates > self.cfg.max_bad_updates:
             raise BadUpdatesError(self._message(update_num))
-        average_statistics(model)
+        average_statistics(model, moved=own.good > 0)
         if batches.good or not batches.bad:
             super().optimizer_step(optimizer, model, update_num)
         elif isinstance(optimizer, AMPOptimizer):  # it has unscaled the gradients, and may do so once an update

@@ -53,6 +53,12 @@ class CodeRevival:
             )
         model.quantizer.kept_states = STATES
 
+    def begin_update(self, model: SpeechT5Model) -> None:
+        """Forget what was noted in a try at an update that fairseq threw away, as after an overflow with --fp16."""
+        self.chosen = None
+        if self._acts_on(model):
+            model.quantizer.recent.clear()
+
     def note(self, log: dict) -> None:
         """Take in the logging output of a batch; one that was left out has chosen nothing."""
         for name in COUNTS if self.updates else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -61,7 +62,7 @@ class WeightsAndBiases:
         elif isinstance(shown, Sound):
             value = wandb.Audio(shown.wave.numpy(), sample_rate=SAMPLE_RATE)
         else:
-            value = wandb.Html(f"<pre>{shown.text}</pre>")
+            value = wandb.Html(f"<pre>{html.escape(shown.text)}</pre>")
         wandb.log({f"{self.tag}/{shown.name}": value}, step=step)
 
     def finish(self) -> None:

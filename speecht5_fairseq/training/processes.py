@@ -1,11 +1,13 @@
 """Several processes that train together: how many there are, and what the first does for the others."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from torch import distributed
+
+T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(days=2)  # for the first process to verify the data
 
@@ -58,21 +60,36 @@ def is_first_process() -> bool:
     return process_count() == 1 or distributed.get_rank() == 0
 
 
-@contextmanager
-def first_process_first() -> Iterator[bool]:
-    """The block runs in the first process, then in the others of the group; tells whether this is the first.
+def first_process_first(work: Callable[[bool], T], *, settles: Callable[[T], bool] = lambda result: False) -> T:
+    """The result of ``work``, which is called in the first process, then in the others of the group.
 
     The others wait in a group of their own: NCCL's gives up after ten minutes, which hours of audio take to read.
+
+    Args:
+        work: is told whether this process is the first.
+        settles: of the first one's result, whether it is everyone's, and the others need not work; it is sent to them.
+
+    Raises:
+        RuntimeError: in the others, where the first has failed.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
-        yield True
-        return
+        return work(True)
     group = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
-    first = distributed.get_rank() == 0
-    if not first:
-        distributed.barrier(group)
+    told: list[Any] = [None, None]  # what kind of error, and the result that settles it
     try:
-        yield first
+        if distributed.get_rank() == 0:
+            try:
+                result = work(True)
+                told[1] = [result] if settles(result) else None
+            except BaseException as error:
+                told[0] = type(error).__name__
+                raise
+            finally:
+                distributed.broadcast_object_list(told, src=0, group=group)
+            return result
+        distributed.broadcast_object_list(told, src=0, group=group)
     finally:
-        if first:
-            distributed.barrier(group)
+        distributed.destroy_process_group(group)
+    if told[0] is not None:
+        raise RuntimeError(f"the first process has failed, as its log says: {told[0]}")
+    return work(False) if told[1] is None else told[1][0]

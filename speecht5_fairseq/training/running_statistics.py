@@ -31,17 +31,22 @@ def kept_statistics(model: nn.Module) -> Callable[[], None]:
 
 
 @torch.no_grad()
-def average_statistics(model: nn.Module) -> None:
-    """Give every process the mean of all processes' running statistics, each of which has seen its own batches.
+def average_statistics(model: nn.Module, *, moved: bool) -> None:
+    """Give every process the mean of the running statistics that processes' own batches have moved.
 
     With those of its own alone each would validate another model, and what a run goes on with, those of the first,
     would not be what it had.
+
+    Args:
+        moved: whether a batch of this process counts in the update; all of them have the same statistics before it.
     """
     buffers: list[Tensor] = [buffer for norm in norms_of(model) for buffer in (norm.running_mean, norm.running_var)]
     if process_count() == 1 or not buffers:
         return
-    together = torch.cat([buffer.float() for buffer in buffers])
+    count = buffers[0].new_ones(1, dtype=torch.float32)
+    together = torch.cat([*(buffer.float() for buffer in buffers), count]) * moved
     distributed_utils.all_reduce(together, group=distributed_utils.get_data_parallel_group())
-    together /= process_count()
-    for buffer, mean in zip(buffers, together.split([len(buffer) for buffer in buffers]), strict=True):
-        buffer.copy_(mean)
+    *sums, movers = together.split([*(len(buffer) for buffer in buffers), 1])
+    if movers:
+        for buffer, total in zip(buffers, sums, strict=True):
+            buffer.copy_(total / movers)

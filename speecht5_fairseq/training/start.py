@@ -30,7 +30,8 @@ def whole_start(*, save_dir: str, restore_file: str, finetune_from_model: str | 
         CheckpointError: the file of ``--restore-file`` or ``--finetune-from-model`` is broken.
         OSError: the run's folder cannot be changed.
     """
-    with first_process_first() as first:
+
+    def find(first: bool) -> Path | None:
         if first and restore_file == LAST:
             mend_folder(save_dir)
         found = starting_checkpoint(
@@ -39,7 +40,9 @@ def whole_start(*, save_dir: str, restore_file: str, finetune_from_model: str | 
         mended = restore_file == LAST and found == Path(save_dir) / LAST
         if first and found is not None and not mended:
             check_whole(found)
-    return found
+        return found
+
+    return first_process_first(find)
 
 
 def starting_checkpoint(*, save_dir: str, restore_file: str, finetune_from_model: str | None) -> Path | None:

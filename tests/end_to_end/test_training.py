@@ -1,5 +1,6 @@
 """fairseq-train: pre-training, fine-tuning, resuming, and two processes."""
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -187,6 +188,18 @@ def test_processes_that_see_different_checkpoints_do_not_train_together(data, tm
     )
     assert different in output and not list(other.glob("*.pt"))
     assert load(one / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == 2
+
+
+def test_a_bad_row_ends_all_processes(data, tmp_path):
+    """They wait while it verifies, and end with what it found."""
+    shutil.copytree(data.s2t, tmp_path / "data")
+    manifest = tmp_path / "data/train.tsv"
+    root, row, *rows = manifest.read_text().splitlines()
+    missing = row.replace(row.split("\t")[0], "missing.wav", 1)
+    manifest.write_text("\n".join((root, missing, *rows)) + "\n")
+    bad = data._replace(s2t=tmp_path / "data")
+    output = two_processes(*recognition(bad, *LEGACY, "--save-dir", tmp_path / "saved"), fails=True)
+    assert output.count(f"{manifest}:2: ") >= 2 and "missing.wav: no such audio file" in output
 
 
 def test_a_process_of_torchrun_that_fairseq_takes_for_the_only_one_is_refused(data, tmp_path):

@@ -112,6 +112,23 @@ def test_what_the_statistics_would_take_without_the_guard():
     assert equal(list(run.model.buffers()), before)
 
 
+def test_what_an_overflow_throws_away_does_not_count_in_the_next_try():
+    """With --fp16 fairseq clears the gradients of an update that overflowed, takes no step, and goes on."""
+    run = Run()
+    run.update(0, batch(0))
+    before, statistics = run.state(), kept_statistics(run.model)
+    for scale in (1.0, 1e38):
+        run.optimizer.zero_grad()
+        run.task.train_step(batch(2, scale=scale), run.model, run.criterion, run.optimizer, 1)
+        statistics()
+    run.update(1, batch(4, scale=1e38))  # alone, and bad: no step
+    assert equal(run.state(), before) and run.task.bad_updates == 1
+    run.optimizer.zero_grad()
+    run.task.train_step(batch(2, scale=1e38), run.model, run.criterion, run.optimizer, 2)
+    run.update(2, batch(6))
+    assert run.task.bad_updates == 0
+
+
 def test_a_stand_in_for_a_batch_leaves_the_statistics():
     """Of a worker with no batch left: fairseq runs one again whose gradient does not count."""
     run = Run()

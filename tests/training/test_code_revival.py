@@ -68,6 +68,18 @@ def test_an_update_that_is_tried_again_counts_once(model):
     assert revival.unchosen.max() == 2
 
 
+def test_what_an_overflow_throws_away_is_not_counted(model):
+    """As with --fp16, where fairseq takes no step, and tries the update again."""
+    revival, optimizer = CodeRevival(updates=9, seed=1), adam(model)
+    revival.prepare(model, optimizer)
+    model.quantizer.recent.append(torch.randn(300, model.quantizer.projection.in_features))
+    revival.note(table(model, 1))
+    revival.begin_update(model)
+    assert not model.quantizer.recent
+    update(revival, model, 0, table(model, 2), optimizer=optimizer)
+    assert revival.unchosen[0].tolist() == [1, 1, 0, 1, 1, 1, 1]
+
+
 def test_an_update_whose_batches_were_left_out_does_not_count(model):
     revival = CodeRevival(updates=9, seed=1)
     for number, log in enumerate([table(model, 2), table(model), table(model, 2)]):

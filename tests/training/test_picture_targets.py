@@ -15,7 +15,7 @@ from speecht5_fairseq.training.picture_targets import TensorBoard, WeightsAndBia
 SHOWN = (
     Picture("a/picture", np.arange(60, dtype=np.uint8).reshape(4, 5, 3)),
     Sound("a/sound", torch.linspace(-0.5, 0.5, 800)),
-    Words("text", "| a |"),
+    Words("text", "| a | <unk>"),
 )
 
 
@@ -59,7 +59,7 @@ def test_wandb_has_them_under_the_name_of_the_subset(monkeypatch):
     assert logged == [
         ({"valid/a/picture": ("image", (4, 5, 3))}, 7),
         ({"valid/a/sound": ("audio", 800, SAMPLE_RATE)}, 7),
-        ({"valid/text": ("text", "<pre>| a |</pre>")}, 7),
+        ({"valid/text": ("text", "<pre>| a | &lt;unk&gt;</pre>")}, 7),
     ]
     wandb.run = None  # fairseq could not begin it
     assert not list(open_targets(None, "voices", "valid"))

@@ -1,5 +1,6 @@
 """Running statistics of several processes; of batches that do not count see test_bad_updates."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -16,29 +17,35 @@ def model(seed: int) -> nn.Module:
     return net
 
 
-def test_all_processes_get_the_mean_of_theirs(monkeypatch):
+def parts(model: nn.Module) -> list[torch.Tensor]:
+    return [part.clone() for norm in norms_of(model) for part in (norm.running_mean, norm.running_var)]
+
+
+@pytest.mark.parametrize("moved", [(True, True), (True, False), (False, True), (False, False)])
+def test_all_processes_get_the_mean_of_those_whose_batches_count(monkeypatch, moved):
     ours, other = model(1), model(2)
-    wanted = [
-        (mine + theirs) / 2
-        for norm, its in zip(norms_of(ours), norms_of(other), strict=True)
-        for mine, theirs in ((norm.running_mean, its.running_mean), (norm.running_var, its.running_var))
-    ]
+    mine, theirs = parts(ours), parts(other)
+    wanted = {
+        (True, True): [(one + two) / 2 for one, two in zip(mine, theirs, strict=True)],
+        (True, False): mine,
+        (False, True): theirs,
+        (False, False): mine,
+    }[moved]
 
     def all_reduce(tensor, group):
-        tensor += torch.cat([part for norm in norms_of(other) for part in (norm.running_mean, norm.running_var)])
+        tensor += torch.cat([*theirs, torch.ones(1)]) * moved[1]
 
     monkeypatch.setattr(running_statistics, "process_count", lambda: 2)
     monkeypatch.setattr(running_statistics.distributed_utils, "get_data_parallel_group", lambda: None)
     monkeypatch.setattr(running_statistics.distributed_utils, "all_reduce", all_reduce)
     weights = [parameter.clone() for parameter in ours.parameters()]
-    average_statistics(ours)
-    found = [part for norm in norms_of(ours) for part in (norm.running_mean, norm.running_var)]
-    torch.testing.assert_close(found, wanted)
+    average_statistics(ours, moved=moved[0])
+    torch.testing.assert_close(parts(ours), wanted)
     assert all(torch.equal(now, before) for now, before in zip(ours.parameters(), weights, strict=True))
 
 
 def test_one_process_keeps_its_own():
     net = model(1)
     before = [buffer.clone() for buffer in net.buffers()]
-    average_statistics(net)
+    average_statistics(net, moved=True)
     assert all(torch.equal(now, was) for now, was in zip(net.buffers(), before, strict=True))
