@@ -131,7 +131,7 @@ def test_options_of_other_jobs_heads_are_named(tmp_path, caplog):
     tiny_manifest(tmp_path, 1)
     setup(tmp_path, **NEW_RUN).build_model(model_options(codebook_prob=0.3, no_ctc_head=True, mask_prob=0.0))
     assert "no effect: --codebook-prob 0.3; this job has no quantizer" in caplog.text
-    assert "no-ctc-head" not in caplog.text and "mask-prob" not in caplog.text
+    assert "no-ctc-head" not in caplog.text and "no effect: --mask-prob" not in caplog.text
 
 
 def test_limits_of_training_have_no_effect_in_decoding(tmp_path, caplog):
