@@ -39,7 +39,6 @@ TINY_SIZES = {
     "position_kernel": 8,
     "position_groups": 4,
     "mask_length": 3,
-    "mask_channel_length": 4,
     "dropout": 0.0,
     "positional_dropout": 0.0,
     "attention_dropout": 0.0,

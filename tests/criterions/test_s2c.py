@@ -74,7 +74,7 @@ def test_logs_of_workers_give_the_ratio_of_sums():
 def test_everything_that_should_learn_does(pooling, loss, embedding):
     """But for what sees the decoder's zero vector alone, and the queries and keys of its one position."""
     options = {"speaker_pooling": pooling, "speaker_loss": loss, "speaker_embedding_dim": embedding, "mask_prob": 0.5}
-    model = tiny_model("s2c", mask_channel_prob=0.1, **options).train()
+    model = tiny_model("s2c", mask_channel_prob=0.1, mask_channel_length=4, **options).train()
     criterion()(model, sample())[0].backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     idle = {name for name, gradient in gradients.items() if gradient is None or not gradient.any()}

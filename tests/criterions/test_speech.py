@@ -124,7 +124,7 @@ def test_values_out_of_range_are_refused(name, value, wanted):
 
 @pytest.mark.parametrize("job", ["t2s", "s2s"])
 def test_everything_that_should_learn_does(job):
-    model = tiny_model(job, mask_prob=0.5, mask_channel_prob=0.1).train()
+    model = tiny_model(job, mask_prob=0.5, mask_channel_prob=0.1, mask_channel_length=4).train()
     criterion()(model, sample(job))[0].backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert not {name for name, gradient in gradients.items() if gradient is None or not gradient.any()}
