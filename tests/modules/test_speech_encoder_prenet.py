@@ -22,7 +22,7 @@ def run(net, source, mask=False):
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("mask", [False, True])
 def test_an_utterance_is_the_same_alone_and_in_a_batch(layout, mask):
-    net = prenet(mask_channel_prob=0.3, **layout)
+    net = prenet(mask_channel_prob=0.3, mask_channel_length=4, **layout)
     source = speech_source(*SAMPLES, garbage=3.0)
     batch = run(net, source, mask)
     for row in range(len(SAMPLES)):
@@ -65,7 +65,7 @@ def test_masked_frames_are_the_learned_vector():
 
 
 def test_masked_channels_are_zero_in_every_frame():
-    net, source = prenet(mask_prob=0.0, mask_channel_prob=0.5), speech_source(4000)
+    net, source = prenet(mask_prob=0.0, mask_channel_prob=0.5, mask_channel_length=4), speech_source(4000)
     states, masked = net._mask(torch.ones(1, 12, 24), torch.tensor([12]), source["seeds"])
     assert not masked.any()
     zeros = (states[0] == 0).all(0)
