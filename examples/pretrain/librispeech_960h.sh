@@ -24,6 +24,6 @@ FLAGS=(
   --fp16 --ddp-backend legacy_ddp    # speech and text use different nets
   --num-workers 4
   --save-interval-updates 5000 --keep-interval-updates 5 --no-epoch-checkpoints   # an epoch is about 620 updates
-  --validate-interval 1000           # with each of those; checkpoint_last.pt is written every epoch
+  --validate-interval 1000           # saves by updates validate; checkpoint_last.pt is written every epoch too
   --seed 1337 --log-format json --log-interval 200
 )
